@@ -1,0 +1,280 @@
+"""The vocabulary of the package: what travels from a dataset row to a report.
+
+Frozen dataclasses without behaviour beyond JSON in and out. Imports errors only (no torch), so
+reports and configuration can use them on any machine. The way of one example is
+``Problem -> Completion -> Verdict -> Rollout -> RolloutGroup -> Candidate -> GroupRecord``.
+
+NaN and infinities become null in JSON (every reader accepts that); a status field beside the
+number says why it is missing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from rephrase_rl.errors import DataError
+
+JSON: TypeAlias = Any
+"""A value that ``json.dumps`` takes; loose, since mypy gains nothing from the recursive type."""
+
+Message: TypeAlias = Mapping[str, str]
+"""One chat turn: ``{"role": "system" | "user" | "assistant", "content": text}``."""
+
+Origin: TypeAlias = Literal["rollout", "rephrase", "expert", "replay"]
+"""Where a member of a group came from."""
+
+VerdictStatus: TypeAlias = Literal["scored", "unscorable", "timeout", "error"]
+"""Only ``scored`` carries a value; the other three are never turned into a reward of 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One dataset item: a question, and what is needed to judge and to guide."""
+
+    problem_id: str
+    """Unique within a dataset; part of every seed and of every record."""
+    messages: tuple[Message, ...]
+    """The conversation that asks the question, before any template; the last turn is the user's."""
+    reference_answer: str
+    """The checkable answer that the verifier compares with."""
+    expert_solution: str | None = None
+    """The expert's worked text (k in the paper). None: trained like plain GRPO."""
+    task_kind: str = "math"
+    """Chooses default templates and verifier: math, lab, ..."""
+    metadata: Mapping[str, JSON] = field(default_factory=dict)
+    """Anything else worth keeping in records, such as level or source."""
+
+    @property
+    def question(self) -> str:
+        """Content of the last (user) message."""
+        return self.messages[-1]["content"]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """Text that a model generated for one prompt."""
+
+    text: str
+    """Decoded without special tokens."""
+    token_ids: tuple[int, ...]
+    """The sampled tokens; ends with an end-of-sequence token if ``finished``."""
+    finished: bool
+    """Whether the model ended by itself rather than at the length limit."""
+    sampling_logps: tuple[float, ...] | None = None
+    """Log-probability of each token (nats) under the context it was sampled in; None: not kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a verifier says of one completion."""
+
+    status: VerdictStatus
+    """``scored``: ``value`` counts. Anything else: the verifier could not judge."""
+    value: float | None
+    """Reward, in [0, 1] for the shipped verifiers. None unless ``scored``."""
+    answer: str | None = None
+    """The answer as extracted from the completion, None if there was none."""
+    detail: str = ""
+    """Why, in words, for people who look at refused cases."""
+
+    @property
+    def reward(self) -> float:
+        """``value``, or NaN where the completion could not be judged."""
+        return math.nan if self.status != "scored" or self.value is None else self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A member of a group: a completion, its rewards and its origin."""
+
+    completion: Completion
+    reward: float
+    """Total reward that the advantage is made of. NaN: unscorable."""
+    correctness: float
+    """The reward that decides failure (the named one if there are several). NaN: unscorable."""
+    origin: Origin = "rollout"
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutGroup:
+    """The G rollouts of one problem at one step. Always whole, never a part of a group."""
+
+    problem: Problem
+    rollouts: tuple[Rollout, ...]
+
+    @property
+    def rewards(self) -> tuple[float, ...]:
+        """Total reward per member, length G."""
+        return tuple(rollout.reward for rollout in self.rollouts)
+
+    @property
+    def correctness(self) -> tuple[float, ...]:
+        """Correctness reward per member, length G."""
+        return tuple(rollout.correctness for rollout in self.rollouts)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A completion that a source offers for a group, and the verdict of the acceptance rules."""
+
+    completion: Completion
+    origin: Origin
+    reward: float
+    """Same reward as the rollouts'. NaN: unscorable."""
+    correctness: float
+    raw_text: str
+    """The text as sampled, before meta text was removed."""
+    removed_meta: tuple[str, ...] = ()
+    """Phrases taken out because they betray that a reference was shown."""
+    refusals: tuple[str, ...] = ()
+    """Names of the acceptance rules that said no; empty means accepted."""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether no acceptance rule objected."""
+        return not self.refusals
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRecord:
+    """One member of the final group, as written to ``groups.jsonl``."""
+
+    text: str
+    origin: Origin
+    reward: float
+    correctness: float
+    advantage: float
+    num_tokens: int
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateRecord:
+    """One candidate, accepted or refused, as written to ``groups.jsonl``."""
+
+    text: str
+    raw_text: str
+    origin: Origin
+    reward: float
+    correctness: float
+    num_tokens: int
+    finished: bool
+    accepted: bool
+    refusals: tuple[str, ...]
+    removed_meta: tuple[str, ...]
+    logp_on_q: float | None = None
+    """Mean log-probability per token given the plain question (nats); None: not measured."""
+    logp_on_context: float | None = None
+    """The same given the prompt it was sampled from, P(q, k)."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRecord:
+    """Everything a report needs to show one group and why it ended as it did."""
+
+    step: int
+    """Optimiser step at which the group was generated, from 0."""
+    rank: int
+    problem_id: str
+    question: str
+    reference_answer: str
+    expert_solution: str | None
+    failure_fraction: float
+    """Share of failed members before injection; NaN if no member could be scored."""
+    gate_open: bool
+    gate_reason: str
+    """One word: ``open``, ``closed``, ``no_expert``, ``unscored`` or ``over_length``."""
+    members: tuple[MemberRecord, ...]
+    """The group that was trained on, in order."""
+    candidates: tuple[CandidateRecord, ...] = ()
+    slot: int | None = None
+    """Position that was replaced; None: nothing was injected."""
+    replaced: MemberRecord | None = None
+    """The rollout that had to go; its advantage is NaN, since it has none."""
+    rescued: bool = False
+    """Whether the group's rewards had no spread before injection and have some after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """Deterministic figures of one optimiser step; times live in ``timings.jsonl``."""
+
+    step: int
+    metrics: Mapping[str, float | None]
+
+
+RecordT = TypeVar("RecordT")
+
+
+def to_json(value: object) -> JSON:
+    """Turn a record (or anything made of records, mappings and sequences) into plain JSON data.
+
+    Example:
+        >>> to_json(Verdict("timeout", None))["status"]
+        'timeout'
+        >>> to_json({"loss": float("nan")})
+        {'loss': None}
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def from_json(record_type: type[RecordT], data: JSON) -> RecordT:
+    """Rebuild a record from what ``to_json`` gave; null in a float field becomes NaN again.
+
+    Raises:
+        DataError: A key is unknown or a required one is missing.
+    """
+    result: RecordT = _decode(record_type, data, record_type.__name__)
+    return result
+
+
+def _decode(expected: Any, data: JSON, where: str) -> Any:
+    """Decode one JSON value as the annotated type ``expected``; ``where`` names it in errors."""
+    if dataclasses.is_dataclass(expected):
+        return _decode_record(expected, data, where)
+    origin = typing.get_origin(expected)
+    arguments = typing.get_args(expected)
+    if origin is tuple:
+        return tuple(_decode(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(data))
+    if origin in (types.UnionType, typing.Union):
+        if data is None:
+            return None
+        return _decode(next(a for a in arguments if a is not type(None)), data, where)
+    if expected is float:
+        return math.nan if data is None else float(data)
+    return data
+
+
+def _decode_record(expected: Any, data: JSON, where: str) -> Any:
+    if not isinstance(data, Mapping):
+        raise DataError(f"{where}: found {type(data).__name__}, expected a JSON object")
+    fields = {f.name: f for f in dataclasses.fields(expected)}
+    unknown = sorted(set(data) - set(fields))
+    required = {
+        name
+        for name, f in fields.items()
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    }
+    missing = sorted(required - set(data))
+    if unknown or missing:
+        raise DataError(
+            f"{where}: record has unknown keys {unknown} and lacks {missing}; it was written by "
+            "another version or edited by hand: read it with the version named in manifest.json"
+        )
+    hints = typing.get_type_hints(expected)
+    values = {name: _decode(hints[name], item, f"{where}.{name}") for name, item in data.items()}
+    return expected(**values)
