@@ -1,0 +1,142 @@
+r"""Prompt templates under fixed ids.
+
+A template's text decides results, so its id and hash go into every manifest. A published text never
+changes: a better one gets a new id (``math-solve-v2``), and a golden test holds the hashes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from rephrase_rl.errors import PromptError
+
+Purpose = Literal["solve", "rephrase"]
+
+QUESTION = "{question}"
+EXPERT_SOLUTION = "{expert_solution}"
+_PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTemplate:
+    r"""Text of the last user turn, with places for the question and the expert's text.
+
+    Only ``{question}`` and ``{expert_solution}`` are places; any other brace is text, so
+    ``\boxed{}`` needs no escaping.
+    """
+
+    template_id: str
+    """Name with a version, such as ``math-solve-v1``."""
+    text: str
+    """Has ``{question}`` once; with ``{expert_solution}`` once it is a rephrase template."""
+    system: str | None = None
+    """System turn for problems that bring none. None: no system turn."""
+
+    def __post_init__(self) -> None:
+        places = _PLACEHOLDER.findall(self.text)
+        unknown = sorted(set(places) - {QUESTION, EXPERT_SOLUTION})
+        if unknown:
+            raise PromptError(
+                f"template {self.template_id!r} has the places {', '.join(unknown)}; known are "
+                f"{QUESTION} and {EXPERT_SOLUTION}"
+            )
+        if places.count(QUESTION) != 1 or places.count(EXPERT_SOLUTION) > 1:
+            raise PromptError(
+                f"template {self.template_id!r} must have {QUESTION} once and {EXPERT_SOLUTION} at "
+                f"most once; found {', '.join(places) or 'neither'}"
+            )
+        if self.system is not None and _PLACEHOLDER.search(self.system):
+            raise PromptError(
+                f"template {self.template_id!r} has a place in its system turn, which is not "
+                "filled; move it to the text"
+            )
+        if "-solve-" in self.template_id and self.purpose != "solve":
+            raise PromptError(
+                f"template {self.template_id!r} is for solving but shows the expert's text; remove "
+                f"{EXPERT_SOLUTION} or give it a rephrase id"
+            )
+
+    @property
+    def purpose(self) -> Purpose:
+        """``rephrase`` if the template shows the expert's text, else ``solve``."""
+        return "rephrase" if EXPERT_SOLUTION in self.text else "solve"
+
+    @property
+    def sha256(self) -> str:
+        """Hash (hex) of text and system turn."""
+        content = json.dumps([self.text, self.system], ensure_ascii=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+MATH_SOLVE_V1 = PromptTemplate(
+    "math-solve-v1",
+    r"""{question}
+
+Please reason step by step, and put your final answer within \boxed{}.""",
+)
+
+# The paper's prompt ("first comprehend, then rewrite in your own style") is not published.
+MATH_REPHRASE_V1 = PromptTemplate(
+    "math-rephrase-v1",
+    r"""{question}
+
+Here is a correct solution, written by someone else:
+
+<solution>
+{expert_solution}
+</solution>
+
+First read this solution until you understand why each step is taken. Then solve the question yourself, from the beginning, in your own words and in your own style, as if you had found the way by yourself. Explain every step that you need; do not copy sentences. Write only your solution: never mention that you were shown a solution. Please reason step by step, and put your final answer within \boxed{}.""",  # noqa: E501
+)
+
+# The lab's policies are pretrained on exactly these texts.
+LAB_SOLVE_V1 = PromptTemplate("lab-solve-v1", "{question}")
+LAB_REPHRASE_V1 = PromptTemplate("lab-rephrase-v1", "<rewrite>{question}<expert>{expert_solution}")
+
+_TEMPLATES = {
+    template.template_id: template
+    for template in (MATH_SOLVE_V1, MATH_REPHRASE_V1, LAB_SOLVE_V1, LAB_REPHRASE_V1)
+}
+_DEFAULTS: dict[tuple[str, Purpose], PromptTemplate] = {
+    ("math", "solve"): MATH_SOLVE_V1,
+    ("math", "rephrase"): MATH_REPHRASE_V1,
+    ("lab", "solve"): LAB_SOLVE_V1,
+    ("lab", "rephrase"): LAB_REPHRASE_V1,
+}
+
+
+def template_ids() -> tuple[str, ...]:
+    """Ids that ``get_template`` knows."""
+    return tuple(_TEMPLATES)
+
+
+def get_template(template_id: str) -> PromptTemplate:
+    """Return a template by id.
+
+    Raises:
+        PromptError: The id is unknown.
+    """
+    if template_id not in _TEMPLATES:
+        raise PromptError(
+            f"found template {template_id!r}; required: one of {', '.join(_TEMPLATES)}"
+        )
+    return _TEMPLATES[template_id]
+
+
+def default_template(task_kind: str, purpose: Purpose) -> PromptTemplate:
+    """Return the template that a task kind uses unless the configuration names another.
+
+    Raises:
+        PromptError: There is none for this task kind.
+    """
+    if (task_kind, purpose) not in _DEFAULTS:
+        kinds = sorted({kind for kind, _ in _DEFAULTS})
+        raise PromptError(
+            f"found no {purpose!r} template for task kind {task_kind!r}; kinds with one are "
+            f"{', '.join(kinds)}: name a template in the configuration"
+        )
+    return _DEFAULTS[task_kind, purpose]

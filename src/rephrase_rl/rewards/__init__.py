@@ -1,0 +1,20 @@
+"""Verifiers: what says whether a completion is right, and whether that can be said at all.
+
+Importing the package starts nothing and loads neither math-verify nor torch; the mathematics
+verifier starts its worker processes when the first answer needs them.
+"""
+
+from rephrase_rl.rewards.exact import ExactVerifier
+from rephrase_rl.rewards.math_verifier import MathVerifier
+from rephrase_rl.rewards.protocol import Verifier
+from rephrase_rl.rewards.registry import get_verifier, verifier_names
+from rephrase_rl.rewards.verifier_reward import VerifierReward
+
+__all__ = [
+    "ExactVerifier",
+    "MathVerifier",
+    "Verifier",
+    "VerifierReward",
+    "get_verifier",
+    "verifier_names",
+]
