@@ -1,0 +1,126 @@
+"""Loading a policy: a hub id, a local folder, or a GGUF file."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from rephrase_rl.errors import EngineError
+from rephrase_rl.seeding import forked_rng
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicy:
+    """A causal language model in eval mode and its tokenizer."""
+
+    model: Any
+    """``transformers.PreTrainedModel``; can be trained and saved."""
+    tokenizer: Any
+    """``transformers.PreTrainedTokenizerFast``; has a padding token."""
+
+
+def load_policy(
+    path: str | Path,
+    *,
+    revision: str | None = None,
+    dtype: str = "auto",
+    gguf_file: str | None = None,
+) -> LoadedPolicy:
+    """Load a model with its tokenizer, ready to sample from, to train and to save.
+
+    A GGUF file is de-quantised. What transformers then returns still counts as quantised and
+    refuses to be saved or trained, so the model is built anew from its configuration without that
+    entry. A missing padding token is set to the end-of-sequence token.
+
+    Args:
+        path: Hub id, local folder, or the path of a ``.gguf`` file.
+        revision: Branch, tag or commit on the hub.
+        dtype: ``auto`` (as stored; float32 for GGUF) or a torch dtype's name: ``bfloat16`` ...
+        gguf_file: Name of the GGUF file inside ``path``.
+
+    Raises:
+        EngineError: Nothing loadable is there, the dtype is unknown, or reading GGUF is not
+            installed.
+    """
+    source = str(path)
+    if gguf_file is None and source.endswith(".gguf"):
+        source, gguf_file = str(Path(path).parent), Path(path).name
+    torch_dtype = _resolve_dtype(dtype)
+    arguments: dict[str, Any] = {"revision": revision} if revision is not None else {}
+    if gguf_file is not None:
+        arguments["gguf_file"] = gguf_file
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **arguments)
+        if gguf_file is not None:
+            arguments |= _dense_weights()
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=torch_dtype, **arguments)
+    except ImportError as error:
+        if gguf_file is None:
+            raise
+        raise EngineError(
+            f"reading {gguf_file} needs a package that is not installed ({error}); required: "
+            "the extra for GGUF; do `pip install 'rephrase-rl[gguf]'`"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise EngineError(_describe_failure(source, gguf_file, error)) from error
+    if gguf_file is not None:
+        model = _without_quantization(model)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return LoadedPolicy(model.eval(), tokenizer)
+
+
+def _resolve_dtype(name: str) -> str | torch.dtype:
+    if name == "auto":
+        return name
+    found = getattr(torch, name, None)
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise EngineError(
+            f"dtype is {name!r}, required: auto or a floating-point dtype of torch, such as "
+            "float32, bfloat16 or float16"
+        )
+    return found
+
+
+def _dense_weights() -> dict[str, Any]:
+    """Return the argument that makes transformers unpack GGUF weights.
+
+    Where its matmul kernels are installed, it keeps them packed otherwise. Versions without
+    ``GgufConfig`` always unpack.
+    """
+    try:
+        from transformers import GgufConfig
+    except ImportError:
+        return {}
+    return {"quantization_config": GgufConfig(dequantize=True)}
+
+
+def _describe_failure(source: str, gguf_file: str | None, error: Exception) -> str:
+    what = f"{gguf_file} in {source}" if gguf_file else source
+    if Path(source).is_dir():
+        needed = gguf_file or "config.json, model.safetensors and the tokenizer's files"
+        remedy = f"required in that folder: {needed}; check the path"
+    else:
+        remedy = (
+            "no such local folder, and the hub gave nothing; required: an existing folder or a "
+            "reachable hub id; check the spelling, the network and, for gated models, the login"
+        )
+    return f"cannot load a policy from {what}: {remedy} (transformers said: {error})"
+
+
+def _without_quantization(model: Any) -> Any:
+    """Return an equal model that does not count as quantised, made from configuration and state."""
+    config = copy.deepcopy(model.config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    # Initial weights are drawn and then overwritten; the draw must not move the global stream.
+    with forked_rng(0):
+        rebuilt = AutoModelForCausalLM.from_config(config, dtype=model.dtype)
+    rebuilt.load_state_dict(model.state_dict(), strict=True)
+    rebuilt.generation_config = copy.deepcopy(model.generation_config)
+    return rebuilt

@@ -1,0 +1,231 @@
+"""Sampling with a transformers model in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import GenerationConfig, LogitsProcessorList
+
+from rephrase_rl.errors import EngineError
+from rephrase_rl.records import Completion
+from rephrase_rl.rollout.logps import LogpRecorder
+from rephrase_rl.seeding import forked_rng
+
+if TYPE_CHECKING:
+    from rephrase_rl.records import JSON, Message
+    from rephrase_rl.rollout.engine import ProgressCallback
+    from rephrase_rl.rollout.settings import SamplingSettings
+
+
+class TransformersEngine:
+    """An ``Engine`` over a causal language model and its tokenizer.
+
+    A request is ``len(prompts) * n`` rows. Rows are sorted by prompt length, longest first (so a
+    batch that does not fit in memory fails at once), cut into batches, padded on the left, and
+    sampled by ``model.generate`` under one forked random stream. The model samples in eval mode
+    without gradients; every module's mode is restored afterwards.
+
+    The model's own ``generation_config`` has no say in sampling: a shipped ``top_k`` or
+    ``repetition_penalty`` would change the distribution that is trained or measured. Only its
+    end-of-sequence ids are used, together with the tokenizer's.
+
+    ``Completion.sampling_logps`` are log-probabilities of the model itself, before ``temperature``
+    and ``top_p`` are applied. At temperature 1 and top_p 1 that is the distribution that was
+    sampled from; otherwise it is what a later forward pass will find, not the probability of
+    drawing the token.
+
+    Args:
+        model: A causal language model, on whatever device it lives; PEFT models work.
+        tokenizer: Its tokenizer, with a chat template.
+        batch_size: Rows sampled at once.
+        chat_template_kwargs: Variables for the template, such as ``{"enable_thinking": False}``.
+
+    Raises:
+        EngineError: The tokenizer has no chat template, there is no end-of-sequence token, or
+            ``batch_size`` is not positive.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        batch_size: int = 64,
+        chat_template_kwargs: Mapping[str, JSON] | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise EngineError(f"batch_size is {batch_size}, required: at least 1 row")
+        if not tokenizer.chat_template:
+            raise EngineError(
+                "the tokenizer has no chat template, required: one, since prompts are "
+                "conversations; use an instruct model or set tokenizer.chat_template"
+            )
+        self.model = model
+        self.tokenizer = tokenizer
+        self.batch_size = batch_size
+        self.chat_template_kwargs = dict(chat_template_kwargs or {})
+        self.eos_token_ids = _eos_token_ids(model, tokenizer)
+
+    def render(self, prompt: Sequence[Message]) -> list[int]:
+        """Return the token ids that a conversation becomes, the assistant's turn opened."""
+        encoded = self.tokenizer.apply_chat_template(
+            [dict(message) for message in prompt],
+            tokenize=True,
+            add_generation_prompt=True,
+            return_dict=True,
+            **self.chat_template_kwargs,
+        )
+        return list(encoded["input_ids"])
+
+    def sample(
+        self,
+        prompts: Sequence[tuple[Message, ...]],
+        settings: SamplingSettings,
+        *,
+        on_progress: ProgressCallback | None = None,
+    ) -> list[list[Completion]]:
+        """Sample ``settings.n`` completions of every prompt; see ``Engine.sample``.
+
+        Bitwise repeatable for the same weights, prompts, settings, batch size and machine. Which
+        prompts share a request matters: they draw from one random stream.
+
+        Raises:
+            EngineError: A prompt is empty, or with ``max_new_tokens`` exceeds the model's context.
+        """
+        prompt_ids = [self.render(prompt) for prompt in prompts]
+        self._check_lengths(prompt_ids, settings.max_new_tokens)
+        rows = [index for index in range(len(prompts)) for _ in range(settings.n)]
+        rows.sort(key=lambda index: -len(prompt_ids[index]))
+        completions: list[list[Completion]] = [[] for _ in prompts]
+        done = 0
+        with forked_rng(settings.seed), torch.inference_mode(), _ready_to_sample(self.model):
+            for start in range(0, len(rows), self.batch_size):
+                batch = rows[start : start + self.batch_size]
+                sampled = self._sample_batch([prompt_ids[index] for index in batch], settings)
+                for index, completion in zip(batch, sampled, strict=True):
+                    completions[index].append(completion)
+                done += len(batch)
+                if on_progress is not None:
+                    on_progress(done, len(rows))
+        return completions
+
+    def _sample_batch(
+        self, prompt_ids: list[list[int]], settings: SamplingSettings
+    ) -> list[Completion]:
+        """Sample one completion for each row of token ids."""
+        width = max(map(len, prompt_ids))
+        pad = self._pad_token_id
+        input_ids = torch.tensor([[pad] * (width - len(ids)) + ids for ids in prompt_ids])
+        mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompt_ids])
+        recorder = LogpRecorder(width)
+        output = self.model.generate(
+            input_ids=input_ids.to(self.model.device),
+            attention_mask=mask.to(self.model.device),
+            generation_config=self._generation_config(settings),
+            logits_processor=LogitsProcessorList([recorder]),
+        )
+        logps = recorder.finish(output).tolist()
+        rows = output[:, width:].tolist()
+        texts = []
+        kept = []
+        for row in rows:
+            length, finished = self._length(row)
+            kept.append((row[:length], finished))
+            texts.append(row[:length])
+        decoded = self.tokenizer.batch_decode(texts, skip_special_tokens=True)
+        return [
+            Completion(text, tuple(ids), finished, tuple(row_logps[: len(ids)]))
+            for text, (ids, finished), row_logps in zip(decoded, kept, logps, strict=True)
+        ]
+
+    def _length(self, row: list[int]) -> tuple[int, bool]:
+        """Return how many tokens of a row were sampled, its end token included, and if it has one.
+
+        What follows the end token is padding; a row without one has no padding.
+        """
+        for position, token in enumerate(row):
+            if token in self.eos_token_ids:
+                return position + 1, True
+        return len(row), False
+
+    @property
+    def _pad_token_id(self) -> int:
+        # Masked in prompts and cut off behind the end token, so any id will do.
+        pad = self.tokenizer.pad_token_id
+        return int(pad) if pad is not None else self.eos_token_ids[0]
+
+    def _generation_config(self, settings: SamplingSettings) -> GenerationConfig:
+        sampling: dict[str, Any] = {"do_sample": False}
+        if settings.temperature > 0:
+            sampling = {
+                "do_sample": True,
+                "temperature": settings.temperature,
+                "top_p": settings.top_p,
+                # generate falls back to 50 when this is not set.
+                "top_k": 0,
+            }
+        return GenerationConfig(
+            **sampling,
+            max_new_tokens=settings.max_new_tokens,
+            eos_token_id=list(self.eos_token_ids),
+            pad_token_id=self._pad_token_id,
+            use_cache=True,
+        )
+
+    def _check_lengths(self, prompt_ids: list[list[int]], max_new_tokens: int) -> None:
+        if any(not ids for ids in prompt_ids):
+            empty = [index for index, ids in enumerate(prompt_ids) if not ids]
+            raise EngineError(
+                f"prompts {empty} have no tokens after the chat template, required: at least one; "
+                "look at the template with `rephrase-rl data check`"
+            )
+        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        longest = max(map(len, prompt_ids), default=0)
+        if context is not None and longest + max_new_tokens > context:
+            raise EngineError(
+                f"the longest prompt has {longest} tokens and max_new_tokens is {max_new_tokens}, "
+                f"required: at most {context} together (the model's context); lower "
+                "max_new_tokens or leave long prompts out"
+            )
+
+
+def _eos_token_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
+    """Return the ids that end a completion: the tokenizer's, then the model's own."""
+    own = model.generation_config.eos_token_id
+    candidates = [tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
+    found = tuple(dict.fromkeys(int(token) for token in candidates if token is not None))
+    if not found:
+        raise EngineError(
+            "neither the tokenizer nor the model's generation_config has an end-of-sequence "
+            "token, required: one, or no completion could ever finish; set tokenizer.eos_token"
+        )
+    return found
+
+
+@contextmanager
+def _ready_to_sample(model: Any) -> Iterator[None]:
+    """Put a model in eval mode with neutral generation defaults; restore all of it afterwards.
+
+    ``generate`` fills whatever a given GenerationConfig leaves at None from the model's own, so the
+    model's is swapped for an empty one. Wrappers such as PEFT's hand theirs down to the model
+    inside, hence every module is looked at. Modes are kept module by module: a frozen part that was
+    in eval mode stays there.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    configs = [
+        (module, module.__dict__["generation_config"])
+        for module in model.modules()
+        if "generation_config" in module.__dict__
+    ]
+    try:
+        model.eval()
+        for module, _ in configs:
+            module.generation_config = GenerationConfig()
+        yield
+    finally:
+        for module, config in configs:
+            module.generation_config = config
+        for module, mode in modes:
+            module.training = mode

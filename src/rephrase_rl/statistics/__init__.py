@@ -1,0 +1,26 @@
+"""Estimators and intervals for evaluation results: numpy and scipy, no torch.
+
+Everything that is quoted in a report as a number with an interval is computed here, and the
+functions say what is resampled or treated as independent: problems for one evaluation, seeds for
+repeated runs.
+"""
+
+from rephrase_rl.statistics.intervals import (
+    Interval,
+    IntervalMethod,
+    clustered_mean_interval,
+    clustered_share_interval,
+    paired_difference_interval,
+    seed_mean_interval,
+)
+from rephrase_rl.statistics.pass_at_k import pass_at_k
+
+__all__ = [
+    "Interval",
+    "IntervalMethod",
+    "clustered_mean_interval",
+    "clustered_share_interval",
+    "paired_difference_interval",
+    "pass_at_k",
+    "seed_mean_interval",
+]

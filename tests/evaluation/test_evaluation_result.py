@@ -1,0 +1,154 @@
+"""Aggregates of judged samples against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from rephrase_rl.errors import EvaluationError
+from rephrase_rl.evaluation import EvaluationProtocol, EvaluationSample, summarize_samples
+from rephrase_rl.records import from_json, to_json
+
+PROTOCOL = EvaluationProtocol(
+    "hard", 4, 1.0, 1.0, 64, "exact", "s-v1", 0, pass_at_k=(1, 2, 4), max_unscorable_fraction=0.6
+)
+
+
+def samples_of(*rows: list[float | str | None]) -> list[EvaluationSample]:
+    """One row per problem; a number is a reward, a text a status without one."""
+    samples = []
+    for problem, row in enumerate(rows):
+        for index, cell in enumerate(row):
+            scored = not isinstance(cell, str)
+            samples.append(
+                EvaluationSample(
+                    problem_id=f"p{problem}",
+                    sample=index,
+                    text="text",
+                    status="scored" if scored else cell,  # type: ignore[arg-type]
+                    value=float(cell) if scored else math.nan,  # type: ignore[arg-type]
+                    answer=None,
+                    reference_answer="7",
+                    num_tokens=10,
+                    finished=index != 3,
+                    detail="" if scored else "gold not readable",
+                )
+            )
+    return samples
+
+
+def test_means_and_counts() -> None:
+    result = summarize_samples(
+        samples_of([1, 1, 0, 0], [0, 0, 0, 0], [1, "timeout", "error", 1], ["unscorable"] * 4),
+        PROTOCOL,
+    )
+    # Means of problems 1/2, 0 and 2/2; the last problem has none.
+    assert result.avg_at_k.mean == pytest.approx(0.5)
+    assert result.avg_at_k.n_clusters == 3
+    assert result.unscorable == {"unscorable": 4, "timeout": 1, "error": 1}
+    assert result.unscored_problems == 1
+    # pass@2: 1 - C(2,2)/C(4,2) = 5/6, 0, 1. pass@4: 1 and 0 from the two with four scored samples.
+    assert result.pass_at_k[1].mean == pytest.approx(0.5)
+    assert result.pass_at_k[2].mean == pytest.approx((5 / 6 + 0 + 1) / 3)
+    assert result.pass_at_k[4].mean == pytest.approx(0.5)
+    assert result.pass_at_k_left_out == {1: 1, 2: 1, 4: 2}
+    assert (result.num_problems, result.num_samples) == (4, 16)
+    assert result.truncated_fraction == 4 / 16
+    assert result.generated_tokens == 160
+
+
+def test_a_sample_without_a_score_is_never_a_zero() -> None:
+    result = summarize_samples(samples_of([1, "unscorable", 1, 1], [1, 1, 1, "timeout"]), PROTOCOL)
+    assert result.avg_at_k.mean == 1.0
+    assert result.pass_at_k[2].mean == 1.0
+
+
+def test_a_value_beside_another_status_does_not_count() -> None:
+    broken = dataclasses.replace(samples_of(["error"])[0], value=0.0)
+    result = summarize_samples([*samples_of([1, 1]), broken], PROTOCOL)
+    # The broken sample belongs to p0, whose other samples passed.
+    assert result.avg_at_k.mean == 1.0
+
+
+def test_the_interval_is_over_problems() -> None:
+    result = summarize_samples(samples_of(*[[1] * 4] * 3, *[[0] * 4] * 7), PROTOCOL)
+    expected = stats.binomtest(3, 10).proportion_ci(0.95, method="wilson")
+    for interval in (result.avg_at_k, result.pass_at_k[4]):
+        assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
+    assert result.avg_at_k.method == "score"
+
+
+def test_nothing_solved_leaves_room_for_doubt() -> None:
+    result = summarize_samples(samples_of(*[[0] * 4] * 50), PROTOCOL)
+    assert result.avg_at_k.low == 0
+    assert 0.05 < result.avg_at_k.high < 0.1
+
+
+def test_rewards_outside_the_unit_interval_get_a_t_interval() -> None:
+    result = summarize_samples(samples_of([2.0, 2.0], [-1.0, 0.0]), PROTOCOL)
+    assert result.avg_at_k.mean == 0.75
+    assert result.avg_at_k.method == "t"
+
+
+def test_partial_rewards_pass_from_the_threshold_on() -> None:
+    result = summarize_samples(samples_of([0.5], [0.49]), PROTOCOL)
+    assert result.pass_at_k[1].mean == 0.5
+    assert result.avg_at_k.mean == pytest.approx(0.495)
+
+
+def test_too_many_unscorable_samples_are_an_error_that_says_why() -> None:
+    strict = dataclasses.replace(PROTOCOL, max_unscorable_fraction=0.25)
+    summarize_samples(samples_of([1, 1, 1, "unscorable"]), strict)
+    with pytest.raises(EvaluationError) as caught:
+        summarize_samples(samples_of([1, 1, "unscorable", "timeout"]), strict)
+    text = str(caught.value)
+    for part in ("2 of 4", "1 timeout, 1 unscorable", "at most 25%", "'p0'", "gold not readable"):
+        assert part in text
+
+
+def test_no_samples_are_an_error() -> None:
+    with pytest.raises(EvaluationError, match="no samples"):
+        summarize_samples([], PROTOCOL)
+
+
+@given(
+    rows=st.lists(
+        st.lists(st.sampled_from([0.0, 0.5, 1.0, "timeout"]), min_size=4, max_size=4),
+        min_size=1,
+        max_size=6,
+    ),
+    seed=st.integers(0, 100),
+)
+@settings(derandomize=True, deadline=None, max_examples=40)
+def test_the_order_of_samples_does_not_matter(rows: list[list[float | str]], seed: int) -> None:
+    lenient = dataclasses.replace(PROTOCOL, max_unscorable_fraction=0.999)
+    samples = samples_of([1.0, 0.0, 1.0, 1.0], *rows)  # type: ignore[arg-type]
+    shuffled = random.Random(seed).sample(samples, len(samples))
+    first, second = summarize_samples(samples, lenient), summarize_samples(shuffled, lenient)
+    assert second.avg_at_k.mean == pytest.approx(first.avg_at_k.mean)
+    assert second.avg_at_k.high == pytest.approx(first.avg_at_k.high)
+    for k in lenient.pass_at_k:
+        assert second.pass_at_k[k].mean == pytest.approx(first.pass_at_k[k].mean)
+    assert first.pass_at_k[1].mean <= first.pass_at_k[2].mean + 1e-12 or (
+        first.pass_at_k_left_out[1] != first.pass_at_k_left_out[2]
+    )
+
+
+def test_json_has_numbers_where_there_are_some_and_null_elsewhere() -> None:
+    result = summarize_samples(samples_of([1, "timeout"], [0, 0]), PROTOCOL)
+    data = json.loads(json.dumps(to_json(result), allow_nan=False))
+    assert data["avg_at_k"]["mean"] == 0.5
+    assert data["pass_at_k"]["1"]["mean"] == 0.5
+    assert data["pass_at_k"]["4"]["mean"] is None
+    assert data["protocol"]["name"] == "hard"
+    timed_out = data["samples"][1]
+    assert (timed_out["status"], timed_out["value"]) == ("timeout", None)
+    assert math.isnan(from_json(EvaluationSample, timed_out).value)
+    assert from_json(EvaluationSample, data["samples"][0]) == result.samples[0]
