@@ -1,0 +1,69 @@
+"""What guidance did over a whole run, counted from the group records in one pass."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rephrase_rl.records import JSON
+
+
+@dataclass(slots=True)
+class GroupTally:
+    """Counts over every group that was recorded, shown on a page or not."""
+
+    groups: int = 0
+    gate_reasons: Counter[str] = field(default_factory=Counter)
+    injected: int = 0
+    rescued: int = 0
+    candidates: int = 0
+    accepted: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)
+    """By rule; a candidate refused by two rules counts in both."""
+    members: int = 0
+    members_truncated: int = 0
+    members_unscorable: int = 0
+
+    def add(self, row: Mapping[str, JSON]) -> None:
+        """Count one group, given as plain JSON."""
+        candidates = row.get("candidates") or ()
+        self.groups += 1
+        self.gate_reasons[row["gate_reason"]] += 1
+        self.injected += row.get("slot") is not None
+        self.rescued += bool(row.get("rescued"))
+        self.candidates += len(candidates)
+        self.accepted += sum(bool(candidate["accepted"]) for candidate in candidates)
+        for candidate in candidates:
+            self.refusals.update(candidate["refusals"])
+        self.members += len(row["members"])
+        self.members_truncated += sum(not member["finished"] for member in row["members"])
+        self.members_unscorable += sum(m["correctness"] is None for m in row["members"])
+
+    @property
+    def gate_open(self) -> int:
+        """Groups whose gate opened."""
+        return self.gate_reasons["open"]
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return the counts as plain JSON, most frequent reasons first."""
+        return {
+            "groups": self.groups,
+            "gate_reasons": dict(_by_frequency(self.gate_reasons)),
+            "injected": self.injected,
+            "rescued": self.rescued,
+            "candidates": self.candidates,
+            "accepted": self.accepted,
+            "refusals": dict(_by_frequency(self.refusals)),
+            "members": self.members,
+            "members_truncated": self.members_truncated,
+            "members_unscorable": self.members_unscorable,
+        }
+
+
+def _by_frequency(counts: Counter[str]) -> list[tuple[str, int]]:
+    """Sort by count, then by name, so that ties do not depend on the order of arrival."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))

@@ -1,0 +1,97 @@
+"""Rendering of pages: one Jinja environment with escaping on, and the filters templates may use.
+
+Pages are single files without scripts and without requests to anywhere: figures are embedded, and
+a content security policy in each page forbids the rest.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import re
+from typing import TYPE_CHECKING, Any
+
+from rephrase_rl.reports import model_text, numbers
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+FILTERS = {
+    "count": numbers.count,
+    "total": numbers.total,
+    "figure": numbers.figure,
+    "reward": numbers.reward,
+    "interval": numbers.interval,
+    "duration": numbers.duration,
+    "logp": numbers.logp,
+    "moment": numbers.moment,
+    "memory": numbers.memory,
+    "fact": numbers.fact,
+    "model_text": model_text.show_text,
+    "preview": model_text.preview,
+}
+
+
+def render_page(template: str, **values: Any) -> str:
+    """Fill an HTML template; everything is escaped.
+
+    Args:
+        template: File name under ``templates/``.
+        **values: What the template names; a name it uses and does not get is an error.
+
+    Returns:
+        The page.
+    """
+    return _environment().get_template(template).render(**values)
+
+
+def render_markdown(template: str, **values: Any) -> str:
+    """Fill a Markdown template; values go through its ``cell`` and ``fence`` filters instead."""
+    return _environment().get_template(template).render(**values)
+
+
+def embed_svg(svg: str) -> str:
+    """Return an SVG as a data address, so that a page needs no second file."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode("ascii")
+
+
+def markdown_cell(value: object) -> str:
+    r"""Make a value safe inside a Markdown table or sentence: one line, no markup of its own.
+
+    Example:
+        >>> markdown_cell("a|b")
+        'a\\|b'
+    """
+    text = " ".join(str(value).split())
+    escaped = re.sub(r"([\\`*_\[\]|])", r"\\\1", text)
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def markdown_fence(text: str, language: str = "") -> str:
+    """Put a text into a fenced block whose fence is longer than any in the text."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+@functools.cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+    environment = Environment(
+        loader=PackageLoader("rephrase_rl.reports", "templates"),
+        autoescape=select_autoescape(
+            enabled_extensions=("html.j2",), disabled_extensions=("md.j2",), default=True
+        ),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(FILTERS)
+    environment.filters["cell"] = markdown_cell
+    environment.filters["fence"] = markdown_fence
+    environment.globals["percent"] = numbers.percent
+    environment.globals["is_long"] = model_text.is_long
+    environment.globals["show_removed"] = model_text.show_removed
+    return environment

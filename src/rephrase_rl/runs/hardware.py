@@ -1,0 +1,66 @@
+"""What machine a run was made on. Standard library only; torch is asked if it is loaded anyway."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rephrase_rl.records import JSON
+
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+def describe_hardware() -> dict[str, JSON]:
+    """Return CPU model, cores, memory and GPUs of this machine.
+
+    Returns:
+        ``cpu`` (model name), ``cores`` (those this process may use), ``memory_bytes`` (None where
+        the system does not say), ``gpus`` (names; None if torch is not loaded, since importing it
+        for a name would cost seconds) and ``system``.
+    """
+    return {
+        "cpu": _cpu_model(CPU_INFO),
+        "cores": _usable_cores(),
+        "memory_bytes": _memory_bytes(),
+        "gpus": _gpu_names(),
+        "system": platform.platform(),
+    }
+
+
+def _cpu_model(cpu_info: Path) -> str:
+    try:
+        lines = cpu_info.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name.strip() == "model name" and value.strip():
+            return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _gpu_names() -> list[str] | None:
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return None
+    cuda = torch.cuda
+    if not cuda.is_available():
+        return []
+    return [str(cuda.get_device_name(index)) for index in range(cuda.device_count())]
