@@ -1,0 +1,79 @@
+"""Configuration as plain validated data: what a user's YAML file may say, and how it is read.
+
+May import errors only; needs neither torch nor anything that does.
+"""
+
+from rephrase_rl.config.guidance import (
+    AcceptRule,
+    AdvantageConfig,
+    AlwaysGate,
+    ClippedRatioTrain,
+    FailedShareGate,
+    Gate,
+    GuidanceConfig,
+    NeverGate,
+    NoSource,
+    RephraseSource,
+    ReplaceWorstSlot,
+    Slot,
+    Source,
+    Train,
+    merge_blocks,
+)
+from rephrase_rl.config.load import (
+    config_hash,
+    config_to_plain,
+    dump_config,
+    load_config,
+    parse_benchmarks,
+    parse_config,
+    parse_guidance,
+)
+from rephrase_rl.config.schema import (
+    BenchmarkConfig,
+    DataConfig,
+    EvaluationConfig,
+    LogConfig,
+    ModelConfig,
+    PromptsConfig,
+    RewardConfig,
+    RunConfig,
+    TestDataConfig,
+)
+from rephrase_rl.config.yaml_text import read_yaml, write_yaml
+
+__all__ = [
+    "AcceptRule",
+    "AdvantageConfig",
+    "AlwaysGate",
+    "BenchmarkConfig",
+    "ClippedRatioTrain",
+    "DataConfig",
+    "EvaluationConfig",
+    "FailedShareGate",
+    "Gate",
+    "GuidanceConfig",
+    "LogConfig",
+    "ModelConfig",
+    "NeverGate",
+    "NoSource",
+    "PromptsConfig",
+    "RephraseSource",
+    "ReplaceWorstSlot",
+    "RewardConfig",
+    "RunConfig",
+    "Slot",
+    "Source",
+    "TestDataConfig",
+    "Train",
+    "config_hash",
+    "config_to_plain",
+    "dump_config",
+    "load_config",
+    "merge_blocks",
+    "parse_benchmarks",
+    "parse_config",
+    "parse_guidance",
+    "read_yaml",
+    "write_yaml",
+]

@@ -1,0 +1,68 @@
+"""What every configuration model has in common, and the field types they share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+
+ItemT = TypeVar("ItemT")
+
+
+class ConfigModel(BaseModel):
+    """Frozen, strict and closed: an unknown key is a fault, and so is ``"3"`` for a number."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        validate_default=True,
+    )
+
+
+def _as_tuple(value: object) -> object:
+    """Take a list as written in YAML, or one lone item in place of a list of one."""
+    if isinstance(value, list):
+        return tuple(value)
+    if isinstance(value, tuple):
+        return value
+    return (value,)
+
+
+def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
+    faults = sorted(set(_unplain_parts(value, "")))
+    if faults:
+        raise ValueError(
+            "only text, finite numbers, true, false, null, lists and mappings can be stored; "
+            f"not so: {', '.join(faults)}"
+        )
+    return dict(value)
+
+
+def _unplain_parts(value: object, path: str) -> list[str]:
+    """Paths of everything below ``value`` that would not survive a way through YAML."""
+    if isinstance(value, Mapping):
+        faults = [f"{path}{key!r}" for key in value if not isinstance(key, str)]
+        return faults + [
+            fault for key, item in value.items() for fault in _unplain_parts(item, f"{path}{key}.")
+        ]
+    if isinstance(value, list):
+        return [
+            fault for i, item in enumerate(value) for fault in _unplain_parts(item, f"{path}{i}.")
+        ]
+    if value is None or isinstance(value, bool | int | str):
+        return []
+    if isinstance(value, float) and math.isfinite(value):
+        return []
+    return [f"{path.removesuffix('.')}={value!r}"]
+
+
+Many = Annotated[tuple[ItemT, ...], BeforeValidator(_as_tuple)]
+"""Several items; in YAML a list, or one item alone."""
+
+PlainMapping = Annotated[dict[str, Any], AfterValidator(_plain)]
+"""A mapping whose keys belong to someone else (TRL, a preset); checked where it is used."""

@@ -1,0 +1,146 @@
+"""Reading, checking, writing and hashing of configurations."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from rephrase_rl.config.base import ConfigModel
+from rephrase_rl.config.faults import describe_faults
+from rephrase_rl.config.guidance import GuidanceConfig
+from rephrase_rl.config.overrides import apply_overrides
+from rephrase_rl.config.schema import BenchmarkConfig, EvaluationConfig, RunConfig
+from rephrase_rl.config.yaml_text import read_yaml, write_yaml
+from rephrase_rl.errors import ConfigError
+
+ModelT = TypeVar("ModelT", bound=ConfigModel)
+
+_NOT_HASHED = ("output_dir", "log")
+"""Fields that change where and what a run writes, not what it computes."""
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a run configuration from a YAML file.
+
+    Args:
+        path: The file.
+        overrides: Changes of the form ``a.b.0.c=value``, applied in order.
+
+    Raises:
+        ConfigError: The file cannot be read, or the configuration has faults, all of which are
+            listed.
+    """
+    raw = _read_mapping(Path(path))
+    faults = apply_overrides(raw, overrides)
+    return _validated(RunConfig, raw, f"{path} is not a valid configuration", faults)
+
+
+def parse_config(raw: Mapping[str, Any], where: str = "configuration") -> RunConfig:
+    """Check plain data as a run configuration.
+
+    Args:
+        raw: What a YAML file would hold.
+        where: How the error message calls it.
+
+    Raises:
+        ConfigError: With every fault.
+    """
+    return _validated(RunConfig, raw, f"{where} is not valid", [])
+
+
+def parse_guidance(raw: Mapping[str, Any], where: str = "guidance") -> GuidanceConfig:
+    """Check plain data as a complete guidance; fields that are left out take their defaults.
+
+    Args:
+        raw: Blocks, as a preset with its overrides holds them.
+        where: Field of the configuration that ``raw`` stands in; begins the place of every fault.
+
+    Raises:
+        ConfigError: With every fault.
+    """
+    return _validated(GuidanceConfig, raw, f"{where} is not valid", [], prefix=where)
+
+
+def parse_benchmarks(
+    raw: Sequence[Mapping[str, Any]], overrides: Sequence[str] = ()
+) -> list[BenchmarkConfig]:
+    """Check plain data as benchmarks, after applying the same overrides to each of them.
+
+    Args:
+        raw: What a YAML file would hold under ``evaluation.benchmarks``.
+        overrides: Of the form ``field=value``, relative to one benchmark.
+
+    Raises:
+        ConfigError: With every fault.
+    """
+    changed = [copy.deepcopy(dict(item)) for item in raw]
+    faults = list(dict.fromkeys(f for item in changed for f in apply_overrides(item, overrides)))
+    title = "the benchmarks are not valid"
+    whole = _validated(EvaluationConfig, {"benchmarks": changed}, title, faults)
+    return list(whole.benchmarks)
+
+
+def config_to_plain(config: ConfigModel) -> dict[str, Any]:
+    """Every field as plain data (dicts, lists, text, numbers), defaults included."""
+    return config.model_dump(mode="json")
+
+
+def dump_config(config: RunConfig) -> str:
+    """Write a configuration as YAML with every field; ``load_config`` gives an equal one back."""
+    return write_yaml(config_to_plain(config))
+
+
+def config_hash(config: RunConfig) -> str:
+    """SHA-256 of everything in the configuration that can change what a run computes.
+
+    Where the run is written and what it logs is left out. Order of fields does not matter.
+    """
+    plain = {key: value for key, value in config_to_plain(config).items() if key not in _NOT_HASHED}
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    try:
+        raw = read_yaml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"found no readable file {path} ({error.strerror}); required: a YAML file with a run "
+            "configuration; do this: check the path (recipes/ holds examples)"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"found text in {path} that is not valid YAML: {error}; required: a YAML mapping; "
+            "do this: correct that place"
+        ) from error
+    if not isinstance(raw, dict):
+        raise ConfigError(
+            f"found {type(raw).__name__} in {path}; required: a YAML mapping with at least "
+            "method, model and data; do this: see recipes/ for examples"
+        )
+    return raw
+
+
+def _validated(
+    model: type[ModelT],
+    raw: Mapping[str, Any],
+    title: str,
+    faults: Sequence[str],
+    *,
+    prefix: str = "",
+) -> ModelT:
+    try:
+        # A deep copy, so that free mappings of the frozen config share nothing with the caller's.
+        config = model.model_validate(copy.deepcopy(dict(raw)))
+    except ValidationError as error:
+        raise ConfigError(title, [*faults, *describe_faults(error, model, raw, prefix)]) from error
+    if faults:
+        raise ConfigError(title, faults)
+    return config
