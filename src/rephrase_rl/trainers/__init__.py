@@ -1,0 +1,1 @@
+"""Adapters that run the guidance step inside an existing RL trainer."""

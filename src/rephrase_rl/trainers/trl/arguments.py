@@ -1,0 +1,84 @@
+"""From the ``trainer:`` section of a configuration to TRL's ``GRPOConfig``."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from typing import TYPE_CHECKING, Any
+
+import torch
+from trl import GRPOConfig
+
+from rephrase_rl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RESERVED = {
+    "output_dir": "output_dir (top level)",
+    "seed": "seed (top level)",
+    "data_seed": "seed (top level)",
+    "scale_rewards": "guidance.advantages.scale",
+    "reward_weights": "rewards[].weight",
+    "model_init_kwargs": "model",
+    "logging_steps": "nothing: every step is recorded",
+    "report_to": "nothing: the run directory is the record",
+    "disable_tqdm": "nothing: the command line has its own display",
+    "remove_unused_columns": "nothing: rewards need every column",
+}
+"""Fields that have one other place in the configuration; two places would contradict each other."""
+
+
+def grpo_arguments(
+    trainer: Mapping[str, Any],
+    *,
+    output_dir: str,
+    seed: int,
+    scale_rewards: str,
+    reward_weights: list[float],
+) -> GRPOConfig:
+    """Build TRL's arguments; on a machine without a GPU its GPU defaults are replaced.
+
+    Args:
+        trainer: Fields of ``GRPOConfig`` by name.
+        output_dir: Where TRL writes checkpoints.
+        seed: Seed of the run.
+        scale_rewards: ``group``, ``batch`` or ``none``.
+        reward_weights: One weight per reward function.
+
+    Raises:
+        ConfigError: A field is unknown, or has its place elsewhere, or TRL refuses the values.
+    """
+    known = {field.name for field in dataclasses.fields(GRPOConfig) if field.init}
+    faults = []
+    for name in trainer:
+        if name in RESERVED:
+            faults.append(f"trainer.{name} is set elsewhere; use {RESERVED[name]}")
+        elif name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean trainer.{close[0]}?" if close else "see TRL's GRPOConfig"
+            faults.append(f"trainer.{name} is not a field of trl.GRPOConfig; {hint}")
+    if faults:
+        raise ConfigError("the trainer section is not valid", faults)
+    values: dict[str, Any] = {**_machine_defaults(), **trainer}
+    try:
+        return GRPOConfig(
+            output_dir=output_dir,
+            seed=seed,
+            scale_rewards=scale_rewards,
+            reward_weights=reward_weights,
+            logging_steps=1,
+            report_to="none",
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            **values,
+        )
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise ConfigError(f"TRL refuses the trainer section: {error}") from error
+
+
+def _machine_defaults() -> dict[str, Any]:
+    """TRL's defaults assume a GPU (bf16, checkpointing); say explicitly what a CPU needs."""
+    if torch.cuda.is_available():
+        return {"bf16": torch.cuda.is_bf16_supported()}
+    return {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}

@@ -1,0 +1,249 @@
+"""TRL's trainer as ``GuidanceEngine``: tokens, rewrites, rewards, log-probs for one batch.
+
+Every rank calls ``sample``, ``score`` and ``measure`` once per generation batch and passes the same
+number of rows, padded with rows of its own to the largest need of any rank: TRL's generation and
+reward code gathers over processes, and sharded models gather weights around each forward pass.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from accelerate.utils import gather_object
+from trl.trainer.utils import pad
+
+from rephrase_rl.core.diagnostics import mean_logp
+from rephrase_rl.records import Completion
+from rephrase_rl.seeding import derive_seed, forked_rng
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from rephrase_rl.guidance.blocks import Guidance, Score
+    from rephrase_rl.records import Message
+    from rephrase_rl.trainers.trl.trainer import RePOTrainer
+
+
+class LogpPair(NamedTuple):
+    """Mean log-prob per token (nats) of a completion given q and given P(q, k)."""
+
+    on_q: float
+    on_context: float
+
+
+class TrlGuidanceEngine:
+    """Serves one generation batch; made anew for each by ``RePOTrainer``."""
+
+    def __init__(
+        self,
+        trainer: RePOTrainer,
+        guidance: Guidance,
+        rows: Sequence[Mapping[str, Any]],
+        prompts: Sequence[Any],
+        filler: Completion,
+        draw: tuple[int, int],
+    ) -> None:
+        """Bind the engine to a batch.
+
+        Args:
+            trainer: The trainer whose private methods sample and score.
+            guidance: For the sampling settings of candidates.
+            rows: Dataset rows of the batch, one per member (each repeated G times).
+            prompts: The prompts q as TRL sees them, one per member.
+            filler: A rollout of this rank, scored again where another rank has more candidates.
+            draw: (optimiser step, index of the generation batch within it): with seed and rank the
+                coordinates of the candidates' random stream.
+        """
+        self._trainer = trainer
+        self._guidance = guidance
+        self._rows = rows
+        self._prompts = prompts
+        self._filler = filler
+        self._draw = draw
+        self._conversational = not isinstance(prompts[0], str)
+        self.extra_columns: list[dict[str, Any]] = []
+        """Per scored candidate the values that reward functions logged with ``log_extra``."""
+        self.rewards_per_func: list[list[float]] = []
+        """Per scored candidate one reward per reward function."""
+
+    def encode_prompt(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
+        """Token ids of a prompt, in the form (chat or plain) that the dataset's prompts have."""
+        prompt: Any = [dict(message) for message in messages]
+        if not self._conversational:
+            prompt = "\n\n".join(message["content"] for message in messages)
+        prompt_ids, _, _ = self._trainer._tokenize_prompts([prompt])
+        return tuple(int(token) for token in prompt_ids[0])
+
+    def encode_completion(self, text: str, *, finished: bool) -> tuple[int, ...]:
+        """Token ids of a completion, with the end-of-sequence token back in its place."""
+        tokens = self._trainer._tokenizer.encode(text, add_special_tokens=False)
+        if finished:
+            # TRL takes a row without EOS at its end for truncated (mask_truncated_completions).
+            tokens.append(self._trainer.eos_token_ids[0])
+        return tuple(tokens)
+
+    def sample(self, prompts: Sequence[tuple[int, ...]]) -> list[Completion]:
+        """One completion per prompt under a forked random stream, so rollouts never notice."""
+        trainer = self._trainer
+        rows = _largest(len(prompts))
+        if rows == 0:
+            return []
+        prompt_ids = [list(ids) for ids in prompts]
+        padding = self.encode_prompt(_as_messages(self._prompts[0]))
+        prompt_ids += [list(padding)] * (rows - len(prompts))
+        rank = trainer.accelerator.process_index
+        seed = derive_seed(trainer.args.seed, *self._draw, rank, "rephrase")
+        with forked_rng(seed), self._candidate_sampling():
+            completion_ids, _ = trainer._generate_single_turn(prompt_ids, None, {}, 1)
+        completion_ids = completion_ids[: len(prompts)]
+        texts = trainer.processing_class.batch_decode(completion_ids, skip_special_tokens=True)
+        ends = set(trainer.eos_token_ids)
+        return [
+            Completion(text, tuple(int(i) for i in ids), bool(ids) and int(ids[-1]) in ends)
+            for text, ids in zip(texts, completion_ids, strict=True)
+        ]
+
+    def score(self, groups: Sequence[int], completions: Sequence[Completion]) -> list[Score]:
+        """Rewards of candidates by the trainer's reward functions, one call per candidate."""
+        trainer = self._trainer
+        need = _largest(len(completions))
+        if need == 0:
+            return []
+        size = trainer.num_generations
+        indices = [group * size for group in groups] + [0] * (need - len(completions))
+        filled = [*completions, *[self._filler] * (need - len(completions))]
+        wrapped = [
+            [{"role": "assistant", "content": c.text}] if self._conversational else c.text
+            for c in filled
+        ]
+        with self._set_aside_logs() as logged:
+            gathered = trainer.score_rows(
+                [dict(self._rows[i]) for i in indices],
+                [self._prompts[i] for i in indices],
+                wrapped,
+                [list(completion.token_ids) for completion in filled],
+            )
+        start = trainer.accelerator.process_index * need
+        local = gathered[start : start + len(completions)]
+        self.rewards_per_func = local.tolist()
+        self.extra_columns = [
+            {column: values[j] for column, values in logged.items() if j < len(values)}
+            for j in range(len(completions))
+        ]
+        return trainer.scores(local)
+
+    def measure(
+        self, contexts: Sequence[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]
+    ) -> list[LogpPair]:
+        """Mean log-probs of completions given q and given P(q, k), without gradient.
+
+        Args:
+            contexts: (tokens of q, tokens of P(q, k), tokens of the completion), the completion
+                not empty.
+
+        Returns:
+            One pair per context; at the training temperature, as TRL computes log-probs.
+        """
+        need = _largest(len(contexts))
+        if need == 0:
+            return []
+        end = (self._trainer.eos_token_ids[0],)
+        rows = [*contexts, *[(end, end, end)] * (need - len(contexts))]
+        on_q = self._mean_logps([(q, o) for q, _, o in rows])
+        on_context = self._mean_logps([(p, o) for _, p, o in rows])
+        return [LogpPair(*pair) for pair in zip(on_q, on_context, strict=True)][: len(contexts)]
+
+    def _mean_logps(self, rows: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> list[float]:
+        trainer = self._trainer
+        device = trainer.accelerator.device
+        prompts = [torch.tensor(prompt) for prompt, _ in rows]
+        completions = [torch.tensor(completion) for _, completion in rows]
+        pad_id = trainer._tokenizer.pad_token_id
+        input_ids = torch.cat(
+            [
+                pad(prompts, padding_value=pad_id, padding_side="left"),
+                pad(completions, padding_value=pad_id, padding_side="right"),
+            ],
+            dim=1,
+        ).to(device)
+        prompt_mask = pad([torch.ones_like(p) for p in prompts], 0, padding_side="left")
+        completion_mask = pad([torch.ones_like(c) for c in completions], 0, padding_side="right")
+        attention_mask = torch.cat([prompt_mask, completion_mask], dim=1).to(device)
+        with torch.no_grad():
+            logps, _, _ = trainer._get_per_token_logps_and_entropies(
+                trainer.model,
+                input_ids,
+                attention_mask,
+                completion_mask.size(1),
+                batch_size=trainer.args.per_device_train_batch_size,
+            )
+        means: list[float] = mean_logp(logps.float(), completion_mask.to(device)).tolist()
+        return means
+
+    @contextlib.contextmanager
+    def _candidate_sampling(self) -> Iterator[None]:
+        """Let candidates have their own temperature and nucleus for the length of one call."""
+        changes = {
+            name: value
+            for name, value in (
+                ("temperature", self._guidance.temperature),
+                ("top_p", self._guidance.top_p),
+            )
+            if value is not None
+        }
+        trainer = self._trainer
+        holder, attribute = (
+            (trainer.vllm_generation, None) if trainer.use_vllm else (trainer, "generation_config")
+        )
+        if attribute is None:
+            before = {name: getattr(holder, name) for name in changes}
+            after = dict(changes)
+        else:
+            config = copy.deepcopy(trainer.generation_config)
+            config.update(**changes)
+            before = {
+                attribute: trainer.generation_config,
+                "generation_kwargs": trainer.generation_kwargs,
+            }
+            after = {attribute: config, "generation_kwargs": trainer.generation_kwargs | changes}
+        try:
+            for name, value in after.items():
+                setattr(holder, name, value)
+            yield
+        finally:
+            for name, value in before.items():
+                setattr(holder, name, value)
+
+    @contextlib.contextmanager
+    def _set_aside_logs(self) -> Iterator[dict[str, list[Any]]]:
+        """Keep what reward functions log about candidates apart from what they logged of rollouts.
+
+        TRL expects exactly one value per row of the batch in each extra column.
+        """
+        trainer = self._trainer
+        extra, metrics = trainer._pending_extra_logs, trainer._pending_metrics
+        kept_extra = {column: list(values) for column, values in extra.items()}
+        kept_metrics = {name: list(values) for name, values in metrics.items()}
+        extra.clear()
+        metrics.clear()
+        logged: dict[str, list[Any]] = {}
+        try:
+            yield logged
+            logged.update({column: list(values) for column, values in extra.items()})
+        finally:
+            for pending, kept in ((extra, kept_extra), (metrics, kept_metrics)):
+                pending.clear()
+                for name, values in kept.items():
+                    pending[name].extend(values)
+
+
+def _as_messages(prompt: Any) -> tuple[Message, ...]:
+    return ({"role": "user", "content": prompt},) if isinstance(prompt, str) else tuple(prompt)
+
+
+def _largest(count: int) -> int:
+    """The largest of the counts of all ranks: every rank then takes part with as many rows."""
+    return max(gather_object([count]))

@@ -1,0 +1,43 @@
+"""TRL's rows and completions in the vocabulary of ``records``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rephrase_rl.records import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def problem_of_row(row: Mapping[str, Any]) -> Problem:
+    """The ``Problem`` that a dataset row stands for (columns: see ``RePOTrainer``)."""
+    prompt = row["prompt"]
+    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+    question = row.get("question")
+    if question is not None:
+        messages[-1] = {"role": messages[-1]["role"], "content": question}
+    answer = row.get("reference_answer", row.get("solution"))
+    return Problem(
+        problem_id=str(row.get("problem_id", "")),
+        messages=tuple(messages),
+        reference_answer="" if answer is None else str(answer),
+        expert_solution=row.get("expert_solution"),
+        task_kind=row.get("task_kind") or "math",
+    )
+
+
+def completion_text(completion: Any) -> str:
+    """Text of a completion in TRL's form, chat or plain."""
+    return completion if isinstance(completion, str) else completion[-1]["content"]
+
+
+def merge_extra_fields(
+    rows: list[dict[str, Any]], extra_fields: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Add a rollout function's fields to the rows, as TRL does before it calls reward functions."""
+    merged = [dict(row) for row in rows]
+    for key, values in extra_fields.items():
+        for i, row in enumerate(merged):
+            row[key] = values[i] if isinstance(values, list) else values
+    return merged

@@ -1,0 +1,64 @@
+"""One process of a guided run on scripted rollouts; started by test_two_processes.py.
+
+Usage: guided_job.py OUT PER_DEVICE [half]. Writes the group records of all processes to OUT. The
+rollouts depend on the question alone, so one and two processes see the same ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from guidance_fakes import repo
+from rephrase_rl.records import to_json
+from trl_fakes import trainer
+
+NEEDS_HELP = {"ab", "ef", "gh"}
+"""Questions whose rollouts all fail: with two groups a process, the ranks need 2 and 1 rewrites."""
+
+
+def script(prompts, call):
+    found = [re.search(r"expert:(\w+)", prompt) for prompt in prompts]
+    texts = []
+    for index, (prompt, match) in enumerate(zip(prompts, found, strict=True)):
+        question = re.search(r"(?:<rewrite>|<\|user\|>)(\w+)", prompt).group(1)
+        if match:
+            texts.append(match.group(1))
+        elif question in NEEDS_HELP or index % 2:
+            texts.append("x")
+        else:
+            texts.append(question[::-1])
+    return texts
+
+
+def main() -> None:
+    out, per_device = Path(sys.argv[1]), int(sys.argv[2])
+    records: list[object] = []
+    processes = {"ddp_backend": "gloo"} if int(os.environ.get("WORLD_SIZE", "1")) > 1 else {}
+    made = trainer(
+        out.parent / f"trl-{per_device}",
+        repo(),
+        script=script,
+        on_groups=records.extend,
+        args={"per_device_train_batch_size": per_device, "max_steps": 2} | processes,
+    )
+    made.train()
+    if int(os.environ.get("RANK", "0")) == 0:
+        out.write_text(
+            json.dumps(
+                {
+                    "groups": to_json(records),
+                    "metrics": made.state.log_history[0],
+                    "weights": float(sum(p.double().abs().sum() for p in made.model.parameters())),
+                }
+            )
+        )
+
+
+if __name__ == "__main__":
+    main()

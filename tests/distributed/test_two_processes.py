@@ -1,0 +1,75 @@
+"""Two gloo processes take the same decisions as one, and end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.distributed
+
+JOB = Path(__file__).with_name("guided_job.py")
+LIMIT_S = 180
+
+
+def launch(out: Path, per_device: int, processes: int) -> subprocess.CompletedProcess[str]:
+    """Run the job; a deadlock ends at the time limit with a failure, not a hanging suite."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command = [sys.executable, *(launcher if processes > 1 else []), str(JOB), str(out)]
+    return subprocess.run(
+        [*command, str(per_device)],
+        env=environment,
+        timeout=LIMIT_S,
+        capture_output=True,
+        text=True,
+    )
+
+
+def decisions(path: Path) -> list[tuple[object, ...]]:
+    groups = json.loads(path.read_text())["groups"]
+    return sorted(
+        (g["step"], g["problem_id"], g["gate_open"], g["slot"], g["rescued"], len(g["candidates"]))
+        for g in groups
+    )
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory) -> dict[int, Path]:
+    folder = tmp_path_factory.mktemp("distributed")
+    paths = {}
+    for processes, per_device in ((1, 8), (2, 4)):
+        paths[processes] = folder / f"{processes}.json"
+        done = launch(paths[processes], per_device, processes)
+        assert done.returncode == 0, done.stderr[-3000:]
+    return paths
+
+
+def test_same_gate_decisions_with_unequal_needs(outcomes) -> None:
+    one, two = decisions(outcomes[1]), decisions(outcomes[2])
+    assert one == two
+    opened = [d[1] for d in one if d[0] == 0 and d[2]]
+    assert sorted(opened) == ["ab", "ef", "gh"], "three open gates, so the ranks' needs differ"
+    ranks = [g["rank"] for g in json.loads(outcomes[2].read_text())["groups"]]
+    assert set(ranks) == {0, 1}
+
+
+def test_same_advantages_and_metrics(outcomes) -> None:
+    one, two = (json.loads(outcomes[n].read_text())["metrics"] for n in (1, 2))
+    for name in ("gate/open_fraction", "injection/accept_fraction", "reward", "tokens/rephrase"):
+        assert one[name] == pytest.approx(two[name]), name
+
+
+def test_same_weights_after_two_steps(outcomes) -> None:
+    one, two = (json.loads(outcomes[n].read_text())["weights"] for n in (1, 2))
+    assert one == pytest.approx(two, rel=1e-6)
+
+
+def test_group_split_over_processes_is_refused(tmp_path) -> None:
+    done = launch(tmp_path / "split.json", per_device=1, processes=2)
+    assert done.returncode != 0
+    assert "groups would be split over processes" in done.stderr
