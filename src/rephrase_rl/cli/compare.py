@@ -1,0 +1,29 @@
+"""``rephrase-rl compare``: several runs side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rephrase_rl.cli.console import messages, output
+from rephrase_rl.cli.options import JsonOption
+
+
+def compare(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN RUN...", help="Run directories.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the comparison.")] = Path("runs/comparison"),
+    as_json: JsonOption = False,
+) -> None:
+    """Compare runs: results, budgets, curves, and where their configurations differ."""
+    from rephrase_rl.reports import write_comparison
+
+    with messages.status("comparing"):
+        paths = write_comparison(runs, out)
+    source = paths.comparison_json if as_json else paths.comparison_markdown
+    output.print(source.read_text(encoding="utf-8").rstrip())
+    messages.print(f"\nwith curves: {paths.index}")

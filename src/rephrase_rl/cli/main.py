@@ -1,0 +1,119 @@
+"""The command ``rephrase-rl``: its list of commands, and its exit statuses.
+
+0: done. 1: an internal error, or the demo did not learn. 2: the user's error, told without a
+traceback. 130: interrupted. ``--debug`` anywhere on the line shows tracebacks.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from rephrase_rl import __version__
+from rephrase_rl.cli.compare import compare
+from rephrase_rl.cli.config import config_app
+from rephrase_rl.cli.console import messages, output
+from rephrase_rl.cli.data import data_app
+from rephrase_rl.cli.demo import demo
+from rephrase_rl.cli.doctor import doctor
+from rephrase_rl.cli.eval import evaluate
+from rephrase_rl.cli.methods import methods
+from rephrase_rl.cli.report import report
+from rephrase_rl.cli.train import train
+from rephrase_rl.errors import RephraseError
+
+DEBUG_FLAG = "--debug"
+
+app = typer.Typer(
+    name="rephrase-rl",
+    help="Teach a language model from hard examples without breaking what it can do.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo)
+app.command("train")(train)
+app.command("eval")(evaluate)
+app.command("report")(report)
+app.command("compare")(compare)
+app.command("methods")(methods)
+app.add_typer(config_app, name="config")
+app.add_typer(data_app, name="data")
+app.command("doctor")(doctor)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        output.print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+    debug: Annotated[bool, typer.Option(DEBUG_FLAG, help="Show tracebacks of errors.")] = False,
+) -> None:
+    """Options of every command; ``--debug`` itself is taken by ``run``."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Carry out one command line.
+
+    Args:
+        arguments: Without the program's name.
+
+    Returns:
+        The exit status.
+    """
+    debug = DEBUG_FLAG in arguments
+    words = [word for word in arguments if word != DEBUG_FLAG]
+    try:
+        app(words, prog_name="rephrase-rl")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except KeyboardInterrupt:
+        messages.print("interrupted")
+        return 130
+    except RephraseError as error:
+        if debug:
+            traceback.print_exc()
+        messages.print(f"error: {error}")
+        return 2
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        messages.print(
+            f"internal error: {type(error).__name__}: {error}\n"
+            f"Run the command again with {DEBUG_FLAG} for the traceback."
+        )
+        return 1
+    return 0
+
+
+def _quiet_upstream() -> None:
+    """Keep bars and notices of libraries, which a user cannot act on, out of our own display.
+
+    Set before transformers is imported; whoever sets the variable decides for himself.
+    """
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    # TRL 1.16 sets fields that transformers 5.23 has renamed; both still work.
+    warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
+
+
+def run() -> None:
+    """Entry point of the installed command."""
+    _quiet_upstream()
+    sys.exit(main(sys.argv[1:]))
+
+
+if __name__ == "__main__":  # `accelerate launch -m rephrase_rl.cli.main train ...`
+    run()

@@ -1,0 +1,58 @@
+"""``rephrase-rl train``: one run of any method."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rephrase_rl.cli.console import output
+from rephrase_rl.cli.options import ConfigArgument, SetOption
+from rephrase_rl.cli.result_table import print_results
+from rephrase_rl.cli.step_line import StepDisplay
+
+if TYPE_CHECKING:
+    from rephrase_rl.config import RunConfig
+
+
+def train(
+    config_path: ConfigArgument,
+    overrides: SetOption = [],
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a run that is already there.")
+    ] = False,
+) -> None:
+    """Train one run, evaluate it and leave a run directory."""
+    from rephrase_rl.config import load_config
+
+    config = load_config(config_path, overrides)
+    run_path = run_path_of(config, config_path)
+
+    from rephrase_rl.assembly import train_run
+
+    output.print(f"{config.method} on {config.model.path}, run directory {run_path}")
+    with StepDisplay(config.method) as display:
+        summary = train_run(
+            config,
+            run_path=run_path,
+            command=sys.argv,
+            resume=resume,
+            overwrite=overwrite,
+            on_step=display,
+        )
+    if summary.evaluations:
+        print_results({"result": summary.evaluations})
+    output.print(
+        f"{summary.generated_tokens:,} tokens generated in {summary.wall_s:.0f} s; look at it with:"
+        f"\n  rephrase-rl report {summary.run_path}"
+    )
+
+
+def run_path_of(config: RunConfig, config_path: Path) -> Path:
+    """The run directory: the configured one, or one named after the configuration file."""
+    return Path(config.output_dir) if config.output_dir else Path("runs") / config_path.stem

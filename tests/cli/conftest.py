@@ -1,0 +1,145 @@
+"""A command line in the test's process, with the parts that train and sample replaced."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rephrase_rl.cli.main import main
+from rephrase_rl.statistics import Interval
+
+
+class Outcome:
+    """What one command line left behind."""
+
+    def __init__(self, status: int, out: str, err: str) -> None:
+        self.status = status
+        self.out = out
+        self.err = err
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Runs a command line; returns its exit status and what it wrote."""
+
+    def call(*arguments: object) -> Outcome:
+        status = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Outcome(status, captured.out, captured.err)
+
+    return call
+
+
+def result(mean: float, k: int = 4) -> SimpleNamespace:
+    """An evaluation result as far as the command line reads it."""
+    interval = Interval(mean, max(0.0, mean - 0.05), min(1.0, mean + 0.05), 100)
+    return SimpleNamespace(
+        protocol=SimpleNamespace(samples_per_problem=k),
+        num_problems=100,
+        avg_at_k=interval,
+        pass_at_k={1: interval},
+    )
+
+
+class FakeAssembly(ModuleType):
+    """Stands in for ``rephrase_rl.assembly``: records its calls and answers by script."""
+
+    def __init__(self) -> None:
+        super().__init__("rephrase_rl.assembly")
+        self.calls: list[tuple[str, SimpleNamespace]] = []
+        self.scores: dict[str, dict[str, float]] = {
+            "base": {"hard": 0.0, "easy": 1.0, "general": 0.98},
+            "grpo": {"hard": 0.0, "easy": 1.0, "general": 0.98},
+            "repo": {"hard": 0.9, "easy": 0.99, "general": 0.97},
+        }
+        self.failure: Exception | None = None
+
+    def train_run(self, config: Any, *, on_step: Any, **options: Any) -> SimpleNamespace:
+        self.calls.append(("train_run", SimpleNamespace(config=config, **options)))
+        if self.failure is not None:
+            raise self.failure
+        for step in (1, 2):
+            metrics = {"reward": 0.5, "tokens/rollout": 1000.0, "tokens/rephrase": None}
+            on_step(SimpleNamespace(step=step, total_steps=2, metrics=metrics, seconds=1.0))
+        scores = self.scores.get(config.method, {})
+        return SimpleNamespace(
+            run_path=options["run_path"],
+            evaluations={name: result(mean) for name, mean in scores.items()},
+            generated_tokens=2000,
+            wall_s=2.0,
+        )
+
+    def evaluate_policy(self, model: str, benchmarks: Any, **options: Any) -> dict[str, Any]:
+        self.calls.append(
+            ("evaluate_policy", SimpleNamespace(model=model, benchmarks=benchmarks, **options))
+        )
+        if options.get("on_progress"):
+            for benchmark in benchmarks:
+                options["on_progress"](benchmark.name, 1, 2)
+        return {b.name: result(self.scores["base"].get(b.name, 0.5)) for b in benchmarks}
+
+    def load_data(self, data: Any) -> list[SimpleNamespace]:
+        return [SimpleNamespace(expert_solution=text) for text in ("worked", None)]
+
+    def prompt_preview(self, config: Any, rows: int) -> list[dict[str, Any]]:
+        self.calls.append(("prompt_preview", SimpleNamespace(config=config, rows=rows)))
+        hard = {
+            "problem_id": "p0", "solve_prompt": "SOLVE [bold]x[/bold]", "solve_tokens": 10,
+            "rephrase_prompt": "REPHRASE", "rephrase_tokens": 30, "expert_tokens": 12,
+        }  # fmt: skip
+        plain = {**hard, "problem_id": "p1", "solve_tokens": 14, "rephrase_prompt": None,
+                 "rephrase_tokens": None, "expert_tokens": None}  # fmt: skip
+        return [hard, plain]
+
+
+@pytest.fixture
+def assembly(monkeypatch: pytest.MonkeyPatch) -> FakeAssembly:
+    """The assembly layer replaced by a fake that needs no torch."""
+    fake = FakeAssembly()
+    monkeypatch.setitem(sys.modules, "rephrase_rl.assembly", fake)
+    return fake
+
+
+@pytest.fixture
+def reports(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    """The reports layer replaced; returns the list of its calls."""
+    calls: list[tuple[str, Any]] = []
+    fake = ModuleType("rephrase_rl.reports")
+
+    def write_report(run: Path) -> SimpleNamespace:
+        calls.append(("write_report", run))
+        return SimpleNamespace(index=Path(run) / "report" / "index.html")
+
+    def write_comparison(runs: list[Path], out: Path) -> SimpleNamespace:
+        calls.append(("write_comparison", runs))
+        Path(out).mkdir(parents=True, exist_ok=True)
+        paths = SimpleNamespace(
+            index=Path(out) / "index.html",
+            comparison_json=Path(out) / "comparison.json",
+            comparison_markdown=Path(out) / "comparison.md",
+        )
+        paths.comparison_json.write_text('{"runs": 2}\n', encoding="utf-8")
+        paths.comparison_markdown.write_text("| a | b |\n", encoding="utf-8")
+        return paths
+
+    fake.write_report = write_report  # type: ignore[attr-defined]
+    fake.write_comparison = write_comparison  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "rephrase_rl.reports", fake)
+    return calls
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Path:
+    """A small valid configuration."""
+    path = tmp_path / "small.yaml"
+    path.write_text(
+        "method: repo\nmodel: {path: lab:base}\ndata: {name: d, path: lab:mixed}\n"
+        "evaluation: {benchmarks: [{name: hard, data: {path: lab:hard}, temperature: 0.5}]}\n",
+        encoding="utf-8",
+    )
+    return path

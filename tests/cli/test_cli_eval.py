@@ -1,0 +1,92 @@
+"""``eval``: which benchmarks are meant, with which changes, and that nothing stored is replaced."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path, config_file: Path) -> Path:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "manifest.json").write_text("{}")
+    (folder / "config.yaml").write_text(config_file.read_text() + "seed: 9\n")
+    return folder
+
+
+def benchmarks_of(assembly) -> list:
+    ((name, call),) = assembly.calls
+    assert name == "evaluate_policy"
+    return list(call.benchmarks)
+
+
+def test_model_on_a_file_and_on_the_lab(cli, assembly) -> None:
+    outcome = cli("eval", "some/model", "--benchmark", "folder/test.jsonl", "--benchmark",
+                  "lab:hard", "-k", "8", "--set", "temperature=0.6", "--set",
+                  "data.mapping=gsm8k")  # fmt: skip
+    assert outcome.status == 0
+    first, second = benchmarks_of(assembly)
+    assert (first.name, first.data.path) == ("folder-test.jsonl", "folder/test.jsonl")
+    assert (second.name, second.data.path) == ("lab-hard", "lab:hard")
+    assert {b.samples_per_problem for b in (first, second)} == {8}
+    assert {b.temperature for b in (first, second)} == {0.6}
+    assert first.data.mapping == "gsm8k"
+    assert assembly.calls[0][1].run_path is None
+    assert "0.500 (0.45 to 0.55)" in outcome.out
+    assert "pass@1" in outcome.out
+
+
+def test_run_brings_its_own_benchmarks_and_seed(cli, assembly, run_folder: Path) -> None:
+    assert cli("eval", run_folder).status == 0
+    (hard,) = benchmarks_of(assembly)
+    assert (hard.name, hard.temperature) == ("hard", 0.5)
+    assert assembly.calls[0][1].seed == 9
+
+
+def test_benchmark_of_a_run_by_name_with_a_change(cli, assembly, run_folder: Path) -> None:
+    cli("eval", run_folder, "--benchmark", "hard", "-k", "16", "--seed", "1")
+    (hard,) = benchmarks_of(assembly)
+    assert (hard.samples_per_problem, hard.temperature, hard.data.path) == (16, 0.5, "lab:hard")
+    assert assembly.calls[0][1].seed == 1
+
+
+def test_model_without_benchmark_is_the_users_error(cli, assembly) -> None:
+    outcome = cli("eval", "lab:base")
+    assert (outcome.status, "--benchmark lab:hard" in outcome.err) == (2, True)
+
+
+def test_faulty_changes_are_told_together(cli, assembly) -> None:
+    outcome = cli("eval", "lab:base", "--benchmark", "lab:hard", "--set", "temprature=1", "--set",
+                  "top_p=2")  # fmt: skip
+    assert outcome.status == 2
+    assert "did you mean `temperature`?" in outcome.err
+    assert "top_p: found 2" in outcome.err
+    assert assembly.calls == []
+
+
+def test_stored_results_are_not_replaced(cli, assembly, run_folder: Path) -> None:
+    stored = run_folder / "evals" / "10" / "hard"
+    stored.mkdir(parents=True)
+    (stored / "result.json").write_text("{}")
+    outcome = cli("eval", run_folder, "--out", run_folder)
+    assert (outcome.status, "--set name=" in outcome.err) == (2, True)
+    assert cli("eval", run_folder, "--out", run_folder, "--set", "name=hard-again").status == 0
+    assert assembly.calls[0][1].run_path == run_folder
+
+
+def test_json_leaves_out_the_samples(cli, assembly, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import dataclass
+
+    @dataclass
+    class Result:
+        mean: float
+        samples: tuple[str, ...]
+
+    monkeypatch.setattr(
+        assembly, "evaluate_policy", lambda *a, **k: {"b": Result(float("nan"), ("x",))}
+    )
+    outcome = cli("eval", "lab:base", "--benchmark", "lab:hard", "--json")
+    assert json.loads(outcome.out) == {"b": {"mean": None}}

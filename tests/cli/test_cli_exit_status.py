@@ -1,0 +1,67 @@
+"""Exit statuses: 0 done, 2 the user's error without traceback, 1 an internal one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rephrase_rl import __version__
+from rephrase_rl.errors import CompatibilityError
+
+Cli = Callable
+
+
+def test_version_and_help_succeed(cli: Cli) -> None:
+    assert (cli("--version").status, cli("--help").status) == (0, 0)
+    assert cli("--version").out.strip() == __version__
+
+
+def test_every_command_of_the_design_is_there(cli: Cli) -> None:
+    commands = [
+        ["demo"], ["train"], ["eval"], ["report"], ["compare"], ["methods"], ["config", "show"],
+        ["config", "check"], ["data", "check"], ["doctor"],
+    ]  # fmt: skip
+    assert [cli(*words, "--help").status for words in commands] == [0] * len(commands)
+
+
+@pytest.mark.parametrize(
+    "words", [["nonsense"], ["train"], ["train", "x.yaml", "--nonsense"], ["demo", "--steps", "0"]]
+)
+def test_wrong_usage_is_the_users_error(cli: Cli, words: list[str]) -> None:
+    assert cli(*words).status == 2
+
+
+def test_config_faults_are_told_without_traceback(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("methd: repo\n", encoding="utf-8")
+    outcome = cli("config", "show", path)
+    assert outcome.status == 2
+    assert "did you mean `method`?" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert outcome.out == ""
+    assert "Traceback" in cli("config", "show", path, "--debug").err
+
+
+def test_errors_raised_on_purpose_have_status_2(cli: Cli, assembly, config_file: Path) -> None:
+    assembly.failure = CompatibilityError("found trl 9, required 1.16; do this: pip install")
+    outcome = cli("train", config_file)
+    assert (outcome.status, "found trl 9" in outcome.err) == (2, True)
+
+
+def test_anything_else_is_internal_and_debug_shows_where(
+    cli: Cli, assembly, config_file: Path
+) -> None:
+    assembly.failure = KeyError("bug")
+    outcome = cli("train", config_file)
+    assert outcome.status == 1
+    assert "internal error: KeyError" in outcome.err
+    assert "Traceback" not in outcome.err
+    debugged = cli("train", "--debug", config_file)
+    assert (debugged.status, "Traceback" in debugged.err) == (1, True)
+
+
+def test_interruption_has_its_own_status(cli: Cli, assembly, config_file: Path) -> None:
+    assembly.failure = KeyboardInterrupt()
+    assert cli("train", config_file).status == 130

@@ -1,0 +1,137 @@
+"""Commands that only look: methods, config, data check, report, compare, doctor."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from rephrase_rl.cli import doctor
+from rephrase_rl.config import load_config, parse_guidance
+from rephrase_rl.methods import PRESETS, resolve_config
+
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+
+
+def test_methods_lists_every_preset_and_json_is_complete(cli) -> None:
+    out = cli("methods").out
+    assert all(name in out for name in PRESETS)
+    described = json.loads(cli("methods", "--json").out)
+    assert list(described) == list(PRESETS)
+    for method in described.values():
+        parse_guidance(method["guidance"])
+        assert method["deviations"]
+
+
+def test_one_method_shows_its_blocks_and_differences(cli) -> None:
+    out = cli("methods", "repo").out
+    assert "gate_failure_fraction: 1.0" in out
+    assert "differs from the paper" in out
+    outcome = cli("methods", "rpeo")
+    assert (outcome.status, "repo" in outcome.err) == (2, True)
+
+
+def test_config_show_is_resolved_and_valid_input(cli, config_file: Path, tmp_path: Path) -> None:
+    shown = cli("config", "show", config_file, "--set", "trainer.learning_rate=3e-5").out
+    again = tmp_path / "again.yaml"
+    again.write_text(shown, encoding="utf-8")
+    expected = resolve_config(load_config(config_file, ["trainer.learning_rate=3e-5"]))
+    assert load_config(again) == expected
+    assert cli("config", "show", again).out == shown
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_is_valid(recipe: Path) -> None:
+    assert resolve_config(load_config(recipe)).trainer["max_steps"] > 0
+
+
+@pytest.mark.contract
+def test_config_check_knows_the_trainers_fields(cli, config_file: Path) -> None:
+    checked = cli("config", "check", config_file)
+    assert (checked.status, "is valid: method repo" in checked.out) == (0, True)
+    outcome = cli("config", "check", config_file, "--set", "trainer.lerning_rate=1")
+    assert (outcome.status, "learning_rate" in outcome.err) == (2, True)
+    outcome = cli("config", "check", config_file, "--set", "guidance.gate.kind=nevr")
+    assert (outcome.status, "did you mean never?" in outcome.err) == (2, True)
+
+
+def test_data_check_without_model_counts(cli, assembly) -> None:
+    out = cli("data", "check", "train.jsonl").out
+    assert out.startswith("2 problems, every row valid; 1 with an expert solution")
+
+
+def test_data_check_shows_prompts_as_they_are_and_lengths(cli, assembly, config_file) -> None:
+    out = cli("data", "check", config_file, "--rows", "1").out
+    assert "problem p0: solve prompt\nSOLVE [bold]x[/bold]\n" in out  # no markup is interpreted
+    assert "problem p0: rephrase prompt\nREPHRASE\n" in out
+    assert "problem p1" not in out
+    cells = {tuple(re.findall(r"[\w.]+", line)) for line in out.splitlines()}
+    assert ("solve", "2", "12", "14") in cells  # median of 10 and 14
+    assert ("rephrase", "1", "30", "30") in cells
+
+
+def test_data_check_of_a_file_passes_its_options(cli, assembly) -> None:
+    cli("data", "check", "train.jsonl", "--mapping", "gsm8k", "--model", "m", "--limit", "5")
+    ((_, call),) = assembly.calls
+    data = call.config.data[0]
+    assert (data.path, data.mapping, data.limit, call.rows) == ("train.jsonl", "gsm8k", 5, 5)
+    assert call.config.model.path == "m"
+    outcome = cli("data", "check", "train.jsonl", "--set", "seed=1")
+    assert outcome.status == 2
+
+
+def test_report_prints_where_it_is(cli, reports, tmp_path: Path) -> None:
+    outcome = cli("report", tmp_path / "run")
+    assert outcome.out.strip() == str(tmp_path / "run" / "report" / "index.html")
+
+
+def test_compare_prints_markdown_or_json(cli, reports, tmp_path: Path) -> None:
+    words = ("compare", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "c")
+    assert cli(*words).out == "| a | b |\n"
+    assert json.loads(cli(*words, "--json").out) == {"runs": 2}
+    assert reports[0] == ("write_comparison", [tmp_path / "a", tmp_path / "b"])
+
+
+def facts(**changes) -> dict:
+    versions = {name: (tested, tested) for name, tested in doctor.TESTED_VERSIONS.items()}
+    machine = {"gpus": [], "bfloat16": False, "hub": "allowed"}
+    optional = dict.fromkeys(doctor.OPTIONAL_PACKAGES, "1.0")
+    return {"versions": versions, "machine": machine, "optional": optional, **changes}
+
+
+def test_doctor_advises_by_what_it_found() -> None:
+    assert doctor.advice(facts())[0].startswith("works: rephrase-rl demo")
+    moved = facts()
+    moved["versions"]["trl"] = ("1.17.0", "1.16.0")
+    assert "pip install 'trl==1.16.0'" in doctor.advice(moved)[0]
+    moved["versions"]["torch"] = (None, "2.13.0")
+    assert doctor.advice(moved) == ["missing: torch; do this: pip install rephrase-rl"]
+    gpu = facts(machine={"gpus": ["H100"], "bfloat16": True, "hub": "offline"})
+    text = "\n".join(doctor.advice(gpu))
+    assert "on the GPU, bfloat16" in text
+    assert "hub is offline" in text
+    without = facts(optional={**facts()["optional"], "vllm": None})
+    assert "pip install 'rephrase-rl[vllm]'" in doctor.advice(without)[-1]
+
+
+def test_doctor_sees_the_offline_switch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.delenv("TRANSFORMERS_OFFLINE", raising=False)
+    assert doctor.gather_facts()["machine"]["hub"] == "allowed"
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert doctor.gather_facts()["machine"]["hub"] == "offline"
+
+
+def test_doctor_prints_json(cli) -> None:
+    shown = json.loads(cli("doctor", "--json").out)
+    assert shown["versions"]["trl"][0] == importlib.metadata.version("trl")
+
+
+def test_tested_versions_are_those_of_the_constraints() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.lower().split("==") for line in lines if line and not line.startswith("#"))
+    assert {name: pinned[name] for name in doctor.TESTED_VERSIONS} == doctor.TESTED_VERSIONS

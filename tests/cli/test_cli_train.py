@@ -1,0 +1,68 @@
+"""``train``: what reaches the run, and what the screen shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rephrase_rl.cli.step_line import step_line
+
+FULL = {
+    "reward": 0.5123,
+    "groups/all_failed_fraction": 0.25,
+    "groups/all_passed_fraction": 0.125,
+    "gate/open_fraction": 0.24,
+    "injection/accept_fraction": 0.875,
+    "injection/rescued_fraction": 0.21,
+    "injection/logp_on_q": -3.126,
+    "tokens/rollout": 4000.0,
+    "tokens/rephrase": 213.0,
+}
+
+
+def test_configuration_flags_and_place_reach_the_run(cli, assembly, config_file: Path) -> None:
+    outcome = cli("train", config_file, "--set", "trainer.max_steps=3", "--set", "seed=7",
+                  "--overwrite")  # fmt: skip
+    assert outcome.status == 0
+    ((name, call),) = assembly.calls
+    assert name == "train_run"
+    assert call.config.trainer == {"max_steps": 3}
+    assert call.config.seed == 7
+    assert call.run_path == Path("runs/small")  # named after the file
+    assert (call.resume, call.overwrite) == (False, True)
+    assert call.command
+
+
+def test_output_dir_of_the_configuration_wins(cli, assembly, config_file: Path) -> None:
+    cli("train", config_file, "--set", "output_dir=elsewhere/run", "--resume")
+    ((_, call),) = assembly.calls
+    assert (call.run_path, call.resume) == (Path("elsewhere/run"), True)
+
+
+def test_one_line_per_step_and_the_final_scores(cli, assembly, config_file: Path) -> None:
+    out = cli("train", config_file).out
+    assert [line.split("  ")[0] for line in out.splitlines() if line.startswith("step")] == [
+        "step 1/2",
+        "step 2/2",
+    ]
+    assert "0.900 (0.85 to 0.95)" in out
+    assert "2,000 tokens" in out
+
+
+def test_step_line_has_the_numbers_that_matter() -> None:
+    assert step_line(3, 240, FULL, 1.24) == (
+        "step   3/240  reward 0.512  failed 0.25  passed 0.12  gate 0.24  accepted 0.88  "
+        "rescued 0.21  logp_q -3.13  tokens 4,213  1.2 s"
+    )
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan")])
+def test_step_line_shows_a_missing_number_as_a_dash(nothing: float | None) -> None:
+    line = step_line(1, 1, {**FULL, "injection/logp_on_q": nothing}, 0.1)
+    assert "logp_q -  tokens" in line
+    assert "nan" not in line
+
+
+def test_step_line_without_any_metric_claims_no_zero() -> None:
+    assert "0" not in step_line(1, 1, {}, 1.5).replace("step 1/1", "").replace("1.5 s", "")

@@ -1,0 +1,41 @@
+"""The options of the command line are frozen: a new knob belongs into the configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from rephrase_rl.cli.main import app
+
+FROZEN = {
+    "": ["--debug", "--version"],
+    "compare": ["--json", "--out"],
+    "config check": ["--set"],
+    "config show": ["--set"],
+    "data check": ["--limit", "--mapping", "--model", "--rows", "--set", "--split"],
+    "demo": ["--arm", "--check", "--no-check", "--out", "--seed", "--set", "--steps"],
+    "doctor": ["--json"],
+    "eval": ["--benchmark", "--json", "--out", "--samples", "--seed", "--set", "-k"],
+    "methods": ["--json"],
+    "report": [],
+    "train": ["--overwrite", "--resume", "--set"],
+}
+
+
+def options_of(command: Any, path: str) -> dict[str, list[str]]:
+    own = sorted(
+        name
+        for parameter in command.params
+        if parameter.param_type_name == "option" and parameter.name != "help"
+        for name in (*parameter.opts, *parameter.secondary_opts)
+    )
+    below = getattr(command, "commands", {})
+    found = {} if below and path else {path: own}
+    for name, child in below.items():
+        found |= options_of(child, f"{path} {name}".strip())
+    return found
+
+
+def test_options_are_those_of_the_list() -> None:
+    assert options_of(typer.main.get_command(app), "") == FROZEN
