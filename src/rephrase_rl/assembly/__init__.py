@@ -5,7 +5,12 @@ Importing this package imports torch, so the command line does it inside its com
 """
 
 from rephrase_rl.assembly.evaluating import evaluate_policy
-from rephrase_rl.assembly.objects import build_guidance, load_data, load_model
+from rephrase_rl.assembly.objects import (
+    build_guidance,
+    load_data,
+    load_model,
+    preset_guidance,
+)
 from rephrase_rl.assembly.preview import prompt_preview
 from rephrase_rl.assembly.training import RunSummary, StepView, train_run
 
@@ -16,6 +21,7 @@ __all__ = [
     "evaluate_policy",
     "load_data",
     "load_model",
+    "preset_guidance",
     "prompt_preview",
     "train_run",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from rephrase_rl.config import PromptsConfig
 from rephrase_rl.data import load_problems
 from rephrase_rl.errors import ConfigError
 from rephrase_rl.guidance.acceptance import Finished, NoMetaText, RewardAboveReplaced
@@ -18,18 +19,18 @@ from rephrase_rl.lab.problems import (
     hard_problems,
     mixed_training_problems,
 )
+from rephrase_rl.methods import resolve_guidance
 from rephrase_rl.prompts import default_template, get_template
 from rephrase_rl.rewards import get_verifier
 from rephrase_rl.rollout import load_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rephrase_rl.config import (
         DataConfig,
         GuidanceConfig,
         ModelConfig,
-        PromptsConfig,
         RewardConfig,
     )
     from rephrase_rl.lab.splits import Split
@@ -160,6 +161,20 @@ def build_guidance(config: GuidanceConfig, prompts: PromptsConfig) -> Guidance:
         max_prompt_tokens=source.max_prompt_tokens,
         **common,
     )
+
+
+def preset_guidance(method: str, overrides: Mapping[str, Any] | None = None) -> Guidance:
+    """The guidance of a method by name, for use with ``RePOTrainer``.
+
+    Args:
+        method: Name of a preset, such as ``repo``.
+        overrides: Changes to its blocks, in the form of the ``guidance:`` section of a
+            configuration: ``{"gate": {"gate_failure_fraction": 0.75}}``.
+
+    Raises:
+        ConfigError: The method is unknown or the result is not valid.
+    """
+    return build_guidance(resolve_guidance(method, overrides or {}), PromptsConfig())
 
 
 def _build_gate(config: GuidanceConfig) -> Gate | None:

@@ -115,12 +115,13 @@ def poor_rewriter_stages(seed: int = 0, start: str = "base") -> tuple[PretrainSe
     return (
         PretrainSettings(
             seed=10 * seed + 5,
-            steps=100,
-            muon_lr=0.004,
-            adam_lr=6e-4,
+            steps=160,
+            muon_lr=0.003,
+            adam_lr=5e-4,
             warmup=10,
             start=start,
-            mixture=dataclasses.replace(polish, rewrite=0.25, corrupted_share=0.55),
+            # Much solving besides, or the slips spread from rewriting to it.
+            mixture=dataclasses.replace(polish, solve=0.6, rewrite=0.15, corrupted_share=0.5),
         ),
     )
 
