@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from fakes import EOS_ID, completion, problem
+from fakes import completion, problem
 from rephrase_rl.guidance.acceptance import Finished, NoMetaText, RewardAboveReplaced
 from rephrase_rl.guidance.blocks import Guidance, Score
 from rephrase_rl.guidance.gates import FailedShareGate
@@ -49,8 +49,8 @@ class ScriptedGuidanceEngine:
     def encode_prompt(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
         return tuple("".join(m["content"] for m in messages).encode())
 
-    def encode_completion(self, text: str, *, finished: bool) -> tuple[int, ...]:
-        return (*text.encode(), *((EOS_ID,) if finished else ()))
+    def encode_completion(self, text: str) -> tuple[int, ...]:
+        return tuple(text.encode())
 
     def sample(self, prompts: Sequence[tuple[int, ...]]) -> list[Completion]:
         self.sampled.append(list(prompts))

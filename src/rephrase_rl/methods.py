@@ -43,9 +43,17 @@ TRAINER_DEFAULTS: Mapping[str, Any] = {
     "per_device_train_batch_size": 8,
     "gradient_accumulation_steps": 1,
     "disable_dropout": True,
+    "optim": "adamw_torch_fused",
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "adam_epsilon": 1e-8,
+    "shuffle_dataset": True,
+    "num_train_epochs": 1.0,
+    "use_bias_correction_kl": True,
     "save_strategy": "no",
 }
-"""Every default of TRL's that a result depends on, said explicitly, so that none changes unseen."""
+"""Defaults of TRL's that results depend on, said explicitly, so that none changes unseen. Number
+formats (``bf16``) depend on the machine and are recorded in each run's manifest."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,8 @@ class Candidate:
     correctness: float
     raw_text: str
     """The text as sampled, before meta text was removed."""
+    num_sampled_tokens: int
+    """Tokens that were sampled, those of removed meta text included: what the candidate cost."""
     removed_meta: tuple[str, ...] = ()
     """Phrases taken out because they betray that a reference was shown."""
     refusals: tuple[str, ...] = ()
@@ -164,6 +166,9 @@ class CandidateRecord:
     reward: float
     correctness: float
     num_tokens: int
+    """Tokens of ``text``, as trained on if accepted."""
+    num_sampled_tokens: int
+    """Tokens that were sampled, those of removed meta text included."""
     finished: bool
     accepted: bool
     refusals: tuple[str, ...]

@@ -59,7 +59,11 @@ class FakeAssembly(ModuleType):
         }
         self.failure: Exception | None = None
 
-    def train_run(self, config: Any, *, on_step: Any, **options: Any) -> SimpleNamespace:
+    def train_run(
+        self, config: Any, *, on_step: Any, on_progress: Any, **options: Any
+    ) -> SimpleNamespace:
+        on_progress("easy", 1, 2)
+        on_progress("easy", 2, 2)
         self.calls.append(("train_run", SimpleNamespace(config=config, **options)))
         if self.failure is not None:
             raise self.failure
@@ -73,6 +77,13 @@ class FakeAssembly(ModuleType):
             generated_tokens=2000,
             wall_s=2.0,
         )
+
+    class EvaluationSetting(SimpleNamespace):
+        """As far as the command line knows it: made from a run's configuration."""
+
+        @classmethod
+        def of_run(cls, config: Any) -> Any:
+            return cls(prompts=config.prompts, rewards=config.rewards)
 
     def evaluate_policy(self, model: str, benchmarks: Any, **options: Any) -> dict[str, Any]:
         self.calls.append(

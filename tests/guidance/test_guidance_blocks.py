@@ -56,7 +56,7 @@ def test_slot_is_the_first_of_the_worst_scored() -> None:
 
 
 def candidate(text: str = "fine", *, reward: float = 1.0, finished: bool = True) -> Candidate:
-    return Candidate(completion(text, finished=finished), "rephrase", reward, reward, text)
+    return Candidate(completion(text, finished=finished), "rephrase", reward, reward, text, 5)
 
 
 def test_acceptance_rules_one_by_one() -> None:

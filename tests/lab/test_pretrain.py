@@ -101,6 +101,5 @@ def test_corrupted_share_is_the_share_of_unfaithful_rewritings() -> None:
     start = rewrite_prompt("", "").partition("<expert>")[0]
     assert all(text.content.startswith(start) for text in texts)
     unfaithful = sum(answer_in(text.content) != answer_in(text.completion) for text in texts)
-    # 0.15 of the experts are wrong, and a slip may then be the same (0.5 * 0.15 / 9 / 3 = 0.003);
-    # five standard deviations of a share of 4,000 are 0.04.
-    assert abs(unfaithful / 4000 - 0.5) < 0.043
+    # Five standard deviations of a share of 4,000.
+    assert abs(unfaithful / 4000 - 0.5) < 0.04

@@ -294,12 +294,12 @@ def test_plain_prompts_work_too(tmp_path) -> None:
 def settings(**changes):
     """What ``refuse_unsupported`` reads of a trainer; two processes would hold half groups each."""
     args = {
+        "num_generations": 4,
         "per_device_train_batch_size": 4,
         "steps_per_generation": 1,
         "vllm_enable_sleep_mode": False,
     }
     trainer = {
-        "num_generations": 4,
         "guidance": repo(),
         "tools": [],
         "environment_factories": None,

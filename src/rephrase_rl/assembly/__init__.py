@@ -4,7 +4,7 @@
 Importing this package imports torch, so the command line does it inside its commands.
 """
 
-from rephrase_rl.assembly.evaluating import evaluate_policy
+from rephrase_rl.assembly.evaluating import EvaluationSetting, evaluate_policy
 from rephrase_rl.assembly.objects import (
     build_guidance,
     load_data,
@@ -15,6 +15,7 @@ from rephrase_rl.assembly.preview import prompt_preview
 from rephrase_rl.assembly.training import RunSummary, StepView, train_run
 
 __all__ = [
+    "EvaluationSetting",
     "RunSummary",
     "StepView",
     "build_guidance",

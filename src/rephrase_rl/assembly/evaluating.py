@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.assembly.objects import (
     build_verifiers,
@@ -12,9 +14,9 @@ from rephrase_rl.assembly.objects import (
     load_model,
     solve_template,
 )
-from rephrase_rl.config import ModelConfig, PromptsConfig
+from rephrase_rl.config import BenchmarkConfig, ModelConfig, PromptsConfig, RewardConfig
 from rephrase_rl.data import data_fingerprint
-from rephrase_rl.errors import CheckpointError
+from rephrase_rl.errors import CheckpointError, ConfigError, DataError
 from rephrase_rl.evaluation import EvaluationProtocol, EvaluationResult, evaluate
 from rephrase_rl.records import to_json
 from rephrase_rl.rollout import TransformersEngine
@@ -23,58 +25,105 @@ from rephrase_rl.seeding import derive_seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
 
-    from rephrase_rl.config import BenchmarkConfig, RewardConfig
-    from rephrase_rl.records import JSON
+    from rephrase_rl.config import RunConfig
+    from rephrase_rl.records import JSON, Problem
 
 FINAL_POLICY = "final"
 """Folder under ``checkpoints/`` that holds the policy at the end of training."""
 
 
+@dataclass(frozen=True, slots=True)
+class EvaluationSetting:
+    """How a run asks and judges, so that evaluation does it as training did."""
+
+    prompts: PromptsConfig = field(default_factory=PromptsConfig)
+    rewards: tuple[RewardConfig, ...] = ()
+    """Verifiers; empty: the task kind's own."""
+    correctness: str | None = None
+    """Of several rewards the one that decides failure; it judges."""
+    chat_template_kwargs: Mapping[str, Any] | None = None
+    """Passed to the chat template, such as ``enable_thinking``."""
+
+    @classmethod
+    def of_run(cls, config: RunConfig) -> EvaluationSetting:
+        """The setting of a run's configuration, resolved or not."""
+        return cls(
+            config.prompts,
+            config.rewards,
+            config.guidance.get("correctness"),
+            config.trainer.get("chat_template_kwargs"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedBenchmark:
+    """A benchmark with its problems."""
+
+    config: BenchmarkConfig
+    problems: list[Problem]
+
+
+def load_benchmarks(benchmarks: Sequence[BenchmarkConfig]) -> list[LoadedBenchmark]:
+    """Read the problems of benchmarks, before hours are spent on a run that needs them.
+
+    Raises:
+        DataError: A source is missing, or holds no problem.
+    """
+    loaded = []
+    for benchmark in benchmarks:
+        problems = load_data(benchmark.data)[: benchmark.limit]
+        if not problems:
+            raise DataError(
+                f"benchmark {benchmark.name}: {benchmark.data.path} holds no problem; at least "
+                "one is required: check path, split and limit"
+            )
+        loaded.append(LoadedBenchmark(benchmark, problems))
+    return loaded
+
+
 def run_benchmarks(
     model: Any,
     tokenizer: Any,
-    benchmarks: Sequence[BenchmarkConfig],
+    benchmarks: Sequence[LoadedBenchmark],
+    setting: EvaluationSetting,
     *,
-    prompts: PromptsConfig,
-    rewards: Sequence[RewardConfig] = (),
-    correctness: str | None = None,
     seed: int,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, EvaluationResult]:
     """Evaluate a policy in memory; results by benchmark name.
 
-    Of several rewards the one named ``correctness``, which decides failure in training, judges.
-
     The seed of each benchmark depends on the run's seed and the benchmark's name alone, so
     evaluations at different steps, and of different methods, draw the same random numbers.
     """
-    engine = TransformersEngine(model, tokenizer)
+    kwargs = setting.chat_template_kwargs
+    engine = TransformersEngine(
+        model, tokenizer, chat_template_kwargs=None if kwargs is None else dict(kwargs)
+    )
     results = {}
     for benchmark in benchmarks:
-        problems = load_data(benchmark.data)[: benchmark.limit]
-        judging = [r for r in rewards if correctness in (None, r.verifier)][:1]
-        verifier, _ = build_verifiers(judging, problems)[0]
-        template = solve_template(problems[0], prompts)
+        config, problems = benchmark.config, benchmark.problems
+        judges = [r for r in setting.rewards if setting.correctness in (None, r.verifier)]
+        verifier, _ = build_verifiers(judges[:1], problems)[0]
+        template = solve_template(problems[0], setting.prompts)
         protocol = EvaluationProtocol(
-            name=benchmark.name,
-            samples_per_problem=benchmark.samples_per_problem,
-            temperature=benchmark.temperature,
-            top_p=benchmark.top_p,
-            max_new_tokens=benchmark.max_new_tokens,
+            name=config.name,
+            samples_per_problem=config.samples_per_problem,
+            temperature=config.temperature,
+            top_p=config.top_p,
+            max_new_tokens=config.max_new_tokens,
             verifier=verifier.name,
             solve_template=template.template_id,
-            seed=derive_seed(seed, "evaluation", benchmark.name),
+            seed=derive_seed(seed, "evaluation", config.name),
         )
         try:
-            results[benchmark.name] = evaluate(
+            results[config.name] = evaluate(
                 engine,
                 problems,
                 verifier,
                 template,
                 protocol,
-                on_progress=_named(on_progress, benchmark.name),
+                on_progress=_named(on_progress, config.name),
             )
         finally:
             verifier.close()
@@ -118,58 +167,72 @@ def evaluate_policy(
     benchmarks: Sequence[BenchmarkConfig],
     *,
     seed: int,
+    setting: EvaluationSetting | None = None,
     run_path: Path | None = None,
-    prompts: PromptsConfig | None = None,
-    rewards: Sequence[RewardConfig] = (),
     command: Sequence[str] = (),
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, EvaluationResult]:
-    """Evaluate a policy on disk.
+    """Evaluate a policy on disk, with weights in float32.
 
     Args:
         model: Run directory, checkpoint folder, hub id or ``lab:NAME``.
         benchmarks: What to evaluate on.
         seed: Seed of the evaluation.
+        setting: How to ask and judge; None: the defaults of the task kind.
         run_path: Run directory to store results in (made if it is not there). None: not stored.
-        prompts: Template ids; None: the defaults of the task kind.
-        rewards: Verifiers; empty: the task kind's own.
         command: Command line, for the manifest of a new run directory.
         on_progress: Called with (benchmark, completions done, completions asked for).
+
+    Raises:
+        ConfigError: ``run_path`` is a run that ``model`` does not belong to.
     """
-    source = resolve_policy_path(model)
-    policy = load_model(ModelConfig(path=source))
+    step = None if run_path is None else _step_within(run_path, model)
+    loaded = load_benchmarks(benchmarks)
+    policy = load_model(ModelConfig(path=resolve_policy_path(model)))
     results = run_benchmarks(
         policy.model,
         policy.tokenizer,
-        benchmarks,
-        prompts=prompts or PromptsConfig(),
-        rewards=rewards,
+        loaded,
+        setting or EvaluationSetting(),
         seed=seed,
         on_progress=on_progress,
     )
     if run_path is not None:
-        run, step = _open_or_create(run_path, model, benchmarks, seed, command)
-        store_results(run, step, results)
+        if step is None:
+            run = _create_run(run_path, model, loaded, seed, command)
+        else:
+            run = RunDirectory.open(run_path)
+        store_results(run, step or 0, results)
     return results
 
 
-def _open_or_create(
+def _step_within(run_path: Path, model: str) -> int | None:
+    """Optimiser steps that a policy of the run has had; None if there is no run yet."""
+    if not (run_path / "manifest.json").is_file():
+        return None
+    run, policy = RunDirectory.open(run_path), Path(model).resolve()
+    if policy in (run.path.resolve(), (run.checkpoints / FINAL_POLICY).resolve()):
+        return run.steps()[-1].step + 1
+    if policy.parent == run.checkpoints.resolve() and policy.name.startswith("checkpoint-"):
+        return int(policy.name.removeprefix("checkpoint-"))
+    raise ConfigError(
+        f"results of {model} were to be stored in {run_path}, which is another policy's run; "
+        "required: the run itself, one of its checkpoints, or a new folder: choose another --out"
+    )
+
+
+def _create_run(
     run_path: Path,
     model: str,
-    benchmarks: Sequence[BenchmarkConfig],
+    benchmarks: Sequence[LoadedBenchmark],
     seed: int,
     command: Sequence[str],
-) -> tuple[RunDirectory, int]:
-    """The run to store in, and the number of optimiser steps its final policy has had."""
-    if (run_path / "manifest.json").is_file():
-        run = RunDirectory.open(run_path)
-        steps = run.steps()
-        return run, steps[-1].step + 1 if steps else 0
-    fingerprints = {b.name: data_fingerprint(load_data(b.data)[: b.limit]) for b in benchmarks}
+) -> RunDirectory:
+    fingerprints = {b.config.name: data_fingerprint(b.problems) for b in benchmarks}
     manifest = collect_manifest(
         list(command), seed, {"method": "evaluation", "model": model, "data": fingerprints}
     )
-    return RunDirectory.create(run_path, manifest, "{}\n"), 0
+    return RunDirectory.create(run_path, manifest, "{}\n")
 
 
 def _named(

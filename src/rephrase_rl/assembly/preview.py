@@ -29,11 +29,12 @@ def prompt_preview(config: RunConfig, rows: int) -> list[dict[str, Any]]:
         solution, ``rephrase_prompt``, ``rephrase_tokens``, ``expert_tokens`` (else None).
     """
     tokenizer = load_model(config.model).tokenizer
+    template_kwargs = config.trainer.get("chat_template_kwargs") or {}
 
     def rendered(messages: tuple[Message, ...]) -> tuple[str, int]:
         conversation = [dict(message) for message in messages]
         text = tokenizer.apply_chat_template(
-            conversation, add_generation_prompt=True, tokenize=False
+            conversation, add_generation_prompt=True, tokenize=False, **template_kwargs
         )
         return text, len(tokenizer.encode(text, add_special_tokens=False))
 

@@ -12,7 +12,8 @@ from accelerate.utils import wait_for_everyone
 from datasets import Dataset
 from transformers import PrinterCallback
 
-from rephrase_rl.assembly.evaluating import FINAL_POLICY, run_benchmarks, store_results
+from rephrase_rl.assembly.evaluating import FINAL_POLICY, load_benchmarks
+from rephrase_rl.assembly.in_training import PolicyEvaluations
 from rephrase_rl.assembly.objects import (
     build_guidance,
     build_verifiers,
@@ -35,11 +36,12 @@ from rephrase_rl.trainers.trl.trainer import RePOTrainer
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import Any
+
+    from transformers import TrainingArguments
 
     from rephrase_rl.config import RunConfig
     from rephrase_rl.evaluation import EvaluationResult
-    from rephrase_rl.records import GroupRecord, Problem, StepRecord
+    from rephrase_rl.records import JSON, GroupRecord, Problem, StepRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class RunSummary:
     generated_tokens: int
     """Sampled in training: rollouts and rewrites, accepted or not."""
     wall_s: float
-    """Training, without loading and without evaluation."""
+    """Training, without loading and without evaluation; all parts of a resumed run."""
 
 
 def train_run(
@@ -74,6 +76,7 @@ def train_run(
     resume: bool = False,
     overwrite: bool = False,
     on_step: Callable[[StepView], None] | None = None,
+    on_progress: Callable[[str, int, int], None] | None = None,
 ) -> RunSummary:
     """Train, evaluate and record one run.
 
@@ -86,6 +89,7 @@ def train_run(
         resume: Go on from the last checkpoint in ``run_path``.
         overwrite: Replace a run that is there.
         on_step: Called after each optimiser step.
+        on_progress: Called during evaluations with (benchmark, completions done, asked for).
 
     Raises:
         ConfigError: The configuration is not valid.
@@ -97,20 +101,25 @@ def train_run(
     guidance = parse_guidance(config.guidance)
     seed_everything(config.seed)
     problems = [problem for data in config.data for problem in load_data(data)]
+    benchmarks = load_benchmarks(config.evaluation.benchmarks)
     policy = load_model(config.model)
     verifiers = build_verifiers(config.rewards, problems)
-    run, checkpoint = _open_run(config, run_path, command, problems, resume, overwrite)
+    # What can be refused is refused before the run directory is touched.
+    arguments = grpo_arguments(
+        config.trainer,
+        output_dir=str(run_path / "checkpoints"),
+        seed=config.seed,
+        scale_rewards=guidance.advantages.scale,
+        reward_weights=[weight for _, weight in verifiers],
+    )
+    run, checkpoint = _open_run(
+        config, run_path, _manifest(config, arguments, problems, command), resume, overwrite
+    )
     recorder = _Recorder(run, config.log.groups, on_step)
     trainer = RePOTrainer(
         model=policy.model,
         reward_funcs=[VerifierReward(verifier) for verifier, _ in verifiers],
-        args=grpo_arguments(
-            config.trainer,
-            output_dir=str(run_path / "checkpoints"),
-            seed=config.seed,
-            scale_rewards=guidance.advantages.scale,
-            reward_weights=[weight for _, weight in verifiers],
-        ),
+        args=arguments,
         train_dataset=training_dataset(problems, config),
         processing_class=policy.tokenizer,
         guidance=build_guidance(guidance, config.prompts),
@@ -119,7 +128,7 @@ def train_run(
     )
     # With tqdm off transformers prints each log line as a dict; on_step is our display.
     trainer.remove_callback(PrinterCallback)
-    evaluate_at = _Evaluations(config, trainer, policy.tokenizer, run)
+    evaluate_at = PolicyEvaluations(config, trainer, policy.tokenizer, benchmarks, run, on_progress)
     if config.evaluation.every_steps is not None:
         trainer.add_callback(EveryNSteps(config.evaluation.every_steps, evaluate_at))
     try:
@@ -127,18 +136,17 @@ def train_run(
             evaluate_at(0)
         recorder.start()
         trainer.train(resume_from_checkpoint=checkpoint)
-        wall_s = time.perf_counter() - recorder.started - evaluate_at.seconds_during_training
+        wall_s = recorder.wall_s() - evaluate_at.seconds_during_training
+        # Before the last evaluation: whatever goes wrong there, the trained policy is kept.
+        trainer.save_model(str(run_path / "checkpoints" / FINAL_POLICY))
+        if run is not None:
+            run.write_summary({"wall_s": wall_s, "generated_tokens": recorder.tokens()})
         results = evaluate_at(trainer.state.global_step)
     finally:
         for verifier, _ in verifiers:
             verifier.close()
-    if run is not None:
-        trainer.save_model(str(run_path / "checkpoints" / FINAL_POLICY))
-    summary = RunSummary(run_path, results, recorder.tokens(), wall_s)
-    if run is not None:
-        run.write_summary({"wall_s": wall_s, "generated_tokens": summary.generated_tokens})
     wait_for_everyone()
-    return summary
+    return RunSummary(run_path, results, recorder.tokens(), wall_s)
 
 
 def training_dataset(problems: Sequence[Problem], config: RunConfig) -> Dataset:
@@ -161,27 +169,13 @@ def training_dataset(problems: Sequence[Problem], config: RunConfig) -> Dataset:
     )
 
 
-def _open_run(
+def _manifest(
     config: RunConfig,
-    run_path: Path,
-    command: Sequence[str],
+    arguments: TrainingArguments,
     problems: Sequence[Problem],
-    resume: bool,
-    overwrite: bool,
-) -> tuple[RunDirectory | None, str | None]:
-    """The run directory (None on all processes but the first) and the checkpoint to resume."""
-    checkpoint = _last_checkpoint(run_path) if resume else None
-    if not PartialState().is_main_process:
-        return None, checkpoint
-    if checkpoint is not None:
-        run = RunDirectory.open(run_path)
-        if run.manifest.get("config_hash") != config_hash(config):
-            raise ConfigError(
-                f"{run_path} was made with another configuration; a resumed run must have the "
-                "same one: use the config.yaml in that folder, or start a new run"
-            )
-        run.rewind(int(checkpoint.rsplit("-", 1)[1]))
-        return run, checkpoint
+    command: Sequence[str],
+) -> dict[str, JSON]:
+    """What identifies the run."""
     templates = {
         template.template_id: template.sha256
         for problem in _one_of_each_kind(problems)
@@ -190,7 +184,7 @@ def _open_run(
             rephrase_template(problem, config.prompts),
         )
     }
-    manifest = collect_manifest(
+    return collect_manifest(
         list(command),
         config.seed,
         {
@@ -200,10 +194,34 @@ def _open_run(
             "num_problems": len(problems),
             "templates": templates,
             "config_hash": config_hash(config),
+            "precision": {"bf16": arguments.bf16, "fp16": arguments.fp16},
+            "num_processes": arguments.world_size,
             "deviations": list(get_preset(config.method).deviations),
         },
     )
-    return RunDirectory.create(run_path, manifest, dump_config(config), overwrite), None
+
+
+def _open_run(
+    config: RunConfig,
+    run_path: Path,
+    manifest: Mapping[str, JSON],
+    resume: bool,
+    overwrite: bool,
+) -> tuple[RunDirectory | None, str | None]:
+    """The run directory (None on all processes but the first) and the checkpoint to resume."""
+    checkpoint = _last_checkpoint(run_path) if resume else None
+    if not PartialState().is_main_process:
+        return None, checkpoint
+    if checkpoint is None:
+        return RunDirectory.create(run_path, manifest, dump_config(config), overwrite), None
+    run = RunDirectory.open(run_path)
+    if run.manifest.get("config_hash") != manifest["config_hash"]:
+        raise ConfigError(
+            f"{run_path} was made with another configuration; a resumed run must have the "
+            "same one: use the config.yaml in that folder, or start a new run"
+        )
+    run.rewind(int(checkpoint.rsplit("-", 1)[1]))
+    return run, checkpoint
 
 
 def _one_of_each_kind(problems: Sequence[Problem]) -> list[Problem]:
@@ -236,10 +254,18 @@ class _Recorder:
         self._run = run
         self._keep = keep
         self._on_step = on_step
-        self.started = time.perf_counter()
+        self._started = 0.0
+        self._earlier_s = 0.0
 
     def start(self) -> None:
-        self.started = time.perf_counter()
+        """Start the clock; the steps of an earlier part that is resumed keep their time."""
+        timings = [] if self._run is None else self._run.timings()
+        self._earlier_s = sum(t.timings.get("time/step_s") or 0.0 for t in timings)
+        self._started = time.perf_counter()
+
+    def wall_s(self) -> float:
+        """Seconds of training so far."""
+        return self._earlier_s + time.perf_counter() - self._started
 
     def keep_groups(self, records: Sequence[GroupRecord]) -> None:
         kept = [r for r in records if self._keep == "all" or (self._keep == "open" and r.gate_open)]
@@ -256,46 +282,6 @@ class _Recorder:
 
     def tokens(self) -> int:
         """Tokens sampled over the whole run, an earlier part that was resumed included."""
-        if self._run is None:
-            return 0
-        return int(
-            sum(
-                step.metrics.get(name) or 0.0
-                for step in self._run.steps()
-                for name in ("tokens/rollout", "tokens/rephrase")
-            )
-        )
-
-
-class _Evaluations:
-    """Evaluates the policy in memory on the configured benchmarks, on the first process."""
-
-    def __init__(
-        self, config: RunConfig, trainer: RePOTrainer, tokenizer: Any, run: RunDirectory | None
-    ) -> None:
-        self._config = config
-        self._trainer = trainer
-        self._tokenizer = tokenizer
-        self._run = run
-        self._done: dict[int, dict[str, EvaluationResult]] = {}
-        self.seconds_during_training = 0.0
-
-    def __call__(self, step: int) -> dict[str, EvaluationResult]:
-        if self._run is None or not self._config.evaluation.benchmarks:
-            return {}
-        if step not in self._done:
-            started = time.perf_counter()
-            results = run_benchmarks(
-                self._trainer.accelerator.unwrap_model(self._trainer.model),
-                self._tokenizer,
-                self._config.evaluation.benchmarks,
-                prompts=self._config.prompts,
-                rewards=self._config.rewards,
-                correctness=self._config.guidance.get("correctness"),
-                seed=self._config.seed,
-            )
-            store_results(self._run, step, results)
-            self._done[step] = results
-            if step:
-                self.seconds_during_training += time.perf_counter() - started
-        return self._done[step]
+        steps = [] if self._run is None else self._run.steps()
+        names = ("tokens/rollout", "tokens/rephrase")
+        return int(sum(step.metrics.get(name) or 0.0 for step in steps for name in names))

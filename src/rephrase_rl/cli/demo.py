@@ -55,7 +55,7 @@ def demo(
     arms = _known_arms(arm or ARMS)
     configs = {name: demo_config(name, seed, steps, overrides) for name in arms}
 
-    from rephrase_rl.assembly import evaluate_policy
+    from rephrase_rl.assembly import EvaluationSetting, evaluate_policy
 
     first = next(iter(configs.values()))
     messages.print(f"evaluating the base policy {first.model.path}")
@@ -63,8 +63,7 @@ def demo(
         first.model.path,
         first.evaluation.benchmarks,
         seed=seed,
-        prompts=first.prompts,
-        rewards=first.rewards,
+        setting=EvaluationSetting.of_run(first),
     )
     summaries = {name: _train_arm(name, config, out / name) for name, config in configs.items()}
     results = {"base": base, **{name: summary.evaluations for name, summary in summaries.items()}}
@@ -143,7 +142,12 @@ def _train_arm(name: str, config: RunConfig, run_path: Path) -> RunSummary:
     total = int(config.trainer["max_steps"])
     with StepDisplay(name, every=max(1, total // LINES_PER_RUN)) as display:
         return train_run(
-            config, run_path=run_path, command=sys.argv, overwrite=True, on_step=display
+            config,
+            run_path=run_path,
+            command=sys.argv,
+            overwrite=True,
+            on_step=display,
+            on_progress=display.show_evaluation,
         )
 
 

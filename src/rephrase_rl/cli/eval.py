@@ -67,7 +67,7 @@ def evaluate(
     if out is not None:
         _refuse_to_replace(out, benchmarks)
 
-    from rephrase_rl.assembly import evaluate_policy
+    from rephrase_rl.assembly import EvaluationSetting, evaluate_policy
 
     with progress_bar(unit="completions") as progress:
         tasks = {b.name: progress.add_task(b.name, total=None) for b in benchmarks}
@@ -76,8 +76,7 @@ def evaluate(
             benchmarks,
             seed=seed if seed is not None else (run.seed if run else 0),
             run_path=out,
-            prompts=run.prompts if run else None,
-            rewards=run.rewards if run else (),
+            setting=EvaluationSetting.of_run(run) if run else None,
             command=sys.argv,
             on_progress=lambda name, done, total: progress.update(
                 tasks[name], completed=done, total=total

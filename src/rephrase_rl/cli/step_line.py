@@ -62,8 +62,10 @@ class StepDisplay:
     def __init__(self, title: str, every: int = 1) -> None:
         self._title = title
         self._every = every
-        self._progress = progress_bar(unit="steps")
+        self._progress = progress_bar(unit="done")
         self._task = self._progress.add_task(title, total=None)
+        self._evaluation = self._task
+        self._evaluated: str | None = None
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -82,6 +84,16 @@ class StepDisplay:
         self._progress.update(self._task, total=view.total_steps, completed=view.step)
         if view.step % self._every == 0 or view.step in (1, view.total_steps):
             output.print(step_line(view.step, view.total_steps, view.metrics, view.seconds))
+
+    def show_evaluation(self, benchmark: str, done: int, total: int) -> None:
+        """Show how far an evaluation has come; its bar goes when it is done."""
+        if self._evaluated != benchmark:
+            self._evaluated = benchmark
+            self._evaluation = self._progress.add_task(f"{self._title}: {benchmark}", total=total)
+        finished = done >= total
+        self._progress.update(self._evaluation, completed=done, total=total, visible=not finished)
+        if finished:
+            self._evaluated = None
 
 
 def progress_bar(unit: str) -> Progress:

@@ -44,6 +44,7 @@ def train(
             resume=resume,
             overwrite=overwrite,
             on_step=display,
+            on_progress=display.show_evaluation,
         )
     if summary.evaluations:
         print_results({"result": summary.evaluations})

@@ -33,8 +33,10 @@ class ModelConfig(ConfigModel):
     """A Hugging Face hub id, a local folder, or ``lab:base`` for the policy shipped here."""
     revision: str | None = None
     """Branch, tag or commit on the hub. null: the main branch; name a commit to repeat a run."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Number format of the weights in training. auto: the one they are stored in."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Number format of the weights. auto: the one they are stored in, often bfloat16, in which
+    steps as small as the paper's 1e-6 are lost to rounding; ``trainer.bf16`` makes the arithmetic
+    fast and keeps the weights exact."""
     gguf_file: str | None = None
     """Name of a GGUF file in the folder, to be de-quantised on loading."""
 

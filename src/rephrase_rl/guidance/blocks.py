@@ -110,8 +110,8 @@ class GuidanceEngine(Protocol):
         """Token ids of a prompt as the policy would see it, untruncated."""
         ...
 
-    def encode_completion(self, text: str, *, finished: bool) -> tuple[int, ...]:
-        """Token ids of a completion, with end-of-sequence if ``finished``."""
+    def encode_completion(self, text: str) -> tuple[int, ...]:
+        """Token ids of a completion's text, without special tokens."""
         ...
 
     def sample(self, prompts: Sequence[tuple[int, ...]]) -> list[Completion]:

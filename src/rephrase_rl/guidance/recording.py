@@ -81,6 +81,7 @@ def _candidate(candidate: Candidate, logp_on_q: float, logp_on_context: float) -
         reward=candidate.reward,
         correctness=candidate.correctness,
         num_tokens=len(candidate.completion.token_ids),
+        num_sampled_tokens=candidate.num_sampled_tokens,
         finished=candidate.completion.finished,
         accepted=candidate.accepted,
         refusals=candidate.refusals,
@@ -93,9 +94,9 @@ def _candidate(candidate: Candidate, logp_on_q: float, logp_on_context: float) -
 def step_metrics(
     records: Sequence[GroupRecord], failure_reward_threshold: float
 ) -> Mapping[str, float]:
-    """Figures of one generation batch, from the records of all ranks.
+    """Figures of one optimiser step, from the records of all its groups on all ranks.
 
-    Fractions are of the groups of the batch, except ``injection/accept_fraction``, which is of the
+    Fractions are of the groups, except ``injection/accept_fraction``, which is of the
     candidates whose gate was open. A mean over nothing is NaN, which loggers leave out.
 
     Returns:
@@ -126,7 +127,7 @@ def step_metrics(
         "injection/logp_on_q": _mean(c.logp_on_q for c in accepted),
         "injection/logp_on_context": _mean(c.logp_on_context for c in accepted),
         "tokens/rollout": float(sum(_rollout_tokens(r) for r in records)),
-        "tokens/rephrase": float(sum(c.num_tokens for r in records for c in r.candidates)),
+        "tokens/rephrase": float(sum(c.num_sampled_tokens for r in records for c in r.candidates)),
     }
 
 

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 class ReplaceWorst:
     """The rollout of lowest reward, the first of them on ties (arXiv:2602.10819, section 3).
 
-    Unscorable rollouts are never chosen. The first of equals is taken, so that the choice draws
-    no randomness; members of a group are exchangeable, so it makes no difference in distribution.
+    Rollouts whose correctness could not be scored are never chosen. The first of equals is taken,
+    so that the choice draws no randomness; members of a group are exchangeable, so it makes no
+    difference in distribution.
     """
 
     def __call__(self, group: RolloutGroup) -> int | None:
         """Position of the worst scored rollout, or None if none was scored."""
-        position = int(worst_slot(torch.tensor([group.rewards], dtype=torch.float64)).item())
+        rewards_PG = torch.tensor([group.rewards], dtype=torch.float64)
+        unscored_PG = torch.tensor([group.correctness], dtype=torch.float64).isnan()
+        position = int(worst_slot(rewards_PG.masked_fill(unscored_PG, torch.nan)).item())
         return None if position < 0 else position

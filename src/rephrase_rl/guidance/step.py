@@ -113,7 +113,7 @@ def plan_group(
     if not guidance.active or not (gate_open or guidance.sampling == "eager"):
         return GroupPlan(gate_open, "open" if gate_open else "closed", None)
     if group.problem.expert_solution is None:
-        return GroupPlan(False, "no_expert", None)
+        return GroupPlan(False, "no_expert" if gate_open else "closed", None)
     assert guidance.source is not None
     prompt_ids = engine.encode_prompt(guidance.source.context_messages(group.problem))
     if len(prompt_ids) > guidance.max_prompt_tokens:
@@ -126,7 +126,9 @@ def _clean(completion: Completion, source: Source, engine: GuidanceEngine) -> Ca
     cleaned = source.clean(completion.text)
     trained = completion
     if cleaned.text != completion.text:
-        token_ids = engine.encode_completion(cleaned.text, finished=completion.finished)
+        # A model may have several end tokens; the row must end with the one that was sampled.
+        end = completion.token_ids[-1:] if completion.finished else ()
+        token_ids = (*engine.encode_completion(cleaned.text), *end)
         trained = Completion(cleaned.text, token_ids, completion.finished)
     return Candidate(
         completion=trained,
@@ -134,6 +136,7 @@ def _clean(completion: Completion, source: Source, engine: GuidanceEngine) -> Ca
         reward=math.nan,
         correctness=math.nan,
         raw_text=completion.text,
+        num_sampled_tokens=len(completion.token_ids),
         removed_meta=cleaned.removed,
     )
 
@@ -172,7 +175,8 @@ def _refusals(
 ) -> tuple[str, ...]:
     if not candidate.completion.text.strip() or not candidate.completion.token_ids:
         return ("empty",)
-    if math.isnan(candidate.reward):
+    # Another reward may still have a value; what nobody could call right must not be trained on.
+    if math.isnan(candidate.reward) or math.isnan(candidate.correctness):
         return ("unscorable",)
     return tuple(rule.name for rule in rules if not rule(candidate, replaced))
 

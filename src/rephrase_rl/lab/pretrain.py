@@ -1,7 +1,7 @@
 """Makes the policies of the lab: ``python -m rephrase_rl.lab.pretrain --out DIR --seed N``.
 
 The command makes a base in three stages, some fifteen minutes on a free core. With ``--rewriter
-poor`` it goes on from the shipped base with rewritings of which many slip in a step. The folder
+poor`` it goes on from the shipped base with rewritings of which many are unfinished. The folder
 gets the policy, its tokenizer, the log, and a record of command, settings and versions; log and
 record tell of the stages that came before, too.
 """
@@ -120,7 +120,6 @@ def poor_rewriter_stages(seed: int = 0, start: str = "base") -> tuple[PretrainSe
             adam_lr=5e-4,
             warmup=10,
             start=start,
-            # Much solving besides, or the slips spread from rewriting to it.
             mixture=dataclasses.replace(polish, solve=0.6, rewrite=0.15, corrupted_share=0.5),
         ),
     )

@@ -5,7 +5,7 @@
     manifest.json   command, commit, versions, seeds, hardware, data and template hashes
     config.yaml     resolved configuration, itself a valid input
     steps.jsonl     one StepRecord per optimiser step, deterministic figures only
-    timings.jsonl   seconds and memory of each step
+    timings.jsonl   seconds of each step
     groups.jsonl    one GroupRecord per group
     evals/<step>/<benchmark>/{result.json,samples.jsonl}
     summary.json    outcome, written at the end
@@ -54,7 +54,7 @@ class TimingRecord:
 
     step: int
     timings: Mapping[str, float | None]
-    """Seconds or bytes by name, such as ``time/step_s``."""
+    """Seconds by name, such as ``time/step_s``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import torch
 from trl import GRPOConfig
 
 from rephrase_rl.errors import ConfigError
+from rephrase_rl.trainers.trl.checks import split_group_fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +23,7 @@ RESERVED = {
     "reward_weights": "rewards[].weight",
     "model_init_kwargs": "model",
     "logging_steps": "nothing: every step is recorded",
+    "logging_strategy": "nothing: every step is recorded",
     "report_to": "nothing: the run directory is the record",
     "disable_tqdm": "nothing: the command line has its own display",
     "remove_unused_columns": "nothing: rewards need every column",
@@ -62,7 +64,7 @@ def grpo_arguments(
         raise ConfigError("the trainer section is not valid", faults)
     values: dict[str, Any] = {**_machine_defaults(), **trainer}
     try:
-        return GRPOConfig(
+        arguments = GRPOConfig(
             output_dir=output_dir,
             seed=seed,
             scale_rewards=scale_rewards,
@@ -75,6 +77,9 @@ def grpo_arguments(
         )
     except (ValueError, TypeError, NotImplementedError) as error:
         raise ConfigError(f"TRL refuses the trainer section: {error}") from error
+    if fault := split_group_fault(arguments):
+        raise ConfigError("the trainer section is not valid", [fault])
+    return arguments
 
 
 def _machine_defaults() -> dict[str, Any]:

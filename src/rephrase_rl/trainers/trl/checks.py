@@ -37,6 +37,18 @@ def correctness_index(guidance: Guidance, names: Sequence[str]) -> int:
     return list(names).index(guidance.correctness)
 
 
+def split_group_fault(args: GRPOConfig) -> str | None:
+    """Why groups would not be whole on one process; None if they are."""
+    per_process = args.per_device_train_batch_size * args.steps_per_generation
+    if per_process % args.num_generations == 0:
+        return None
+    return (
+        f"per_device_train_batch_size * steps_per_generation is {per_process}, not a multiple of "
+        f"num_generations = {args.num_generations}, so groups would be split over processes; "
+        "choose a multiple"
+    )
+
+
 def refuse_unsupported(trainer: RePOTrainer) -> None:
     """Refuse every setting under which groups could not be formed or candidates not be judged.
 
@@ -44,14 +56,7 @@ def refuse_unsupported(trainer: RePOTrainer) -> None:
         ConfigError: With all faults.
     """
     args: GRPOConfig = trainer.args
-    faults = []
-    per_process = args.per_device_train_batch_size * args.steps_per_generation
-    if per_process % trainer.num_generations:
-        faults.append(
-            f"per_device_train_batch_size * steps_per_generation is {per_process}, not a multiple "
-            f"of num_generations = {trainer.num_generations}, so groups would be split over "
-            "processes; choose a multiple"
-        )
+    faults = [fault for fault in (split_group_fault(args),) if fault]
     if trainer.multi_objective_aggregation == "normalize_then_sum" and (
         trainer.scale_rewards != "group"
     ):

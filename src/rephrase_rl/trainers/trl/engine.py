@@ -77,13 +77,9 @@ class TrlGuidanceEngine:
         prompt_ids, _, _ = self._trainer._tokenize_prompts([prompt])
         return tuple(int(token) for token in prompt_ids[0])
 
-    def encode_completion(self, text: str, *, finished: bool) -> tuple[int, ...]:
-        """Token ids of a completion, with the end-of-sequence token back in its place."""
-        tokens = self._trainer._tokenizer.encode(text, add_special_tokens=False)
-        if finished:
-            # TRL takes a row without EOS at its end for truncated (mask_truncated_completions).
-            tokens.append(self._trainer.eos_token_ids[0])
-        return tuple(tokens)
+    def encode_completion(self, text: str) -> tuple[int, ...]:
+        """Token ids of a completion's text, without special tokens."""
+        return tuple(self._trainer._tokenizer.encode(text, add_special_tokens=False))
 
     def sample(self, prompts: Sequence[tuple[int, ...]]) -> list[Completion]:
         """One completion per prompt under a forked random stream, so rollouts never notice."""
@@ -94,9 +90,7 @@ class TrlGuidanceEngine:
         prompt_ids = [list(ids) for ids in prompts]
         padding = self.encode_prompt(_as_messages(self._prompts[0]))
         prompt_ids += [list(padding)] * (rows - len(prompts))
-        rank = trainer.accelerator.process_index
-        seed = derive_seed(trainer.args.seed, *self._draw, rank, "rephrase")
-        with forked_rng(seed), self._candidate_sampling():
+        with forked_rng(self._seed("rephrase")), self._candidate_sampling():
             completion_ids, _ = trainer._generate_single_turn(prompt_ids, None, {}, 1)
         completion_ids = completion_ids[: len(prompts)]
         texts = trainer.processing_class.batch_decode(completion_ids, skip_special_tokens=True)
@@ -152,9 +146,15 @@ class TrlGuidanceEngine:
             return []
         end = (self._trainer.eos_token_ids[0],)
         rows = [*contexts, *[(end, end, end)] * (need - len(contexts))]
-        on_q = self._mean_logps([(q, o) for q, _, o in rows])
-        on_context = self._mean_logps([(p, o) for _, p, o in rows])
+        # Forked, since dropout in a model in training mode would draw from the rollouts' stream.
+        with forked_rng(self._seed("measure")):
+            on_q = self._mean_logps([(q, o) for q, _, o in rows])
+            on_context = self._mean_logps([(p, o) for _, p, o in rows])
         return [LogpPair(*pair) for pair in zip(on_q, on_context, strict=True)][: len(contexts)]
+
+    def _seed(self, purpose: str) -> int:
+        rank = self._trainer.accelerator.process_index
+        return derive_seed(self._trainer.args.seed, *self._draw, rank, purpose)
 
     def _mean_logps(self, rows: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> list[float]:
         trainer = self._trainer
@@ -186,7 +186,7 @@ class TrlGuidanceEngine:
     @contextlib.contextmanager
     def _candidate_sampling(self) -> Iterator[None]:
         """Let candidates have their own temperature and nucleus for the length of one call."""
-        changes = {
+        changes: dict[str, Any] = {
             name: value
             for name, value in (
                 ("temperature", self._guidance.temperature),
@@ -202,6 +202,8 @@ class TrlGuidanceEngine:
             before = {name: getattr(holder, name) for name in changes}
             after = dict(changes)
         else:
+            if changes.get("temperature") == 0:  # transformers asks for greedy decoding by name
+                changes = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
             config = copy.deepcopy(trainer.generation_config)
             config.update(**changes)
             before = {

@@ -1,15 +1,16 @@
 """``RePOTrainer``: TRL's ``GRPOTrainer`` with guidance between sampling and the update.
 
-Three overrides attach it. ``_generate`` runs the guidance step on the sampled groups and swaps
-injected rows in before TRL builds any tensor, so padding, masks, old and reference log-probs,
-importance sampling and logs are TRL's own and see q alone as the context. ``_calculate_rewards``
-hands out the rewards already known, so each completion is judged once.
+Three overrides of private methods attach it. ``_generate`` runs the guidance step on the sampled
+groups and swaps injected rows in before TRL builds any tensor, so padding, masks, old and reference
+log-probs, importance sampling and logs are TRL's own and see q alone as the context.
+``_calculate_rewards`` hands out the rewards already known, so each completion is judged once.
 ``_generate_and_score_completions`` keeps the dataset rows at hand and puts core's advantages in
 place of TRL's.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -100,6 +101,7 @@ class RePOTrainer(GRPOTrainer):
         self._guided: GuidedBatch | None = None
         self._final_rewards: torch.Tensor | None = None
         self._draws = (-1, -1)
+        self._step_records: list[GroupRecord] = []
         self._correctness_index = correctness_index(self.guidance, self.reward_func_names)
         refuse_unsupported(self)
 
@@ -305,11 +307,17 @@ class RePOTrainer(GRPOTrainer):
             for i, group in enumerate(batch.groups)
         ]
         records: list[GroupRecord] = gather_object(local)
-        metrics = step_metrics(records, self.guidance.failure_reward_threshold)
-        for name, value in metrics.items():
-            self._metrics["train"][name].append(value)
+        self._step_records.extend(records)
         if self._on_groups is not None and self.accelerator.is_main_process:
             self._on_groups(records)
+
+    def log(self, logs: dict[str, float | None], start_time: float | None = None) -> None:
+        """Add the figures of the step's groups; TRL's own would average counts over batches."""
+        if self.model.training and self._step_records:
+            metrics = step_metrics(self._step_records, self.guidance.failure_reward_threshold)
+            logs.update({k: None if math.isnan(v) else v for k, v in metrics.items()})
+            self._step_records = []
+        super().log(logs, start_time)
 
     def _next_draw(self) -> tuple[int, int]:
         """(optimiser step, index of the generation batch within that step), for seeds."""

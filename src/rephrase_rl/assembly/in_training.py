@@ -1,0 +1,94 @@
+"""Evaluations of the policy in memory, before, during and at the end of its training."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+from rephrase_rl.assembly.evaluating import EvaluationSetting, run_benchmarks, store_results
+from rephrase_rl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from rephrase_rl.assembly.evaluating import LoadedBenchmark
+    from rephrase_rl.config import RunConfig
+    from rephrase_rl.evaluation import EvaluationResult
+    from rephrase_rl.runs import RunDirectory
+    from rephrase_rl.trainers.trl.trainer import RePOTrainer
+
+
+class PolicyEvaluations:
+    """Evaluates on the first process, each step at most once, and stores the results."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        trainer: RePOTrainer,
+        tokenizer: Any,
+        benchmarks: Sequence[LoadedBenchmark],
+        run: RunDirectory | None,
+        on_progress: Callable[[str, int, int], None] | None = None,
+    ) -> None:
+        """Bind to a run.
+
+        Raises:
+            ConfigError: The weights are divided over processes, so the first cannot sample alone.
+        """
+        if benchmarks and (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+            raise ConfigError(
+                "evaluation.benchmarks is set, and FSDP or DeepSpeed divides the weights over "
+                "processes, where the first process cannot evaluate alone: leave the benchmarks "
+                "out and run `rephrase-rl eval RUN` afterwards"
+            )
+        self._setting = EvaluationSetting.of_run(config)
+        self._seed = config.seed
+        self._trainer = trainer
+        self._tokenizer = tokenizer
+        self._benchmarks = benchmarks
+        self._run = run
+        self._on_progress = on_progress
+        self._done: dict[int, dict[str, EvaluationResult]] = {}
+        self.seconds_during_training = 0.0
+
+    def __call__(self, step: int) -> dict[str, EvaluationResult]:
+        """Results after this many optimiser steps; nothing on processes but the first."""
+        if self._run is None or not self._benchmarks:
+            return {}
+        if step not in self._done:
+            started = time.perf_counter()
+            model = self._trainer.accelerator.unwrap_model(self._trainer.model)
+            with _weights_precision(model):
+                results = run_benchmarks(
+                    model,
+                    self._tokenizer,
+                    self._benchmarks,
+                    self._setting,
+                    seed=self._seed,
+                    on_progress=self._on_progress,
+                )
+            store_results(self._run, step, results)
+            self._done[step] = results
+            if step:
+                self.seconds_during_training += time.perf_counter() - started
+        return self._done[step]
+
+
+@contextlib.contextmanager
+def _weights_precision(model: Any) -> Iterator[None]:
+    """Compute in the weights' own precision, as an evaluation from disk does.
+
+    Accelerate replaces ``forward`` by one under autocast when training starts. Left in place, the
+    evaluation before training and the ones after it would differ in arithmetic.
+    """
+    wrapped = model.__dict__.get("forward")
+    original = model.__dict__.get("_original_forward")
+    if wrapped is None or original is None:
+        yield
+        return
+    model.forward = original
+    try:
+        yield
+    finally:
+        model.forward = wrapped
