@@ -40,9 +40,11 @@ class ScriptedGuidanceEngine:
         self,
         candidates: Sequence[str | Completion] = (),
         reward: Callable[[str], float] = lambda text: 1.0,
+        correctness: Callable[[str], float] | None = None,
     ) -> None:
         self._candidates = list(candidates)
         self._reward = reward
+        self._correctness = correctness or reward
         self.sampled: list[list[tuple[int, ...]]] = []
         self.scored: list[list[tuple[int, str]]] = []
 
@@ -65,4 +67,4 @@ class ScriptedGuidanceEngine:
 
     def score(self, groups: Sequence[int], completions: Sequence[Completion]) -> list[Score]:
         self.scored.append([(g, c.text) for g, c in zip(groups, completions, strict=True)])
-        return [Score(self._reward(c.text), self._reward(c.text)) for c in completions]
+        return [Score(self._reward(c.text), self._correctness(c.text)) for c in completions]

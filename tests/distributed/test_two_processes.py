@@ -59,6 +59,13 @@ def test_same_gate_decisions_with_unequal_needs(outcomes) -> None:
 
 
 def test_same_advantages_and_metrics(outcomes) -> None:
+    def advantages(path: Path) -> dict[tuple[int, str], list[float]]:
+        groups = json.loads(path.read_text())["groups"]
+        return {
+            (g["step"], g["problem_id"]): [m["advantage"] for m in g["members"]] for g in groups
+        }
+
+    assert advantages(outcomes[1]) == advantages(outcomes[2])
     one, two = (json.loads(outcomes[n].read_text())["metrics"] for n in (1, 2))
     for name in ("gate/open_fraction", "injection/accept_fraction", "reward", "tokens/rephrase"):
         assert one[name] == pytest.approx(two[name]), name

@@ -9,7 +9,7 @@ import pytest
 
 from rephrase_rl.assembly import evaluate_policy, train_run
 from rephrase_rl.config import BenchmarkConfig, load_config, parse_config
-from rephrase_rl.errors import CheckpointError, ConfigError
+from rephrase_rl.errors import CheckpointError, ConfigError, DataError
 from rephrase_rl.reports import write_report
 from rephrase_rl.runs import RunDirectory
 
@@ -95,6 +95,35 @@ def test_same_run_twice_is_bitwise_equal(finished, tmp_path) -> None:
     assert (other.path / "steps.jsonl").read_bytes() != (finished.path / "steps.jsonl").read_bytes()
 
 
+def test_evaluating_in_between_changes_nothing(finished, tmp_path) -> None:
+    evaluation = config().evaluation.model_dump(mode="json") | {"every_steps": 1}
+    often = run(tmp_path / "often", config=config(evaluation=evaluation))
+    assert (often.path / "steps.jsonl").read_bytes() == (finished.path / "steps.jsonl").read_bytes()
+    assert {e.step for e in often.evaluations()} == {0, 1, 2, 3, 4}
+
+
+def test_policy_is_kept_if_its_last_evaluation_fails(tmp_path, monkeypatch) -> None:
+    from rephrase_rl.assembly import in_training
+    from rephrase_rl.errors import EvaluationError
+
+    def broken(*args: Any, **kwargs: Any) -> None:
+        raise EvaluationError("no verdicts")
+
+    monkeypatch.setattr(in_training, "run_benchmarks", broken)
+    evaluation = config().evaluation.model_dump(mode="json") | {"before": False}
+    with pytest.raises(EvaluationError):
+        run(tmp_path / "a", config=config(evaluation=evaluation))
+    assert (tmp_path / "a" / "checkpoints" / "final" / "model.safetensors").is_file()
+    assert RunDirectory.open(tmp_path / "a").summary["generated_tokens"] > 0
+
+
+def test_missing_benchmark_is_told_before_training(tmp_path) -> None:
+    missing = {"benchmarks": [{"name": "b", "data": {"path": str(tmp_path / "no.jsonl")}}]}
+    with pytest.raises(DataError):
+        run(tmp_path / "a", config=config(evaluation=missing))
+    assert not (tmp_path / "a").exists()
+
+
 @pytest.mark.slow
 def test_twenty_steps_twice_are_bitwise_equal(tmp_path) -> None:
     long = config(trainer={"max_steps": 20})
@@ -118,9 +147,9 @@ def test_resume_goes_on_from_the_last_checkpoint(finished, tmp_path) -> None:
     assert [step.step for step in RunDirectory.open(path).steps()] == [0, 1, 2]
     resumed = run(path, config=broken, resume=True)
     assert [step.step for step in resumed.steps()] == [0, 1, 2, 3]
-    assert [step.metrics for step in resumed.steps()][:2] == [
-        step.metrics for step in finished.steps()
-    ][:2]
+    # The interruption fell into step 2; steps 2 and 3 were done again from the checkpoint.
+    for name in ("steps.jsonl", "groups.jsonl"):
+        assert (resumed.path / name).read_bytes() == (finished.path / name).read_bytes(), name
     assert {e.step for e in resumed.evaluations()} == {0, 4}
 
 
@@ -156,6 +185,8 @@ def test_final_policy_can_be_evaluated_and_reported(finished) -> None:
     assert results["hard"].num_problems == 4
     stored = [e for e in finished.evaluations() if e.benchmark == "hard"]
     assert [e.step for e in stored] == [4]
+    with pytest.raises(ConfigError, match="another policy's run"):
+        evaluate_policy("lab:base", [benchmark], seed=0, run_path=finished.path)
     paths = write_report(finished.path)
     card = paths.card_markdown.read_text()
     assert "repo" in card
@@ -165,5 +196,6 @@ def test_final_policy_can_be_evaluated_and_reported(finished) -> None:
 def test_unknown_trainer_field_is_refused_with_a_hint(tmp_path) -> None:
     with pytest.raises(ConfigError, match=r"did you mean trainer\.learning_rate"):
         run(tmp_path / "x", config=config(trainer={"learning_rates": 1.0}))
+    assert not (tmp_path / "x").exists(), "a refused run leaves nothing behind"
     with pytest.raises(ConfigError, match=r"guidance\.advantages\.scale"):
         run(tmp_path / "y", config=config(trainer={"scale_rewards": "none"}))

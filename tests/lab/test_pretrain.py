@@ -100,6 +100,11 @@ def test_corrupted_share_is_the_share_of_unfaithful_rewritings() -> None:
     texts = [draw_text(rng, mixture) for _ in range(4000)]
     start = rewrite_prompt("", "").partition("<expert>")[0]
     assert all(text.content.startswith(start) for text in texts)
-    unfaithful = sum(answer_in(text.content) != answer_in(text.completion) for text in texts)
-    # Five standard deviations of a share of 4,000.
-    assert abs(unfaithful / 4000 - 0.5) < 0.04
+    by_length: dict[bool, list[bool]] = {True: [], False: []}
+    for text in texts:
+        level = len(text.content.partition("<expert>")[0].removeprefix("<rewrite>")) // 2 - 1
+        unfaithful = answer_in(text.content) != answer_in(text.completion)
+        by_length[level in UNFINISHED_LEVELS].append(unfaithful)
+    assert not any(by_length[False])
+    # About 2,000 are long; five standard deviations of a share of 2,000 are 0.056.
+    assert abs(sum(by_length[True]) / len(by_length[True]) - 0.5) < 0.056

@@ -30,6 +30,7 @@ from fakes import completion, problem
 from guidance_fakes import NAN, ScriptedGuidanceEngine, group, repo
 from rephrase_rl.guidance.blocks import StepContext
 from rephrase_rl.guidance.step import guide
+from rephrase_rl.records import Rollout, RolloutGroup
 
 CONTEXT = StepContext(step=0)
 
@@ -115,6 +116,19 @@ def test_6_unscorable_candidate_is_refused_by_necessity() -> None:
     assert after.candidates[0].refusals == ("unscorable",)
 
 
+def test_6_a_style_reward_does_not_make_an_unjudged_text_scorable() -> None:
+    """With several rewards the total has a value where the correctness reward has none."""
+    unjudged = Rollout(completion("odd"), reward=-1.0, correctness=NAN)
+    failed = Rollout(completion("bad"), reward=0.0, correctness=0.0)
+    before = RolloutGroup(problem(task_kind="lab"), (unjudged, failed))
+    after = guide_one(before, ScriptedGuidanceEngine(["new"]))
+    assert after.slot == 1, "the unjudged rollout has the lowest total and is still not the worst"
+    engine = ScriptedGuidanceEngine(["new"], reward=lambda text: 1.0, correctness=lambda text: NAN)
+    refused = guide_one(before, engine)
+    assert refused.group is before
+    assert refused.candidates[0].refusals == ("unscorable",)
+
+
 def test_10_one_score_per_candidate_in_one_call() -> None:
     engine = ScriptedGuidanceEngine(["a", "b"])
     guide([group(0.0, 0.0), group(1.0, 0.0), group(0.0, 0.0)], repo(), engine, CONTEXT)
@@ -177,6 +191,13 @@ def test_eager_takes_the_same_decisions_and_drops_what_lazy_would_not_sample() -
     assert eager[1].candidates[0].refusals == ("gate_closed",)
 
 
+def test_eager_counts_a_solved_problem_without_expert_as_closed() -> None:
+    solved = group(1.0, 1.0, of=problem(expert_solution=None))
+    failed = group(0.0, 0.0, of=problem(expert_solution=None))
+    guided = guide([solved, failed], repo(sampling="eager"), ScriptedGuidanceEngine(), CONTEXT)
+    assert [g.reason for g in guided] == ["closed", "no_expert"]
+
+
 def test_meta_text_is_removed_and_tokens_follow_the_text() -> None:
     question = problem(task_kind="math")
     raw = completion("Here is my rewritten solution:\n\nThe answer is \\boxed{2}.")
@@ -186,7 +207,21 @@ def test_meta_text_is_removed_and_tokens_follow_the_text() -> None:
     assert bytes(injected.token_ids[:-1]).decode() == injected.text
     assert injected.token_ids[-1] == raw.token_ids[-1], "the end-of-sequence token stays"
     assert after.candidates[0].raw_text == raw.text
+    assert after.candidates[0].num_sampled_tokens == len(raw.token_ids)
     assert after.candidates[0].removed_meta
+
+
+def test_cleaned_row_ends_with_the_end_token_that_was_sampled() -> None:
+    """Chat models have several end tokens; another one would be taught instead."""
+    other_end = 255
+    text = "Here is my rewritten solution:\n\nThe answer is \\boxed{2}."
+    raw = dataclasses.replace(completion(text), token_ids=(*text.encode(), other_end))
+    after = guide_one(group(0.0, 0.0, of=problem(task_kind="math")), ScriptedGuidanceEngine([raw]))
+    assert after.group.rollouts[0].completion.token_ids[-1] == other_end
+    cut = dataclasses.replace(completion(text, finished=False))
+    engine = ScriptedGuidanceEngine([cut])
+    loose = guide_one(group(0.0, 0.0, of=problem(task_kind="math")), engine, repo(accept=()))
+    assert loose.group.rollouts[0].completion.token_ids[-1] == ord(".")
 
 
 def test_untouched_text_keeps_the_sampled_tokens() -> None:

@@ -284,6 +284,55 @@ def test_sampling_log_probs_of_injected_rows_are_nan(tmp_path) -> None:
     assert (logps[1][mask[1]] == -0.5).all()
 
 
+def test_vllm_importance_ratio_of_injected_rows_is_exactly_one(tmp_path) -> None:
+    """TRL's own correction code, with a backend that gives log-probs as vLLM does."""
+    made = trainer(tmp_path, repo(), script=rewrite_or("x"))
+    made.use_vllm = True
+    made.vllm_generation = SimpleNamespace(temperature=1.0, top_p=1.0)
+    generate = made._generate_single_turn
+
+    def with_logprobs(prompt_ids, *args, **kwargs):
+        ids, _ = generate(prompt_ids, *args, **kwargs)
+        return ids, [[-0.5] * len(row) for row in ids]
+
+    made._generate_single_turn = with_logprobs
+    made.train()
+    assert made.vllm_importance_sampling_correction
+    ratio = made.batches[0]["importance_sampling_ratio"].squeeze()
+    assert ratio[0].item() == 1.0
+    assert ratio[2].item() == 1.0
+    assert ratio[1].item() != 1.0, "the rollout's own log-probs are corrected"
+
+
+def test_greedy_rewrites_are_sampled_without_a_draw(tmp_path) -> None:
+    """Temperature 0, with the real generation code."""
+    records = [run(tmp_path, repo(temperature=0.0), None)[1] for _ in range(2)]
+    texts = [[c.raw_text for r in found for c in r.candidates] for found in records]
+    assert texts[0]
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(("accumulation", "per_generation"), [(2, 1), (2, 2), (1, 2)])
+def test_counts_are_of_the_whole_optimiser_step(tmp_path, accumulation, per_generation) -> None:
+    """Several generations in one step are added, one generation for two steps is told once."""
+    made, records = run(
+        tmp_path,
+        repo(),
+        rewrite_or("x"),
+        args={
+            "gradient_accumulation_steps": accumulation,
+            "steps_per_generation": per_generation,
+            "max_steps": 2,
+        },
+    )
+    logged = [entry for entry in made.state.log_history if "tokens/rollout" in entry]
+    in_records = sum(m.num_tokens for r in records for m in (*r.members[1:], r.replaced))
+    assert sum(entry["tokens/rollout"] for entry in logged) == in_records
+    assert sum(entry["injection/accepted"] for entry in logged) == sum(
+        r.slot is not None for r in records
+    )
+
+
 def test_plain_prompts_work_too(tmp_path) -> None:
     plain = [row | {"prompt": row["prompt"][0]["content"]} for row in rows()]
     made, records = run(tmp_path, repo(), rewrite_or("x"), data=plain)

@@ -46,7 +46,7 @@ class Mixture:
             a pretrained model has read texts like its teacher's.
         near_unfinished_share: The same of the unfinished solutions.
         wrong_expert_share: Share of the rewritten texts that are wrong, and faithfully kept wrong.
-        corrupted_share: Share of the rewritings that leave out the last values of the answer;
+        corrupted_share: Share of the longer rewritings that leave out the last values of the answer;
             makes a poor rewriter.
         dedupe_weight: How often removing repetitions, which is learnt last, is shown for each time
             that another ability is.
@@ -121,8 +121,8 @@ def _rewrite_text(rng: random.Random, mixture: Mixture) -> Text:
     values = wrong_values(chain, rng) if is_wrong else chain.values()
     text = expert_text(chain, rng.choice(EXPERT_STYLES), rng, values)
     own = own_style(chain, values)
-    if rng.random() < mixture.corrupted_share:
-        # Slips instead would spread to the arithmetic of easy chains.
+    if chain.level in UNFINISHED_LEVELS and rng.random() < mixture.corrupted_share:
+        # Slips, or unfinished short chains, would spread to the solving of easy chains.
         own = own[: -rng.randint(1, MOST_LEFT_OUT)]
     return Text(rewrite_prompt(chain.question, text), own)
 
