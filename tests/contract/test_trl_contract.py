@@ -139,6 +139,16 @@ def test_upstream_defaults_that_the_documentation_quotes(name, value) -> None:
     assert found == value
 
 
+def test_vllm_backend_keeps_its_sampling_settings_in_attributes() -> None:
+    """Candidates get their own temperature by setting them for one call."""
+    from trl.generation.vllm_generation import VLLMGeneration
+
+    source = inspect.getsource(VLLMGeneration)
+    for name in ("temperature", "top_p"):
+        assert f"self.{name} = {name}" in source, f"{ENGINE} sets VLLMGeneration.{name}"
+        assert f"{name} = self.{name}" in source, f"VLLMGeneration no longer reads self.{name}"
+
+
 def test_pad_takes_a_side() -> None:
     padded = trl_utils.pad([torch.tensor([1]), torch.tensor([2, 3])], 0, padding_side="left")
     assert padded.tolist() == [[0, 1], [2, 3]]

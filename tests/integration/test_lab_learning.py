@@ -14,6 +14,7 @@ pytestmark = pytest.mark.integration
 
 SHORT = [
     "trainer.max_steps=14",
+    "evaluation.before=false",
     "evaluation.benchmarks.hard.limit=40",
     "evaluation.benchmarks.hard.samples_per_problem=1",
     "evaluation.benchmarks.easy.limit=10",

@@ -70,6 +70,7 @@ def candidate(text: str, **changes: Any) -> CandidateRecord:
         "reward": 1.0,
         "correctness": 1.0,
         "num_tokens": len(text),
+        "num_sampled_tokens": len(text),
         "finished": True,
         "accepted": True,
         "refusals": (),

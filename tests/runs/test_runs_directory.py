@@ -28,7 +28,7 @@ def make_group(step: int, name: str = "p0") -> GroupRecord:
         gate_reason="no_expert",
         members=(member, member),
         candidates=(
-            CandidateRecord("t", "raw", "rephrase", 1.0, 1.0, 1, True, False, ("why",), ()),
+            CandidateRecord("t", "raw", "rephrase", 1.0, 1.0, 1, 1, True, False, ("why",), ()),
         ),
     )
 
