@@ -144,7 +144,7 @@ def _train_arm(name: str, config: RunConfig, run_path: Path) -> RunSummary:
         return train_run(
             config,
             run_path=run_path,
-            command=sys.argv,
+            command=["rephrase-rl", *sys.argv[1:]],
             overwrite=True,
             on_step=display,
             on_progress=display.show_evaluation,

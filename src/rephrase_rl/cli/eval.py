@@ -77,7 +77,7 @@ def evaluate(
             seed=seed if seed is not None else (run.seed if run else 0),
             run_path=out,
             setting=EvaluationSetting.of_run(run) if run else None,
-            command=sys.argv,
+            command=["rephrase-rl", *sys.argv[1:]],
             on_progress=lambda name, done, total: progress.update(
                 tasks[name], completed=done, total=total
             ),

@@ -40,7 +40,7 @@ def train(
         summary = train_run(
             config,
             run_path=run_path,
-            command=sys.argv,
+            command=["rephrase-rl", *sys.argv[1:]],
             resume=resume,
             overwrite=overwrite,
             on_step=display,
