@@ -76,6 +76,38 @@ def test_same_weights_after_two_steps(outcomes) -> None:
     assert one == pytest.approx(two, rel=1e-6)
 
 
+@pytest.mark.slow
+def test_whole_run_through_the_command_line(tmp_path) -> None:
+    """Data, trainer, evaluation and records; only the first process writes and speaks."""
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        """
+method: repo
+model: {path: "lab:base"}
+data: {path: "lab:mixed", limit: 100}
+trainer: {max_steps: 2, per_device_train_batch_size: 16, max_completion_length: 40, ddp_backend: gloo}
+evaluation:
+  benchmarks:
+    - {name: easy, data: {path: "lab:easy", limit: 4}, max_new_tokens: 40}
+"""
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    program = ["-m", "rephrase_rl.cli.main", "train", str(config)]
+    done = subprocess.run(
+        [sys.executable, "-m", *launcher, *program, "--set", f"output_dir={tmp_path / 'out'}"],
+        env=environment,
+        timeout=LIMIT_S,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("run directory") == 1
+    groups = (tmp_path / "out" / "groups.jsonl").read_text().splitlines()
+    assert len(groups) == 2 * 4, "two steps of two groups on each of two processes"
+    assert (tmp_path / "out" / "checkpoints" / "final" / "model.safetensors").is_file()
+
+
 def test_group_split_over_processes_is_refused(tmp_path) -> None:
     done = launch(tmp_path / "split.json", per_device=1, processes=2)
     assert done.returncode != 0
