@@ -1,7 +1,8 @@
 """One process of a guided run on scripted rollouts; started by test_two_processes.py.
 
-Usage: guided_job.py OUT PER_DEVICE [half]. Writes the group records of all processes to OUT. The
-rollouts depend on the question alone, so one and two processes see the same ones.
+Usage: guided_job.py OUT PER_DEVICE QUESTIONS. All rollouts of the QUESTIONS (with commas between
+them) fail. Writes the group records of all processes to OUT. The rollouts depend on the question
+alone, so one and two processes see the same ones.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from guidance_fakes import repo
 from rephrase_rl.records import to_json
 from trl_fakes import trainer
 
-NEEDS_HELP = {"ab", "ef", "gh"}
-"""Questions whose rollouts all fail: with two groups a process, the ranks need 2 and 1 rewrites."""
+NEEDS_HELP = set(sys.argv[3].split(",")) if len(sys.argv) > 3 else set()
+"""Questions whose rollouts all fail."""
 
 
 def script(prompts, call):

@@ -46,8 +46,8 @@ class Mixture:
             a pretrained model has read texts like its teacher's.
         near_unfinished_share: The same of the unfinished solutions.
         wrong_expert_share: Share of the rewritten texts that are wrong, and faithfully kept wrong.
-        corrupted_share: Share of the longer rewritings that leave out the last values of the answer;
-            makes a poor rewriter.
+        corrupted_share: Share of the longer rewritings that leave out the last values of the
+            answer; makes a poor rewriter.
         dedupe_weight: How often removing repetitions, which is learnt last, is shown for each time
             that another ability is.
     """
@@ -121,7 +121,8 @@ def _rewrite_text(rng: random.Random, mixture: Mixture) -> Text:
     values = wrong_values(chain, rng) if is_wrong else chain.values()
     text = expert_text(chain, rng.choice(EXPERT_STYLES), rng, values)
     own = own_style(chain, values)
-    if chain.level in UNFINISHED_LEVELS and rng.random() < mixture.corrupted_share:
+    is_corrupted = rng.random() < mixture.corrupted_share
+    if is_corrupted and chain.level in UNFINISHED_LEVELS:
         # Slips, or unfinished short chains, would spread to the solving of easy chains.
         own = own[: -rng.randint(1, MOST_LEFT_OUT)]
     return Text(rewrite_prompt(chain.question, text), own)

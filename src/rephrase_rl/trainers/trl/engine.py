@@ -92,6 +92,8 @@ class TrlGuidanceEngine:
         prompt_ids += [list(padding)] * (rows - len(prompts))
         with forked_rng(self._seed("rephrase")), self._candidate_sampling():
             completion_ids, _ = trainer._generate_single_turn(prompt_ids, None, {}, 1)
+        if not prompts:  # this rank only took part; decoding an empty batch is not empty
+            return []
         completion_ids = completion_ids[: len(prompts)]
         texts = trainer.processing_class.batch_decode(completion_ids, skip_special_tokens=True)
         ends = set(trainer.eos_token_ids)
