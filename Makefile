@@ -1,6 +1,6 @@
 # Every target sets itself up on a fresh machine: Python >= 3.11 with venv, make, a C compiler.
-# Without a GPU, torch's CPU build saves gigabytes: put pip's options for it into PIP_ARGS, for
-# example  make test PIP_ARGS="--find-links FOLDER_WITH_WHEELS".
+# Without a GPU, torch's CPU build saves gigabytes: put the pip options that find it into
+# PIP_ARGS, as in  make test PIP_ARGS="...".
 
 PYTHON ?= python3
 PIP_ARGS ?=

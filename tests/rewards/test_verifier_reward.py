@@ -76,7 +76,8 @@ def test_a_blind_verifier_stops_the_run():
 
 
 def test_at_the_limit_it_goes_on():
-    call(VerifierReward(ScriptedVerdicts([TIMEOUT] * 32 + [RIGHT] * 32)), 64)
+    rewards = call(VerifierReward(ScriptedVerdicts([TIMEOUT] * 32 + [RIGHT] * 32)), 64)
+    assert rewards == [None] * 32 + [1.0] * 32
 
 
 def test_below_64_verdicts_nothing_is_concluded():
@@ -96,7 +97,8 @@ def test_only_the_window_counts():
 
 
 def test_limit_one_never_stops():
-    call(VerifierReward(ScriptedVerdicts([ERROR] * 100), unscorable_limit=1.0), 100)
+    reward = VerifierReward(ScriptedVerdicts([ERROR] * 100), unscorable_limit=1.0)
+    assert call(reward, 100) == [None] * 100
 
 
 @pytest.mark.parametrize(
