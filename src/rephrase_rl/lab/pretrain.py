@@ -115,12 +115,19 @@ def poor_rewriter_stages(seed: int = 0, start: str = "base") -> tuple[PretrainSe
     return (
         PretrainSettings(
             seed=10 * seed + 5,
-            steps=160,
+            steps=220,
             muon_lr=0.003,
             adam_lr=5e-4,
             warmup=10,
             start=start,
-            mixture=dataclasses.replace(polish, solve=0.6, rewrite=0.15, corrupted_share=0.5),
+            mixture=dataclasses.replace(
+                polish,
+                solve=0.65,
+                rewrite=0.15,
+                easy_level_share=0.97,
+                unfinished_share=0.25,
+                corrupted_share=0.5,
+            ),
         ),
     )
 
