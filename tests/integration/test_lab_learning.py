@@ -42,10 +42,11 @@ def test_nothing_is_learned_with_the_gate_disabled(tmp_path) -> None:
 
 @pytest.mark.slow
 def test_demo_fails_its_own_check_with_the_gate_disabled(tmp_path) -> None:
-    from rephrase_rl.assembly import evaluate_policy
+    from rephrase_rl.assembly import EvaluationSetting, evaluate_policy
 
     config = demo_config("repo", seed=0)
-    base = evaluate_policy("lab:base", config.evaluation.benchmarks, seed=0, rewards=config.rewards)
+    setting = EvaluationSetting.of_run(config)
+    base = evaluate_policy("lab:base", config.evaluation.benchmarks, seed=0, setting=setting)
     closed = demo_config("repo", seed=0, overrides=["guidance.gate.kind=never"])
     for name, tried, expected in (("open", config, 0), ("closed", closed, 1)):
         after = train_run(tried, run_path=tmp_path / name, command=["test"]).evaluations
