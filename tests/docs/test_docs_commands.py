@@ -42,14 +42,14 @@ def commands(first_word: str) -> list[tuple[str, str]]:
     ]
 
 
-def parse(words: list[str]) -> None:
-    """Parse without running; raises what the command line would."""
+def parse(words: list[str]) -> str:
+    """Parse without running; the name of the command found, or what the command line raises."""
     command, context = typer.main.get_command(app), None
     words = [word for word in words if word != "--debug"]
     while True:
         context = command.make_context(command.name, list(words), parent=context)
         if not hasattr(command, "resolve_command"):
-            return
+            return command.name
         remaining = [*context._protected_args, *context.args]
         _, command, words = command.resolve_command(context, remaining)
 
@@ -58,7 +58,8 @@ def parse(words: list[str]) -> None:
 def test_command_is_understood(document: str, line: str) -> None:
     words = shlex.split(line, comments=True)[1:]
     # Capital words stand for something of the reader's own; they are good arguments as they are.
-    parse([word.strip("[]") for word in words if not word.startswith("[")])
+    found = parse([word.strip("[]") for word in words if not word.startswith("[")])
+    assert found in words, "the command that ran is not one that the line names"
 
 
 @pytest.mark.parametrize(("document", "line"), commands("make"))
@@ -69,7 +70,8 @@ def test_make_target_exists(document: str, line: str) -> None:
 
 
 def test_the_parser_of_these_tests_has_teeth() -> None:
-    parse(["train", "x.yaml", "--set", "a=b"])
+    assert parse(["train", "x.yaml", "--set", "a=b"]) == "train"
+    assert parse(["data", "check", "x.jsonl"]) == "check"
     for words in (["train"], ["nonsense"], ["train", "x.yaml", "--sett", "a=b"]):
         with pytest.raises(USAGE_ERROR):
             parse(words)
