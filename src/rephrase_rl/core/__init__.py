@@ -12,6 +12,7 @@ In the order in which RePO (arXiv:2602.10819) uses them:
 ``advantages``     rewards of the final group -> advantages
 ``ratios``         pi_theta/pi_old of each token, and pi(o given q)/pi(o given q, k)
 ``objectives``     advantages and ratios -> loss of each token
+``injected``       other losses for tokens that the policy did not sample on q
 ``kl``             estimators of the distance to a reference policy
 ``reduction``      losses of tokens -> one number
 ``diagnostics``    what to look at: dead groups, rescued groups, clipping, distance from the policy
