@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from fakes import completion, problem
+from fakes import EOS_ID, completion, problem
 from rephrase_rl.guidance.acceptance import Finished, NoMetaText, RewardAboveReplaced
-from rephrase_rl.guidance.blocks import Guidance, Score
+from rephrase_rl.guidance.blocks import Guidance, Measurement, Score, TokenLogps
 from rephrase_rl.guidance.gates import FailedShareGate
 from rephrase_rl.guidance.slots import ReplaceWorst
 from rephrase_rl.guidance.sources import RephraseSource
@@ -45,8 +45,19 @@ class ScriptedGuidanceEngine:
         self._candidates = list(candidates)
         self._reward = reward
         self._correctness = correctness or reward
+        self.max_completion_tokens = 256
+        self.end_id = EOS_ID
+        self.logp_on_q: dict[str, float] = {}
+        """Text -> log-prob of each of its tokens given q; -1 where nothing is said."""
         self.sampled: list[list[tuple[int, ...]]] = []
+        self.measured: list[list[Measurement]] = []
         self.scored: list[list[tuple[int, str]]] = []
+
+    def question_ids(self, group: int) -> tuple[int, ...]:
+        return (group, group)
+
+    def decode_completion(self, token_ids: Sequence[int]) -> str:
+        return bytes(i for i in token_ids if i < 256).decode(errors="replace")
 
     def encode_prompt(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
         return tuple("".join(m["content"] for m in messages).encode())
@@ -68,3 +79,12 @@ class ScriptedGuidanceEngine:
     def score(self, groups: Sequence[int], completions: Sequence[Completion]) -> list[Score]:
         self.scored.append([(g, c.text) for g, c in zip(groups, completions, strict=True)])
         return [Score(self._reward(c.text), self._correctness(c.text)) for c in completions]
+
+    def measure(self, wanted: Sequence[Measurement]) -> list[TokenLogps]:
+        self.measured.append(list(wanted))
+        measured = []
+        for one in wanted:
+            logp = self.logp_on_q.get(self.decode_completion(one.token_ids), -1.0)
+            on_q = (logp,) * len(one.token_ids)
+            measured.append(TokenLogps(on_q, on_q if one.context_ids is None else (-0.5,) * len(on_q)))
+        return measured

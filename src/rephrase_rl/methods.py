@@ -1,19 +1,32 @@
-"""Presets: each method as data over the same five blocks.
+"""From a method's name and a user's overrides to a complete configuration.
 
-A preset is what ``method: NAME`` in a configuration stands for; every field of it can be overridden
-under ``guidance:`` and ``trainer:``. Torch-free, so methods can be listed and configurations
-resolved on any machine.
+Torch-free, so methods can be listed and configurations resolved on any machine.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from rephrase_rl.config import GuidanceConfig, RunConfig, merge_blocks, parse_guidance
+from rephrase_rl.config import (
+    GuidanceConfig,
+    ReservedSlot,
+    RunConfig,
+    merge_blocks,
+    parse_guidance,
+)
 from rephrase_rl.errors import ConfigError
+from rephrase_rl.presets import PRESETS, Preset
+
+__all__ = [
+    "PRESETS",
+    "TRAINER_DEFAULTS",
+    "Preset",
+    "get_preset",
+    "resolve_config",
+    "resolve_guidance",
+]
 
 TRAINER_DEFAULTS: Mapping[str, Any] = {
     # Sampling: the paper samples at T = 1 without truncating the distribution.
@@ -32,6 +45,7 @@ TRAINER_DEFAULTS: Mapping[str, Any] = {
     "importance_sampling_level": "token",
     "multi_objective_aggregation": "sum_then_normalize",
     "beta": 0.0,
+    "entropy_coef": 0.0,
     "num_iterations": 1,
     "mask_truncated_completions": False,
     # Optimiser: the paper's rate, constant.
@@ -54,68 +68,6 @@ TRAINER_DEFAULTS: Mapping[str, Any] = {
 }
 """Defaults of TRL's that results depend on, said explicitly, so that none changes unseen. Number
 formats (``bf16``) depend on the machine and are recorded in each run's manifest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Preset:
-    """One method: its blocks, what it differs in from the trainer's defaults, and its source."""
-
-    name: str
-    summary: str
-    """One sentence."""
-    paper: str
-    """arXiv id and section of the method."""
-    blocks: Mapping[str, Any]
-    """A part of ``GuidanceConfig``; what is missing has that model's default."""
-    trainer: Mapping[str, Any]
-    """Fields of TRL's ``GRPOConfig`` in which the method differs from ``TRAINER_DEFAULTS``."""
-    deviations: tuple[str, ...]
-    """Where ours is known to differ from the paper or its code, one sentence each."""
-
-
-PRESETS: Mapping[str, Preset] = {
-    preset.name: preset
-    for preset in (
-        Preset(
-            name="grpo",
-            summary="Group-relative policy optimisation; no expert knowledge enters.",
-            paper="arXiv:2402.03300, section 4.1",
-            blocks={"gate": {"kind": "never"}, "source": {"kind": "none"}},
-            trainer={},
-            deviations=(
-                "Token mean over the batch and no KL term (the DAPO loss), where the paper has a "
-                "sequence mean and KL 0.04; set trainer.loss_type and trainer.beta for those.",
-                "A group whose rewards are all equal gets exactly 0, by comparison.",
-            ),
-        ),
-        Preset(
-            name="repo",
-            summary=(
-                "Where all rollouts fail, the policy rewrites the expert solution in its own words "
-                "and that trajectory takes the place of the worst rollout."
-            ),
-            paper="arXiv:2602.10819, section 3",
-            blocks={
-                "gate": {"kind": "failed_share", "gate_failure_fraction": 1.0},
-                "source": {"kind": "rephrase"},
-                "accept": ["reward_above_replaced", "finished", "no_meta_text"],
-                "slot": {"kind": "replace_worst"},
-                "train": {"kind": "clipped_ratio"},
-            },
-            trainer={},
-            deviations=(
-                "The rephrase prompt is ours; the paper does not publish its text.",
-                "A rewrite enters only if its reward exceeds that of the rollout it replaces; "
-                "readers disagree on whether the paper asks for it (guidance.accept).",
-                "Rewrites are sampled only for open gates; the paper forms one for every prompt "
-                "(guidance.source.sampling: eager).",
-                "Failure threshold 0.5 and failed share 1.0 are ours; the paper does not state "
-                "them.",
-            ),
-        ),
-    )
-}
-"""All shipped methods by name."""
 
 
 def get_preset(name: str) -> Preset:
@@ -152,6 +104,11 @@ def resolve_config(config: RunConfig) -> RunConfig:
     preset = get_preset(config.method)
     guidance = resolve_guidance(config.method, config.guidance)
     trainer = {**TRAINER_DEFAULTS, **preset.trainer, **config.trainer}
+    if guidance.slot.kind == "append":
+        # From here on the appended place is one of the group's own, so that nothing downstream
+        # has to know two group sizes, and resolving again adds no further place.
+        guidance = guidance.model_copy(update={"slot": ReservedSlot()})
+        trainer["num_generations"] += 1
     return config.model_copy(
         update={"guidance": guidance.model_dump(mode="json"), "trainer": trainer}
     )

@@ -16,6 +16,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from rephrase_rl.errors import DataError
@@ -26,7 +27,9 @@ JSON: TypeAlias = Any
 Message: TypeAlias = Mapping[str, str]
 """One chat turn: ``{"role": "system" | "user" | "assistant", "content": text}``."""
 
-Origin: TypeAlias = Literal["rollout", "rephrase", "expert", "replay"]
+Origin: TypeAlias = Literal[
+    "rollout", "rephrase", "expert", "prefix", "rationale", "refinement", "replay"
+]
 """Where a member of a group came from."""
 
 VerdictStatus: TypeAlias = Literal["scored", "unscorable", "timeout", "error"]
@@ -134,8 +137,28 @@ class Candidate:
     """Tokens that were sampled, those of removed meta text included: what the candidate cost."""
     removed_meta: tuple[str, ...] = ()
     """Phrases taken out because they betray that a reference was shown."""
+    leftover_meta: tuple[str, ...] = ()
+    """Such phrases that could not be taken out."""
+    num_prefix_tokens: int = 0
+    """Tokens at its start that were given, not sampled; 0 for a text that is all one's own."""
+    context_ids: tuple[int, ...] | None = None
+    """Tokens of the prompt it was sampled from; None: q, or it was not sampled."""
+    logps_on_q: tuple[float, ...] | None = None
+    """Log-prob of each token (nats) given the plain question; None: not measured."""
+    logps_on_context: tuple[float, ...] | None = None
+    """The same given the prompt it was sampled from."""
     refusals: tuple[str, ...] = ()
     """Names of the acceptance rules that said no; empty means accepted."""
+
+    @property
+    def mean_logp_on_q(self) -> float:
+        """Mean of ``logps_on_q`` (nats per token); NaN if not measured."""
+        return fmean(self.logps_on_q) if self.logps_on_q else math.nan
+
+    @property
+    def mean_logp_on_context(self) -> float:
+        """Mean of ``logps_on_context`` (nats per token); NaN if not measured."""
+        return fmean(self.logps_on_context) if self.logps_on_context else math.nan
 
     @property
     def accepted(self) -> bool:
@@ -177,6 +200,10 @@ class CandidateRecord:
     """Mean log-probability per token given the plain question (nats); None: not measured."""
     logp_on_context: float | None = None
     """The same given the prompt it was sampled from, P(q, k)."""
+    context_ratio_quantiles: tuple[float, ...] | None = None
+    """10 %, 50 % and 90 % quantile over tokens of pi(o given q) / pi(o given q, k)."""
+    num_prefix_tokens: int = 0
+    """Tokens at its start that were given, not sampled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +231,10 @@ class GroupRecord:
     """The rollout that had to go; its advantage is NaN, since it has none."""
     rescued: bool = False
     """Whether the group's rewards had no spread before injection and have some after it."""
+    placement: str = "member"
+    """What an accepted candidate becomes: ``member``, ``whole_group`` or ``stream``."""
+    used: bool = True
+    """Whether the group was trained on; False if dynamic sampling put another in its place."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ def test_defaults_are_those_of_repo() -> None:
     assert guidance.failure_reward_threshold == 0.5
     assert guidance.gate == FailedShareGate(gate_failure_fraction=1.0)
     assert guidance.source == RephraseSource(temperature=None, sampling="lazy")
-    assert "reward_above_replaced" in guidance.accept
+    assert "reward_above_replaced" in [rule.kind for rule in guidance.accept]
     assert (guidance.advantages.std_ddof, guidance.advantages.eps) == (1, 1e-6)
 
 

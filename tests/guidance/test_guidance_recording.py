@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -27,13 +28,10 @@ def records() -> list[GroupRecord]:
         group(NAN, NAN),
     ]
     engine = ScriptedGuidanceEngine(["good", completion("cut", finished=False)])
+    engine.logp_on_q = {"good": -2.0, "cut": -9.0}
     guided = guide(groups, repo(), engine, CONTEXT)
     advantages = [(0.7, -0.7), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0)]
-    logps = [[(-2.0, -0.5)], [(-9.0, -1.0)], [], [], []]
-    return [
-        group_record(g, a, pairs, CONTEXT)
-        for g, a, pairs in zip(guided, advantages, logps, strict=True)
-    ]
+    return [group_record(g, a, CONTEXT) for g, a in zip(guided, advantages, strict=True)]
 
 
 def test_metrics_by_hand() -> None:
@@ -48,9 +46,15 @@ def test_metrics_by_hand() -> None:
     assert metrics["injection/accept_fraction"] == pytest.approx(1 / 2)
     assert metrics["injection/correct_fraction"] == 1.0
     assert metrics["injection/rescued_fraction"] == pytest.approx(1 / 5)
-    # Only the accepted rewrite counts; the refused one had -9 and -1.
+    # Only the accepted rewrite counts; the refused one had -9.
     assert metrics["injection/logp_on_q"] == -2.0
     assert metrics["injection/logp_on_context"] == -0.5
+    # Every token of "good" has the ratio exp(-2 - -0.5).
+    ratio = pytest.approx(math.exp(-1.5))
+    assert [metrics[f"injection/context_ratio_{q}"] for q in ("p10", "p50", "p90")] == [ratio] * 3
+    refused = {name: value for name, value in metrics.items() if name.startswith("refused/")}
+    assert {name for name, value in refused.items() if value} == {"refused/unfinished"}
+    assert metrics["refused/unfinished"] == 1
     # Ten rollouts of "r0"/"r1" with end token, the replaced one included; "good" + end and "cut".
     assert metrics["tokens/rollout"] == 30
     assert metrics["tokens/rephrase"] == 5 + 3
@@ -77,6 +81,38 @@ def test_records_survive_json() -> None:
     for record in records():
         back = from_json(GroupRecord, to_json(record))
         assert to_json(back) == to_json(record)
+
+
+@pytest.mark.parametrize(
+    ("refusals", "correctness", "counted"),
+    [
+        (("reward_above_replaced",), 0.0, {"wrong"}),
+        (("reward_above_replaced",), 1.0, {"not_better"}),
+        (("correct", "reward_above_replaced"), 0.0, {"wrong"}),
+        (("no_meta_text", "not_copied"), 1.0, {"meta_text", "copied"}),
+        (("within_length",), 1.0, {"over_length"}),
+        (("a_rule_of_mine",), 1.0, {"other"}),
+        (("empty",), NAN, {"empty"}),
+        (("unscorable",), NAN, {"unscorable"}),
+        (("not_chosen",), 1.0, {"not_chosen"}),
+    ],
+)
+def test_refusals_are_counted_by_what_they_mean(refusals, correctness, counted) -> None:
+    record = records()[0]
+    candidate = dataclasses.replace(
+        record.candidates[0], accepted=False, refusals=refusals, correctness=correctness
+    )
+    metrics = step_metrics([dataclasses.replace(record, candidates=(candidate,))], 0.5)
+    found = {name for name, value in metrics.items() if name.startswith("refused/") and value == 1}
+    assert found == {f"refused/{name}" for name in counted}
+
+
+def test_unused_groups_cost_tokens_and_say_nothing_of_signal() -> None:
+    unused = dataclasses.replace(records()[2], used=False)
+    metrics = step_metrics([records()[0], unused], 0.5)
+    assert metrics["groups/resampled"] == 1
+    assert metrics["groups/no_signal_fraction"] == 0.0
+    assert metrics["tokens/rollout"] == 12
 
 
 def test_every_metric_has_a_line_in_the_documentation() -> None:

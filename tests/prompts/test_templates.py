@@ -50,7 +50,7 @@ def test_the_labs_texts():
     ("template_id", "text", "system", "message"),
     [
         ("a-v1", "{question} {answer}", None, "places {answer}"),
-        ("a-v1", "no place", None, "found neither"),
+        ("a-v1", "no place", None, "found none"),
         ("a-v1", "{question} {question}", None, "once"),
         ("a-v1", "{expert_solution}", None, "once"),
         ("a-v1", "{question}{expert_solution}{expert_solution}", None, "at most once"),

@@ -4,13 +4,9 @@
 Importing this package imports torch, so the command line does it inside its commands.
 """
 
+from rephrase_rl.assembly.blocks import build_guidance, preset_guidance
 from rephrase_rl.assembly.evaluating import EvaluationSetting, evaluate_policy
-from rephrase_rl.assembly.objects import (
-    build_guidance,
-    load_data,
-    load_model,
-    preset_guidance,
-)
+from rephrase_rl.assembly.objects import load_data, load_model
 from rephrase_rl.assembly.preview import prompt_preview
 from rephrase_rl.assembly.training import RunSummary, StepView, train_run
 

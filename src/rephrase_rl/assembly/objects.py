@@ -1,17 +1,12 @@
-"""Objects that a configuration names: problems, policy, verifiers, templates, guidance."""
+"""Objects that a configuration names: problems, policy, verifiers, templates."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-from rephrase_rl.config import PromptsConfig
+from rephrase_rl.assembly.imports import import_object
 from rephrase_rl.data import load_problems
 from rephrase_rl.errors import ConfigError
-from rephrase_rl.guidance.acceptance import Finished, NoMetaText, RewardAboveReplaced
-from rephrase_rl.guidance.blocks import AcceptRule, Gate, Guidance
-from rephrase_rl.guidance.gates import AlwaysGate, FailedShareGate
-from rephrase_rl.guidance.slots import ReplaceWorst
-from rephrase_rl.guidance.sources import RephraseSource
 from rephrase_rl.lab.policies import policy_path
 from rephrase_rl.lab.problems import (
     easy_problems,
@@ -19,19 +14,19 @@ from rephrase_rl.lab.problems import (
     hard_problems,
     mixed_training_problems,
 )
-from rephrase_rl.methods import resolve_guidance
 from rephrase_rl.prompts import default_template, get_template
-from rephrase_rl.rewards import get_verifier
+from rephrase_rl.rewards import as_verifier, get_verifier
 from rephrase_rl.rollout import load_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from rephrase_rl.config import (
         DataConfig,
-        GuidanceConfig,
         ModelConfig,
+        PromptsConfig,
         RewardConfig,
+        RunConfig,
     )
     from rephrase_rl.lab.splits import Split
     from rephrase_rl.prompts import PromptTemplate
@@ -45,9 +40,6 @@ LAB_DEFAULT_COUNT = 2000
 """Problems that a lab set holds where no limit is given."""
 VERIFIER_OF_KIND = {"math": "math", "lab": "exact"}
 """Verifier of a task kind where the configuration names none."""
-ACCEPT_RULES: dict[str, AcceptRule] = {
-    rule.name: rule for rule in (RewardAboveReplaced(), Finished(), NoMetaText())
-}
 
 
 def load_data(data: DataConfig) -> list[Problem]:
@@ -134,53 +126,21 @@ def build_verifiers(
     """Verifiers with their weights; the task kind's own where none is configured."""
     if not rewards:
         return [(get_verifier(VERIFIER_OF_KIND[task_kind_of(problems)]), 1.0)]
-    return [(get_verifier(r.verifier, **r.options), r.weight) for r in rewards]
+    return [(_verifier(reward), reward.weight) for reward in rewards]
 
 
-def build_guidance(config: GuidanceConfig, prompts: PromptsConfig) -> Guidance:
-    """The five blocks as objects."""
-    source = config.source
-    common: dict[str, Any] = {
-        "failure_reward_threshold": config.failure_reward_threshold,
-        "correctness": config.correctness,
-        "std_ddof": config.advantages.std_ddof,
-        "advantage_eps": config.advantages.eps,
-    }
-    if source.kind == "none":
-        return Guidance(**common)
-    template = None if prompts.rephrase is None else get_template(prompts.rephrase)
-    return Guidance(
-        gate=_build_gate(config),
-        source=RephraseSource(template, strip_meta_text=source.remove_meta_text),
-        accept=tuple(ACCEPT_RULES[name] for name in config.accept),
-        slot=ReplaceWorst(),
-        train=config.train.kind,
-        sampling=source.sampling,
-        temperature=source.temperature,
-        top_p=source.top_p,
-        max_prompt_tokens=source.max_prompt_tokens,
-        **common,
-    )
+def reward_names(config: RunConfig, verifiers: Sequence[tuple[Verifier, float]]) -> dict[str, str]:
+    """How the configuration calls each verifier -> the name that it has in metrics.
 
-
-def preset_guidance(method: str, overrides: Mapping[str, Any] | None = None) -> Guidance:
-    """The guidance of a method by name, for use with ``RePOTrainer``.
-
-    Args:
-        method: Name of a preset, such as ``repo``.
-        overrides: Changes to its blocks, in the form of the ``guidance:`` section of a
-            configuration: ``{"gate": {"gate_failure_fraction": 0.75}}``.
-
-    Raises:
-        ConfigError: The method is unknown or the result is not valid.
+    They differ for one by import path.
     """
-    return build_guidance(resolve_guidance(method, overrides or {}), PromptsConfig())
+    called = [reward.verifier for reward in config.rewards]
+    names = [verifier.name for verifier, _ in verifiers]
+    return dict(zip(called, names, strict=False))
 
 
-def _build_gate(config: GuidanceConfig) -> Gate | None:
-    gate = config.gate
-    if gate.kind == "never":
-        return None
-    if gate.kind == "always":
-        return AlwaysGate()
-    return FailedShareGate(gate.gate_failure_fraction, config.failure_reward_threshold)
+def _verifier(reward: RewardConfig) -> Verifier:
+    """One of ours by name, or the user's by import path."""
+    if ":" not in reward.verifier:
+        return get_verifier(reward.verifier, **reward.options)
+    return as_verifier(import_object(reward.verifier), reward.options)

@@ -55,8 +55,8 @@ def _blocks_line(guidance: GuidanceConfig) -> str:
     """The blocks in the order in which they act."""
     if guidance.gate.kind == "never":
         return "gate never: no guidance"
+    rules = " + ".join(rule.kind for rule in guidance.accept) or "anything"
     return (
-        f"gate {guidance.gate.kind} > source {guidance.source.kind} > accept "
-        f"{' + '.join(guidance.accept) or 'anything'} > slot {guidance.slot.kind} > train "
-        f"{guidance.train.kind}"
+        f"gate {guidance.gate.kind} > source {guidance.source.kind} > accept {rules} > slot "
+        f"{guidance.slot.kind} > train {guidance.train.kind}"
     )

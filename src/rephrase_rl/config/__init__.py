@@ -3,21 +3,16 @@
 May import errors only; needs neither torch nor anything that does.
 """
 
+from rephrase_rl.config.blocks.acceptance import AcceptRule
+from rephrase_rl.config.blocks.common import CustomBlock
+from rephrase_rl.config.blocks.gates import AlwaysGate, FailedShareGate, Gate, NeverGate
+from rephrase_rl.config.blocks.slots import ReplaceWorstSlot, ReservedSlot, Slot
+from rephrase_rl.config.blocks.sources import NoSource, RephraseSource, Source
+from rephrase_rl.config.blocks.train import ClippedRatioTrain, Train
 from rephrase_rl.config.guidance import (
-    AcceptRule,
     AdvantageConfig,
-    AlwaysGate,
-    ClippedRatioTrain,
-    FailedShareGate,
-    Gate,
     GuidanceConfig,
-    NeverGate,
-    NoSource,
-    RephraseSource,
-    ReplaceWorstSlot,
-    Slot,
-    Source,
-    Train,
+    NoSpreadConfig,
     merge_blocks,
 )
 from rephrase_rl.config.load import (
@@ -48,6 +43,7 @@ __all__ = [
     "AlwaysGate",
     "BenchmarkConfig",
     "ClippedRatioTrain",
+    "CustomBlock",
     "DataConfig",
     "EvaluationConfig",
     "FailedShareGate",
@@ -57,9 +53,11 @@ __all__ = [
     "ModelConfig",
     "NeverGate",
     "NoSource",
+    "NoSpreadConfig",
     "PromptsConfig",
     "RephraseSource",
     "ReplaceWorstSlot",
+    "ReservedSlot",
     "RewardConfig",
     "RunConfig",
     "Slot",

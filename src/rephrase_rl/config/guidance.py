@@ -1,102 +1,23 @@
-"""The five blocks of guidance as validated data: gate, source, accept, slot, train.
-
-A block is a model with a ``kind``; a block with several kinds is a union of such models. A new
-member of a block is one new model here and one new class in ``rephrase_rl.guidance``. Defaults are
-those of RePO (arXiv:2602.10819); where the paper is silent, the doc string says so.
-"""
+"""A method as validated data: one member for each of the five blocks, and what goes with them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from rephrase_rl.config.base import ConfigModel, Many
-
-AcceptRule: TypeAlias = Literal["reward_above_replaced", "finished", "no_meta_text"]
-"""Conditions that a candidate has to meet, all of those listed."""
-
-
-class NeverGate(ConfigModel):
-    """No group is touched: plain GRPO."""
-
-    kind: Literal["never"] = "never"
-    """Which gate."""
-
-
-class AlwaysGate(ConfigModel):
-    """Every group that has an expert solution gets a candidate, whatever its rewards."""
-
-    kind: Literal["always"] = "always"
-    """Which gate."""
-
-
-class FailedShareGate(ConfigModel):
-    """Opens where the failed share of a group reaches a limit (RePO's gamma >= rho)."""
-
-    kind: Literal["failed_share"] = "failed_share"
-    """Which gate."""
-    gate_failure_fraction: Annotated[float, Field(ge=0.0)] = 1.0
-    """Failed share, of the scored rollouts, from which on the gate opens; rho of the paper, which
-    leaves its main value open and ablates 0.5 and 0.75. 1: only if all failed, where GRPO has no
-    signal at all. 0: always open. Above 1: never."""
-
-
-Gate: TypeAlias = Annotated[NeverGate | AlwaysGate | FailedShareGate, Field(discriminator="kind")]
-"""When to intervene."""
-
-
-class NoSource(ConfigModel):
-    """Nothing is brought in; goes with the gate ``never``."""
-
-    kind: Literal["none"] = "none"
-    """Which source."""
-
-
-class RephraseSource(ConfigModel):
-    """The policy reads the expert solution and rewrites it in its own words."""
-
-    kind: Literal["rephrase"] = "rephrase"
-    """Which source."""
-    temperature: Annotated[float, Field(ge=0.0)] | None = None
-    """Sampling temperature of the rewrite. null: the rollouts' temperature. 0: greedy. Not stated
-    in the paper; weak models rewrite better when cooler."""
-    top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
-    """Nucleus of the rewrite's sampling. null: the rollouts' top_p."""
-    max_prompt_tokens: Annotated[int, Field(gt=0)] = 2048
-    """Longest rephrase prompt in tokens. A longer one is skipped and counted, never truncated."""
-    sampling: Literal["lazy", "eager"] = "lazy"
-    """lazy: rewrite only for open gates. eager: for every group before the gate is known, as the
-    paper describes it: the same distribution for more tokens."""
-    remove_meta_text: bool = True
-    """Cut out phrases that betray that a reference was shown, as the paper does."""
-
-
-Source: TypeAlias = Annotated[NoSource | RephraseSource, Field(discriminator="kind")]
-"""What to bring in."""
-
-
-class ReplaceWorstSlot(ConfigModel):
-    """The candidate takes the place of the rollout of lowest reward, the first of equals."""
-
-    kind: Literal["replace_worst"] = "replace_worst"
-    """Which slot."""
-
-
-Slot: TypeAlias = ReplaceWorstSlot
-"""Where a candidate goes; becomes a union with its second member."""
-
-
-class ClippedRatioTrain(ConfigModel):
-    """The candidate's tokens are trained like a rollout's: clipped ratio, conditioned on q."""
-
-    kind: Literal["clipped_ratio"] = "clipped_ratio"
-    """Which treatment. The clip range itself is TRL's ``trainer.epsilon``."""
-
-
-Train: TypeAlias = ClippedRatioTrain
-"""How a candidate's tokens are trained; becomes a union with its second member."""
+from rephrase_rl.config.blocks.acceptance import (
+    AcceptRule,
+    FinishedRule,
+    NoMetaTextRule,
+    RewardAboveReplacedRule,
+)
+from rephrase_rl.config.blocks.gates import FailedShareGate, Gate
+from rephrase_rl.config.blocks.slots import STREAM_KINDS, ReplaceWorstSlot, Slot
+from rephrase_rl.config.blocks.sources import RephraseSource, Source
+from rephrase_rl.config.blocks.train import OWN_LOSS_KINDS, ClippedRatioTrain, Train
 
 
 class AdvantageConfig(ConfigModel):
@@ -112,6 +33,17 @@ class AdvantageConfig(ConfigModel):
     """Added to the standard deviation, in units of the reward. verl: 1e-6, TRL: 1e-4."""
 
 
+class NoSpreadConfig(ConfigModel):
+    """What becomes of groups whose rewards are all equal, which have no gradient."""
+
+    policy: Literal["keep", "drop", "resample"] = "keep"
+    """keep: their tokens count in the mean of the loss. drop: they do not. resample: groups of
+    further problems take their places (DAPO's dynamic sampling, arXiv:2503.14476, section 3.2);
+    what is left after the last round is kept. Every sampled token counts in the budget."""
+    max_rounds: Annotated[int, Field(gt=0)] = 3
+    """Most rounds of resampling in one generation batch."""
+
+
 class GuidanceConfig(ConfigModel):
     """A method in full: the five blocks, the failure threshold and the advantages."""
 
@@ -125,7 +57,7 @@ class GuidanceConfig(ConfigModel):
     """When to intervene."""
     source: Source = RephraseSource()
     """What to bring in."""
-    accept: Many[AcceptRule] = ("reward_above_replaced", "finished", "no_meta_text")
+    accept: Many[AcceptRule] = (RewardAboveReplacedRule(), FinishedRule(), NoMetaTextRule())
     """Conditions on a candidate, all of which must hold. The paper does not say whether a rewrite
     has to be right; ``reward_above_replaced`` asks that it beats the rollout it replaces."""
     slot: Slot = ReplaceWorstSlot()
@@ -134,11 +66,17 @@ class GuidanceConfig(ConfigModel):
     """How its tokens are trained."""
     advantages: AdvantageConfig = AdvantageConfig()
     """How rewards become advantages, after injection."""
+    no_spread: NoSpreadConfig = NoSpreadConfig()
+    """What becomes of groups without spread, after injection."""
+    expert_logp_every: Annotated[int, Field(ge=0)] = 10
+    """Optimiser steps between measurements of the expert's own text under the policy, for
+    comparison with what was injected. 0: never."""
 
     @field_validator("accept")
     @classmethod
     def _rules_once(cls, accept: tuple[AcceptRule, ...]) -> tuple[AcceptRule, ...]:
-        if len(set(accept)) < len(accept):
+        shipped = [rule.kind for rule in accept if rule.kind != "custom"]
+        if len(set(shipped)) < len(shipped):
             raise ValueError("every rule at most once")
         return accept
 
@@ -148,6 +86,39 @@ class GuidanceConfig(ConfigModel):
             raise ValueError(
                 f"gate.kind {self.gate.kind!r} with source.kind 'none' opens gates for nothing; "
                 "set source.kind to rephrase or gate.kind to never"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _blocks_fit(self) -> Self:
+        if self.slot.kind in (*STREAM_KINDS, "dataset") and self.train.kind not in (
+            "nll",
+            "phi_nll",
+        ):
+            raise ValueError(
+                f"slot.kind {self.slot.kind!r} trains apart from any group, so its texts have no "
+                f"advantage, and train.kind {self.train.kind!r} needs one; set train.kind to nll "
+                "or phi_nll"
+            )
+        if self.slot.kind == "whole_group" and self.train.kind not in OWN_LOSS_KINDS[1:]:
+            raise ValueError(
+                "slot.kind 'whole_group' leaves a group of one, whose advantage is 0, and "
+                f"train.kind {self.train.kind!r} needs one; set train.kind to nll or phi_nll"
+            )
+        if self.slot.kind == "dataset" and self.train.kind != "nll":
+            raise ValueError(
+                "slot.kind 'dataset' is trained by TRL's SFTTrainer, whose loss is the mean "
+                f"negative log-likelihood; found train.kind {self.train.kind!r}: set it to nll"
+            )
+        if self.slot.kind == "dataset" and self.source.kind not in ("expert_text", "rephrase"):
+            raise ValueError(
+                f"slot.kind 'dataset' with source.kind {self.source.kind!r}, which needs rollouts "
+                "and there are none; set source.kind to expert_text or rephrase"
+            )
+        if self.slot.kind in (*STREAM_KINDS, "dataset") and self.train.normalisation != "joint":
+            raise ValueError(
+                "train.normalisation 'separate' divides a batch of own and injected tokens, and "
+                f"slot.kind {self.slot.kind!r} has a mean of its own anyway; set it to joint"
             )
         return self
 

@@ -83,13 +83,18 @@ class PromptsConfig(ConfigModel):
     """Template that asks for a solution. null: the default of the problems' task kind."""
     rephrase: str | None = None
     """Template P(q, k) that asks for a rewrite. null: the default of the task kind."""
+    rationale: str | None = None
+    """Template that shows the answer and asks for the way to it. null: the task kind's default."""
+    refine: str | None = None
+    """Template that shows a failed attempt. null: the task kind's default."""
 
 
 class RewardConfig(ConfigModel):
     """One verifier and its weight in the reward."""
 
     verifier: str
-    """Name of the verifier: exact, math."""
+    """Name of the verifier: exact, math; or ``package.module:name`` or ``path/to/file.py:name`` of
+    a verifier class, or of a function (completion, reference_answer) -> reward."""
     weight: float = 1.0
     """Factor of its verdict (0 to 1 for the shipped verifiers) in the total reward."""
     options: PlainMapping = Field(default_factory=dict)
@@ -146,6 +151,10 @@ class RunConfig(ConfigModel):
     """Preset to start from, such as ``repo`` or ``grpo``; ``rephrase-rl methods`` lists them."""
     model: ModelConfig
     """The policy to start from."""
+    init_from: Annotated[str, Field(min_length=1)] | None = None
+    """Run directory, checkpoint folder or hub id of a policy to start from in place of
+    ``model.path``: of a run its final policy, as for RL after supervised fine-tuning. Its tokenizer
+    is used too; ``model.dtype`` stays, ``model.revision`` and ``model.gguf_file`` have no say."""
     data: Annotated[Many[DataConfig], Field(min_length=1)]
     """Training problems; several sets are put one after the other."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

@@ -1,18 +1,24 @@
 """Whether a candidate may enter: acceptance rules.
 
-Two refusals are not rules but necessities, and ``step.py`` makes them for every method: an
-``empty`` candidate has nothing to train on, an ``unscorable`` one has no advantage.
+Three refusals are not rules but necessities, and ``step.py`` makes them for every method: an
+``empty`` candidate has nothing to train on, an ``over_length`` one does not fit, an ``unscorable``
+one has no advantage.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 from rephrase_rl.prompts import remove_meta_text
 
 if TYPE_CHECKING:
-    from rephrase_rl.records import Candidate, Rollout
+    from rephrase_rl.records import Candidate, Problem, Rollout
+
+_WORD = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_")
+"""Words, numbers and single symbols: what a copy is counted in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +31,21 @@ class RewardAboveReplaced:
 
     name: str = "reward_above_replaced"
 
-    def __call__(self, candidate: Candidate, replaced: Rollout) -> bool:
+    def __call__(self, candidate: Candidate, replaced: Rollout, problem: Problem) -> bool:
         """Strictly better than the replaced rollout."""
         return candidate.reward > replaced.reward
+
+
+@dataclass(frozen=True, slots=True)
+class Correct:
+    """The candidate's correctness must reach the failure threshold."""
+
+    failure_reward_threshold: float = 0.5
+    name: str = "correct"
+
+    def __call__(self, candidate: Candidate, replaced: Rollout, problem: Problem) -> bool:
+        """Not a failure."""
+        return candidate.correctness >= self.failure_reward_threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +54,7 @@ class Finished:
 
     name: str = "finished"
 
-    def __call__(self, candidate: Candidate, replaced: Rollout) -> bool:
+    def __call__(self, candidate: Candidate, replaced: Rollout, problem: Problem) -> bool:
         """Ended with an end-of-sequence token."""
         return candidate.completion.finished
 
@@ -47,7 +65,62 @@ class NoMetaText:
 
     name: str = "no_meta_text"
 
-    def __call__(self, candidate: Candidate, replaced: Rollout) -> bool:
+    def __call__(self, candidate: Candidate, replaced: Rollout, problem: Problem) -> bool:
         """Neither a removable nor an unremovable meta phrase remains."""
         cleaned = remove_meta_text(candidate.completion.text)
         return not cleaned.removed and not cleaned.leftover
+
+
+@dataclass(frozen=True, slots=True)
+class NotCopied:
+    """The candidate must not be, for the most part, one passage of the expert solution."""
+
+    max_share: float = 0.6
+    """Largest share of the candidate's words that its longest passage in common may have."""
+    name: str = "not_copied"
+
+    def __call__(self, candidate: Candidate, replaced: Rollout, problem: Problem) -> bool:
+        """The longest common run of words is short enough; anything goes without an expert."""
+        if problem.expert_solution is None:
+            return True
+        return copied_share(candidate.completion.text, problem.expert_solution) <= self.max_share
+
+
+@dataclass(frozen=True, slots=True)
+class WithinLength:
+    """The candidate's length must lie within bounds."""
+
+    min_tokens: int = 1
+    max_tokens: int | None = None
+    max_ratio_to_expert: float | None = None
+    """Most characters, as a multiple of the expert solution's."""
+    name: str = "within_length"
+
+    def __call__(self, candidate: Candidate, replaced: Rollout, problem: Problem) -> bool:
+        """Neither too short nor too long."""
+        num_tokens = len(candidate.completion.token_ids)
+        if num_tokens < self.min_tokens:
+            return False
+        if self.max_tokens is not None and num_tokens > self.max_tokens:
+            return False
+        if self.max_ratio_to_expert is None or problem.expert_solution is None:
+            return True
+        limit = self.max_ratio_to_expert * len(problem.expert_solution)
+        return len(candidate.completion.text) <= limit
+
+
+def copied_share(text: str, expert_solution: str) -> float:
+    """Share of the text's words that lie in its longest passage in common with the expert's.
+
+    Words, numbers and symbols are compared, without regard to case and blanks. Time grows with the
+    product of the lengths in the worst case, and with their sum for ordinary text.
+
+    Example:
+        >>> copied_share("First, 2 + 2 = 4.", "we see 2+2=4. done")  # 6 of 8
+        0.75
+    """
+    words, expert = _WORD.findall(text.lower()), _WORD.findall(expert_solution.lower())
+    if not words:
+        return 0.0
+    longest = SequenceMatcher(None, words, expert, autojunk=False).find_longest_match()
+    return longest.size / len(words)

@@ -1,17 +1,18 @@
-"""The questions a method answers, as protocols: gate, source, acceptance rule, slot.
+"""The questions a method answers, as protocols: gate, source, acceptance rule, slot, train rule.
 
-A user's own block is any callable or small class of this form. The fifth block, how injected
-tokens are trained, belongs to the trainer and is named in ``Guidance.train``.
+A user's own block is any callable or small class of this form. ``Guidance`` joins one member of
+each into a method; ``step.py`` runs it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
+
+from rephrase_rl.guidance.training import ClippedRatio, TrainRule
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rephrase_rl.records import (
         Candidate,
         Completion,
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
         Rollout,
         RolloutGroup,
     )
+
+Placement: TypeAlias = Literal["member", "whole_group", "stream"]
+"""What an accepted candidate becomes: one member of its group, the only member of its group that
+is trained on, or a row of the separate supervised stream."""
+Choice: TypeAlias = Literal["first", "most_likely", "shortest"]
+"""Which of several acceptable candidates enters: the first, the one with the highest mean log-prob
+per token given q, or the one with the fewest tokens."""
+
+
+def no_history(problem_id: str) -> tuple[float, ...]:
+    """The history of a problem in a run that keeps none."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +46,8 @@ class StepContext:
     """Process that holds the group."""
     seed: int = 0
     """Seed of the run, for blocks that draw: derive from it, never use a global generator."""
+    history: Callable[[str], tuple[float, ...]] = no_history
+    """Problem id -> share of own rollouts that passed at each earlier visit, oldest first."""
 
 
 class Gate(Protocol):
@@ -43,21 +58,34 @@ class Gate(Protocol):
         ...
 
 
-class Source(Protocol):
-    """What to bring in: the context in which the policy writes a candidate."""
+class Ask(NamedTuple):
+    """A draft that has to be sampled: the prompt, and what the completion begins with."""
 
-    @property
-    def origin(self) -> Origin:
-        """How candidates of this source are labelled in records."""
-        ...
+    messages: tuple[Message, ...] | None
+    """The prompt, such as P(q, k); None: the group's own prompt q."""
+    prefix: str = ""
+    """Text that the completion begins with; its tokens are not sampled."""
+    prefix_share: float = 1.0
+    """Share of the prefix's tokens that is used, from the start."""
 
-    def context_messages(self, problem: Problem) -> tuple[Message, ...]:
-        """The prompt P(q, k) from which the candidate is sampled."""
-        ...
 
-    def clean(self, text: str) -> CleanedCompletion:
-        """The candidate's text as it may be trained on, and what was taken out of it."""
-        ...
+class Ready(NamedTuple):
+    """A draft that is there already, so nothing is sampled."""
+
+    text: str
+    token_ids: tuple[int, ...] | None = None
+    """Its tokens, the end token included, if it was sampled before; None: tokenised anew."""
+    context_ids: tuple[int, ...] | None = None
+    """The prompt it was sampled from, if that was not q."""
+
+
+class Nothing(NamedTuple):
+    """No draft, and why; the word stands in records as the group's reason."""
+
+    reason: str
+
+
+Draft: TypeAlias = Ask | Ready | Nothing
 
 
 class CleanedCompletion(NamedTuple):
@@ -69,6 +97,27 @@ class CleanedCompletion(NamedTuple):
     """Meta phrases that could not be cut out; ``no_meta_text`` refuses such a candidate."""
 
 
+class Source(Protocol):
+    """What to bring in.
+
+    A source with a memory has two more methods, which ``remembers`` recognises: ``observe`` and a
+    pair ``state`` / ``load_state``.
+    """
+
+    @property
+    def origin(self) -> Origin:
+        """How candidates of this source are labelled in records."""
+        ...
+
+    def draft(self, group: RolloutGroup, context: StepContext) -> Draft:
+        """What is offered for this group."""
+        ...
+
+    def clean(self, text: str) -> CleanedCompletion:
+        """The candidate's text as it may be trained on, and what was taken out of it."""
+        ...
+
+
 class AcceptRule(Protocol):
     """Whether a candidate may enter."""
 
@@ -77,7 +126,7 @@ class AcceptRule(Protocol):
         """The word that stands in records when this rule refuses."""
         ...
 
-    def __call__(self, candidate: Candidate, replaced: Rollout) -> bool:
+    def __call__(self, candidate: Candidate, replaced: Rollout, problem: Problem) -> bool:
         """Whether the candidate may take the place of ``replaced``."""
         ...
 
@@ -85,8 +134,16 @@ class AcceptRule(Protocol):
 class Slot(Protocol):
     """Where a candidate goes."""
 
-    def __call__(self, group: RolloutGroup) -> int | None:
-        """Position to be replaced, or None if no member of the group can be."""
+    @property
+    def placement(self) -> Placement:
+        """What an accepted candidate becomes."""
+        ...
+
+    def __call__(self, group: RolloutGroup, context: StepContext) -> int | None:
+        """Position to be replaced, or None if no member of the group can be.
+
+        For a placement other than ``member``: the rollout that acceptance rules compare with.
+        """
         ...
 
 
@@ -99,12 +156,34 @@ class Score(NamedTuple):
     """The reward that decides failure."""
 
 
-class GuidanceEngine(Protocol):
-    """What the step needs of a trainer: tokens, samples and rewards.
+class TokenLogps(NamedTuple):
+    """Log-probs (nats) of a completion's tokens given q and given the prompt it was made from."""
 
-    ``sample`` and ``score`` are called once per step on every rank, also with nothing to do: an
-    engine that needs collectives pads to the largest need of any rank.
+    on_q: tuple[float, ...]
+    on_context: tuple[float, ...]
+
+
+class Measurement(NamedTuple):
+    """A completion whose log-probs are asked for."""
+
+    group: int
+    """Position of its group, whose prompt is q."""
+    context_ids: tuple[int, ...] | None
+    """Tokens of the prompt it was sampled from; None: q."""
+    token_ids: tuple[int, ...]
+    """Tokens of the completion, at least one."""
+
+
+class GuidanceEngine(Protocol):
+    """What the step needs of a trainer: tokens, samples, rewards and log-probs.
+
+    ``sample``, ``score`` and ``measure`` are called once per step on every rank, also with nothing
+    to do: an engine that needs collectives pads to the largest need of any rank.
     """
+
+    def question_ids(self, group: int) -> tuple[int, ...]:
+        """Token ids of the prompt q of the group at this position."""
+        ...
 
     def encode_prompt(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
         """Token ids of a prompt as the policy would see it, untruncated."""
@@ -114,12 +193,30 @@ class GuidanceEngine(Protocol):
         """Token ids of a completion's text, without special tokens."""
         ...
 
+    def decode_completion(self, token_ids: Sequence[int]) -> str:
+        """Text of a completion's tokens, without special tokens."""
+        ...
+
+    @property
+    def end_id(self) -> int:
+        """The token that ends a completion."""
+        ...
+
+    @property
+    def max_completion_tokens(self) -> int:
+        """Longest completion that is trained on, in tokens."""
+        ...
+
     def sample(self, prompts: Sequence[tuple[int, ...]]) -> list[Completion]:
         """One completion per prompt, drawn under a random stream of its own."""
         ...
 
     def score(self, groups: Sequence[int], completions: Sequence[Completion]) -> list[Score]:
         """Rewards of completions for the problems of the groups with these positions."""
+        ...
+
+    def measure(self, wanted: Sequence[Measurement]) -> list[TokenLogps]:
+        """Log-probs of completions under the policy as it is, without gradient."""
         ...
 
 
@@ -135,27 +232,41 @@ class Guidance:
     source: Source | None = None
     accept: tuple[AcceptRule, ...] = ()
     slot: Slot | None = None
-    train: Literal["clipped_ratio"] = "clipped_ratio"
-    """Injected tokens take part in the clipped surrogate with every log-prob conditioned on q."""
+    train: TrainRule = field(default_factory=ClippedRatio)
+    """How injected tokens are trained."""
     sampling: Literal["lazy", "eager"] = "lazy"
     """``lazy`` samples candidates only for open gates; ``eager`` for every problem with an expert
     solution, as the paper's pseudo-code has it. Same distribution, different cost."""
+    num_candidates: int = 1
+    """Candidates that are sampled for each group; the paper has one."""
+    choice: Choice = "first"
+    """Which of several acceptable candidates enters."""
     temperature: float | None = None
     """Sampling temperature of candidates. None: that of the rollouts."""
     top_p: float | None = None
     """Nucleus of candidates. None: that of the rollouts."""
     max_prompt_tokens: int = 2048
     """Limit on P(q, k) in tokens; a longer one is skipped and counted, never truncated."""
+    over_length: Literal["refuse", "truncate"] = "refuse"
+    """A ready text longer than a completion may be: refused and counted, or cut there, as LUFFY's
+    code does, whose verifier then sees an unfinished text."""
     failure_reward_threshold: float = 0.5
     """A rollout has failed if its correctness is below this (delta in the paper)."""
     correctness: str | None = None
     """Name of the reward that decides failure; required if there are several."""
     std_ddof: Literal[0, 1] = 1
     """Standard deviation of the group: 1 sample (TRL, verl), 0 population."""
-    advantage_eps: float = field(default=1e-6)
+    advantage_eps: float = 1e-6
     """Added to the standard deviation (TRL 1e-4, verl 1e-6)."""
+    no_spread: Literal["keep", "drop", "resample"] = "keep"
+    """What becomes of groups whose rewards are all equal: kept in the denominator of the loss, left
+    out of it, or replaced by groups of further problems."""
+    max_rounds: int = 3
+    """Most rounds of resampling in one generation batch."""
+    expert_logp_every: int = 10
+    """Optimiser steps between measurements of the expert's own text; 0: never."""
 
     @property
     def active(self) -> bool:
-        """Whether this guidance can ever inject anything."""
+        """Whether this guidance can ever bring anything in."""
         return self.gate is not None and self.source is not None and self.slot is not None

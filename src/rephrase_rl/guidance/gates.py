@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from rephrase_rl.core.gates import failed_share_gate
+from rephrase_rl.core.gates import failed_share_gate, failure_fraction
+from rephrase_rl.guidance.sources import linear
+from rephrase_rl.seeding import derive_seed
 
 if TYPE_CHECKING:
-    from rephrase_rl.guidance.blocks import StepContext
+    from rephrase_rl.guidance.blocks import Gate, StepContext
     from rephrase_rl.records import RolloutGroup
 
 
@@ -44,3 +46,79 @@ class FailedShareGate:
             gate_failure_fraction=self.gate_failure_fraction,
         )
         return bool(opened_P.item())
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessRateGate:
+    """Open where the share of passed rollouts is at most a limit (HPT, arXiv:2509.04419).
+
+    Below 0 it never opens; 0 opens where all scored rollouts failed. A group without any scored
+    rollout stays closed.
+    """
+
+    success_rate: float = 0.0
+    failure_reward_threshold: float = 0.5
+
+    def __call__(self, group: RolloutGroup, context: StepContext) -> bool:
+        """Whether few enough of the group passed."""
+        correctness_PG = torch.tensor([group.correctness], dtype=torch.float64)
+        failed_P = failure_fraction(
+            correctness_PG, failure_reward_threshold=self.failure_reward_threshold
+        )
+        # NaN compares as False: nothing scored, nothing opened.
+        return bool((1 - failed_P <= self.success_rate).item())
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleGate:
+    """Another gate's answer within a range of optimiser steps, closed outside it."""
+
+    inner: Gate
+    start_step: int = 0
+    end_step: int | None = None
+    """First step at which it is closed again. None: never."""
+
+    def __call__(self, group: RolloutGroup, context: StepContext) -> bool:
+        """Whether it is the time, and the inner gate opens."""
+        if context.step < self.start_step:
+            return False
+        if self.end_step is not None and context.step >= self.end_step:
+            return False
+        return self.inner(group, context)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbabilityGate:
+    """Another gate's answer, kept with a probability that may change over the run.
+
+    The draw has a seed of run, step and problem, so it is the same on every process and in every
+    repetition.
+    """
+
+    inner: Gate
+    start: float = 1.0
+    end: float | None = None
+    over_steps: int | None = None
+
+    def __call__(self, group: RolloutGroup, context: StepContext) -> bool:
+        """Whether the inner gate opens and the draw falls below the probability."""
+        if not self.inner(group, context):
+            return False
+        probability = linear(self.start, self.end, self.over_steps, context)
+        seed = derive_seed(context.seed, context.step, group.problem.problem_id, "gate")
+        return seed % 2**32 / 2**32 < probability
+
+
+@dataclass(frozen=True, slots=True)
+class VisitsGate:
+    """Another gate's answer, once the problem has failed completely at earlier visits too."""
+
+    inner: Gate
+    min_failed_visits: int = 1
+    """Earlier visits, the most recent ones, at which no own rollout passed."""
+
+    def __call__(self, group: RolloutGroup, context: StepContext) -> bool:
+        """Whether it kept failing, and the inner gate opens."""
+        earlier = context.history(group.problem.problem_id)[-self.min_failed_visits :]
+        kept_failing = len(earlier) == self.min_failed_visits and not any(earlier)
+        return kept_failing and self.inner(group, context)

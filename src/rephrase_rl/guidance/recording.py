@@ -10,6 +10,10 @@ import math
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+import torch
+
+from rephrase_rl.core.diagnostics import context_ratio_quantiles
+from rephrase_rl.core.ratios import context_ratio
 from rephrase_rl.records import CandidateRecord, GroupRecord, MemberRecord
 
 if TYPE_CHECKING:
@@ -20,23 +24,38 @@ if TYPE_CHECKING:
     from rephrase_rl.records import Candidate, Rollout
 
 
+REFUSAL_METRICS = {
+    "correct": "wrong",
+    "finished": "unfinished",
+    "no_meta_text": "meta_text",
+    "not_copied": "copied",
+    "within_length": "over_length",
+    "over_length": "over_length",
+    "empty": "empty",
+    "unscorable": "unscorable",
+    "not_chosen": "not_chosen",
+    "no_slot": "no_slot",
+}
+"""Name of a refusal in records -> last part of its metric ``refused/...``. A refusal by
+``reward_above_replaced`` is ``wrong`` or ``not_better``; one by a user's own rule is ``other``."""
+
+
 def group_record(
     guided: GuidedGroup,
     advantages: Sequence[float],
-    candidate_logps: Sequence[tuple[float, float]],
     context: StepContext,
+    *,
+    used: bool = True,
 ) -> GroupRecord:
     """Put down one group as it was trained on, and why.
 
     Args:
         guided: The group after guidance.
         advantages: One per member, in order.
-        candidate_logps: Per candidate its mean log-prob per token (nats) given q and given P(q, k);
-            empty if not measured.
         context: Step and rank.
+        used: False for a group that dynamic sampling put another in place of.
     """
     problem = guided.group.problem
-    logps = list(candidate_logps) or [(math.nan, math.nan)] * len(guided.candidates)
     return GroupRecord(
         step=context.step,
         rank=context.rank,
@@ -51,13 +70,12 @@ def group_record(
             _member(rollout, advantage)
             for rollout, advantage in zip(guided.group.rollouts, advantages, strict=True)
         ),
-        candidates=tuple(
-            _candidate(candidate, *pair)
-            for candidate, pair in zip(guided.candidates, logps, strict=True)
-        ),
+        candidates=tuple(_candidate(candidate) for candidate in guided.candidates),
         slot=guided.slot,
         replaced=None if guided.replaced is None else _member(guided.replaced, math.nan),
         rescued=guided.rescued,
+        placement=guided.placement,
+        used=used,
     )
 
 
@@ -73,7 +91,12 @@ def _member(rollout: Rollout, advantage: float) -> MemberRecord:
     )
 
 
-def _candidate(candidate: Candidate, logp_on_q: float, logp_on_context: float) -> CandidateRecord:
+def _candidate(candidate: Candidate) -> CandidateRecord:
+    # A text that was not written from a prompt of its own has no second log-prob to speak of.
+    quantiles, logp_on_context = None, math.nan
+    if candidate.context_ids is not None:
+        logp_on_context = candidate.mean_logp_on_context
+        quantiles = _context_ratio_quantiles(candidate)
     return CandidateRecord(
         text=candidate.completion.text,
         raw_text=candidate.raw_text,
@@ -86,9 +109,26 @@ def _candidate(candidate: Candidate, logp_on_q: float, logp_on_context: float) -
         accepted=candidate.accepted,
         refusals=candidate.refusals,
         removed_meta=candidate.removed_meta,
-        logp_on_q=None if math.isnan(logp_on_q) else logp_on_q,
-        logp_on_context=None if math.isnan(logp_on_context) else logp_on_context,
+        logp_on_q=_or_none(candidate.mean_logp_on_q),
+        logp_on_context=_or_none(logp_on_context),
+        context_ratio_quantiles=quantiles,
+        num_prefix_tokens=candidate.num_prefix_tokens,
     )
+
+
+def _context_ratio_quantiles(candidate: Candidate) -> tuple[float, ...] | None:
+    if not candidate.logps_on_q or not candidate.logps_on_context:
+        return None
+    on_q_BT = torch.tensor([candidate.logps_on_q], dtype=torch.float64)
+    on_context_BT = torch.tensor([candidate.logps_on_context], dtype=torch.float64)
+    mask_BT = torch.ones_like(on_q_BT, dtype=torch.bool)
+    ratio_BT = context_ratio(on_q_BT, on_context_BT, mask_BT)
+    quantiles = context_ratio_quantiles(ratio_BT, mask_BT, quantiles=(0.1, 0.5, 0.9))
+    return tuple(quantiles.tolist())
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def step_metrics(
@@ -110,7 +150,7 @@ def step_metrics(
         "groups/all_passed_fraction": _share(r.failure_fraction == 0.0 for r in records),
         "groups/unscored_fraction": _share(math.isnan(r.failure_fraction) for r in records),
         "groups/no_signal_fraction": _share(
-            all(member.advantage == 0.0 for member in r.members) for r in records
+            all(member.advantage == 0.0 for member in r.members) for r in records if r.used
         ),
         "gate/open_fraction": _share(r.gate_open for r in records),
         "gate/over_length_fraction": _share(r.gate_reason == "over_length" for r in records),
@@ -126,9 +166,40 @@ def step_metrics(
         "injection/rescued_fraction": sum(r.rescued for r in records) / count,
         "injection/logp_on_q": _mean(c.logp_on_q for c in accepted),
         "injection/logp_on_context": _mean(c.logp_on_context for c in accepted),
+        **_ratio_quantiles(accepted),
+        **_refusals(wanted, failure_reward_threshold),
+        "groups/resampled": float(sum(not r.used for r in records)),
         "tokens/rollout": float(sum(_rollout_tokens(r) for r in records)),
         "tokens/rephrase": float(sum(c.num_sampled_tokens for r in records for c in r.candidates)),
     }
+
+
+def _ratio_quantiles(accepted: Sequence[CandidateRecord]) -> dict[str, float]:
+    """Mean over accepted candidates of their quantiles of the context ratio."""
+    known = [c.context_ratio_quantiles for c in accepted if c.context_ratio_quantiles]
+    return {
+        f"injection/context_ratio_{name}": _mean(quantiles[i] for quantiles in known)
+        for i, name in enumerate(("p10", "p50", "p90"))
+    }
+
+
+def _refusals(
+    wanted: Sequence[CandidateRecord], failure_reward_threshold: float
+) -> dict[str, float]:
+    """How many candidates were refused for which reason; one may have several."""
+    names = sorted({*REFUSAL_METRICS.values(), "not_better", "other"})
+    counts = dict.fromkeys(names, 0)
+    for candidate in wanted:
+        reasons = set()
+        for refusal in candidate.refusals:
+            reason = REFUSAL_METRICS.get(refusal, "other")
+            if refusal == "reward_above_replaced":
+                wrong = candidate.correctness < failure_reward_threshold
+                reason = "wrong" if wrong else "not_better"
+            reasons.add(reason)
+        for reason in reasons:
+            counts[reason] += 1
+    return {f"refused/{name}": float(count) for name, count in counts.items()}
 
 
 def _rollout_tokens(record: GroupRecord) -> int:

@@ -2,8 +2,9 @@
 
 This is the only place that knows the order, and the whole of RePO (arXiv:2602.10819, section 3)
 between sampling and the policy update: groups of rollouts go in, groups of the same size come out,
-some with one member replaced by the policy's own rewrite of the expert solution. It touches no
-trainer, tokenizer or random generator; those are behind ``GuidanceEngine``.
+some with one member replaced by the policy's own rewrite of the expert solution. Its relatives
+differ in the blocks alone. It touches no trainer, tokenizer or random generator; those are behind
+``GuidanceEngine``.
 """
 
 from __future__ import annotations
@@ -11,27 +12,27 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 
 from rephrase_rl.core.diagnostics import rescued
 from rephrase_rl.core.gates import failure_fraction
+from rephrase_rl.guidance.blocks import Ask, Measurement, Nothing, Ready
+from rephrase_rl.guidance.memory import Outcome, remembers
 from rephrase_rl.records import Candidate, Completion, Rollout, RolloutGroup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rephrase_rl.guidance.blocks import (
-        AcceptRule,
+        Choice,
         Guidance,
         GuidanceEngine,
-        Score,
+        Placement,
         Source,
         StepContext,
     )
-
-GateReason = Literal["open", "closed", "no_expert", "unscored", "over_length"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,16 @@ class GroupPlan:
     """What is to be done for one group, decided from its rewards before anything is sampled."""
 
     gate_open: bool
-    reason: GateReason
-    prompt_ids: tuple[int, ...] | None
-    """Tokens of P(q, k) if a candidate is to be sampled, else None."""
+    reason: str
+    """``open``, ``closed``, ``unscored``, ``over_length``, or the source's reason for nothing."""
+    prompt_ids: tuple[int, ...] | None = None
+    """Tokens to sample candidates from, those of a prefix included; None: nothing is sampled."""
+    context_ids: tuple[int, ...] | None = None
+    """Tokens of P(q, k); None where the prompt is q."""
+    num_prefix_tokens: int = 0
+    """Last tokens of ``prompt_ids`` that belong to the completion."""
+    ready: Ready | None = None
+    """A candidate that need not be sampled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +59,19 @@ class GuidedGroup:
     group: RolloutGroup
     """The group to train on; the very object that came in if nothing was injected."""
     gate_open: bool
-    reason: GateReason
+    reason: str
     failure_fraction: float
     """Share of failed rollouts before injection; NaN if none was scored."""
     candidates: tuple[Candidate, ...] = ()
-    context_ids: tuple[int, ...] | None = None
-    """Tokens of P(q, k) from which the candidates were sampled."""
     slot: int | None = None
     replaced: Rollout | None = None
     rescued: bool = False
+    placement: Placement = "member"
+
+    @property
+    def accepted(self) -> Candidate | None:
+        """The candidate that entered, if any."""
+        return next((c for c in self.candidates if c.accepted), None)
 
 
 def guide(
@@ -73,115 +85,245 @@ def guide(
     Args:
         groups: Whole groups of scored rollouts, in batch order.
         guidance: The blocks of the method.
-        engine: Tokens, samples and rewards. ``engine.sample`` and ``engine.score`` are called
-            exactly once each if ``guidance.active``, whatever the gates say.
-        context: Step, rank and seed.
+        engine: Tokens, samples, rewards and log-probs. Its ``sample``, ``score`` and ``measure``
+            are called exactly once each if ``guidance.active``, whatever the gates say.
+        context: Step, rank, seed and history.
 
     Returns:
         One guided group per group, in the same order and of the same size.
     """
-    plans = [plan_group(group, guidance, engine, context) for group in groups]
-    if not guidance.active:
-        return [
-            _settle(group, plan, None, guidance) for group, plan in zip(groups, plans, strict=True)
-        ]
-    assert guidance.source is not None
-
-    asked = [(i, plan.prompt_ids) for i, plan in enumerate(plans) if plan.prompt_ids is not None]
-    sampled = engine.sample([prompt_ids for _, prompt_ids in asked])
-    candidates = [_clean(completion, guidance.source, engine) for completion in sampled]
-    # An empty text cannot be judged, let alone trained on, so no verifier is asked about it.
-    worth = [j for j, candidate in enumerate(candidates) if candidate.completion.text.strip()]
-    scores = engine.score([asked[j][0] for j in worth], [candidates[j].completion for j in worth])
-    for j, score in zip(worth, scores, strict=True):
-        candidates[j] = _with_score(candidates[j], score)
-
-    by_group = {i: candidate for (i, _), candidate in zip(asked, candidates, strict=True)}
-    return [
-        _settle(group, plan, by_group.get(i), guidance)
-        for i, (group, plan) in enumerate(zip(groups, plans, strict=True))
+    plans = [plan_group(i, group, guidance, engine, context) for i, group in enumerate(groups)]
+    offers: list[list[Candidate]] = [[] for _ in groups]
+    if guidance.active:
+        offers = _judge(_offer(plans, guidance, engine), engine)
+    guided = [
+        _settle(group, plan, offered, guidance, engine, context)
+        for group, plan, offered in zip(groups, plans, offers, strict=True)
     ]
+    if guidance.source is not None and remembers(guidance.source):
+        outcomes = [
+            Outcome(group, tuple(c for c in after.candidates if c.accepted))
+            for group, after in zip(groups, guided, strict=True)
+        ]
+        guidance.source.observe(outcomes, context)
+    return guided
 
 
 def plan_group(
-    group: RolloutGroup, guidance: Guidance, engine: GuidanceEngine, context: StepContext
+    index: int,
+    group: RolloutGroup,
+    guidance: Guidance,
+    engine: GuidanceEngine,
+    context: StepContext,
 ) -> GroupPlan:
-    """Decide from a group's rewards whether its gate opens and whether a candidate is sampled."""
+    """Decide from a group's rewards whether its gate opens and what its source offers."""
     if all(math.isnan(value) for value in group.correctness):
-        return GroupPlan(False, "unscored", None)
+        return GroupPlan(False, "unscored")
     gate_open = guidance.gate is not None and guidance.gate(group, context)
+    word = "open" if gate_open else "closed"
     if not guidance.active or not (gate_open or guidance.sampling == "eager"):
-        return GroupPlan(gate_open, "open" if gate_open else "closed", None)
-    if group.problem.expert_solution is None:
-        return GroupPlan(False, "no_expert" if gate_open else "closed", None)
+        return GroupPlan(gate_open, word)
     assert guidance.source is not None
-    prompt_ids = engine.encode_prompt(guidance.source.context_messages(group.problem))
-    if len(prompt_ids) > guidance.max_prompt_tokens:
-        return GroupPlan(False, "over_length" if gate_open else "closed", None)
-    return GroupPlan(gate_open, "open" if gate_open else "closed", prompt_ids)
+    draft = guidance.source.draft(group, context)
+    if isinstance(draft, Nothing):
+        return GroupPlan(False, draft.reason if gate_open else "closed")
+    if isinstance(draft, Ready):
+        return GroupPlan(gate_open, word, ready=draft)
+    context_ids = None if draft.messages is None else engine.encode_prompt(draft.messages)
+    prefix_ids = _first_share(engine.encode_completion(draft.prefix), draft)
+    if len(context_ids or ()) > guidance.max_prompt_tokens or (
+        len(prefix_ids) >= engine.max_completion_tokens
+    ):
+        return GroupPlan(False, "over_length" if gate_open else "closed")
+    prompt_ids = engine.question_ids(index) if context_ids is None else context_ids
+    return GroupPlan(gate_open, word, (*prompt_ids, *prefix_ids), context_ids, len(prefix_ids))
 
 
-def _clean(completion: Completion, source: Source, engine: GuidanceEngine) -> Candidate:
+def _first_share(token_ids: tuple[int, ...], draft: Ask) -> tuple[int, ...]:
+    return token_ids[: round(draft.prefix_share * len(token_ids))]
+
+
+def _offer(
+    plans: Sequence[GroupPlan], guidance: Guidance, engine: GuidanceEngine
+) -> list[list[Candidate]]:
+    """The candidates of each group, cleaned and not yet judged."""
+    assert guidance.source is not None
+    asking = [plan for plan in plans if plan.prompt_ids is not None]
+    sampled = iter(
+        engine.sample(
+            [plan.prompt_ids or () for plan in asking for _ in range(guidance.num_candidates)]
+        )
+    )
+    offers: list[list[Candidate]] = []
+    for plan in plans:
+        if plan.ready is not None:
+            offers.append([_ready_candidate(plan.ready, guidance, engine)])
+        elif plan.prompt_ids is not None:
+            own = [next(sampled) for _ in range(guidance.num_candidates)]
+            offers.append([_clean(c, plan, guidance.source, engine) for c in own])
+        else:
+            offers.append([])
+    return offers
+
+
+def _ready_candidate(ready: Ready, guidance: Guidance, engine: GuidanceEngine) -> Candidate:
+    """A text that is there already, with its own tokens if it was sampled once."""
+    assert guidance.source is not None
+    token_ids = ready.token_ids
+    if token_ids is None:
+        token_ids = (*engine.encode_completion(ready.text), engine.end_id)
+    completion = Completion(ready.text, token_ids, finished=True)
+    limit = engine.max_completion_tokens
+    if len(token_ids) > limit and guidance.over_length == "truncate":
+        cut = token_ids[:limit]
+        completion = Completion(engine.decode_completion(cut), cut, finished=False)
+    cleaned = guidance.source.clean(ready.text)
+    return Candidate(
+        completion=completion,
+        origin=guidance.source.origin,
+        reward=math.nan,
+        correctness=math.nan,
+        raw_text=ready.text,
+        num_sampled_tokens=0,
+        leftover_meta=cleaned.leftover,
+        context_ids=ready.context_ids,
+    )
+
+
+def _clean(
+    completion: Completion, plan: GroupPlan, source: Source, engine: GuidanceEngine
+) -> Candidate:
     """Remove meta text; the sampled tokens are kept to the letter where nothing was removed."""
-    cleaned = source.clean(completion.text)
-    trained = completion
-    if cleaned.text != completion.text:
+    num_sampled = len(completion.token_ids)
+    whole = completion
+    if plan.num_prefix_tokens and plan.prompt_ids is not None:
+        prefix_ids = plan.prompt_ids[-plan.num_prefix_tokens :]
+        token_ids = (*prefix_ids, *completion.token_ids)
+        whole = Completion(engine.decode_completion(token_ids), token_ids, completion.finished)
+    cleaned = source.clean(whole.text)
+    trained = whole
+    if cleaned.text != whole.text:
         # A model may have several end tokens; the row must end with the one that was sampled.
-        end = completion.token_ids[-1:] if completion.finished else ()
+        end = whole.token_ids[-1:] if whole.finished else ()
         token_ids = (*engine.encode_completion(cleaned.text), *end)
-        trained = Completion(cleaned.text, token_ids, completion.finished)
+        trained = Completion(cleaned.text, token_ids, whole.finished)
     return Candidate(
         completion=trained,
         origin=source.origin,
         reward=math.nan,
         correctness=math.nan,
-        raw_text=completion.text,
-        num_sampled_tokens=len(completion.token_ids),
+        raw_text=whole.text,
+        num_sampled_tokens=num_sampled,
         removed_meta=cleaned.removed,
+        leftover_meta=cleaned.leftover,
+        num_prefix_tokens=plan.num_prefix_tokens,
+        context_ids=plan.context_ids,
     )
 
 
-def _with_score(candidate: Candidate, score: Score) -> Candidate:
-    return dataclasses.replace(candidate, reward=score.reward, correctness=score.correctness)
+def _judge(offers: Sequence[Sequence[Candidate]], engine: GuidanceEngine) -> list[list[Candidate]]:
+    """The same candidates with rewards and log-probs."""
+    # An empty text cannot be judged, let alone trained on, so no verifier is asked about it.
+    worth = [
+        (i, j, candidate)
+        for i, own in enumerate(offers)
+        for j, candidate in enumerate(own)
+        if not _is_empty(candidate)
+    ]
+    scores = engine.score([i for i, _, _ in worth], [c.completion for _, _, c in worth])
+    measured = engine.measure(
+        [Measurement(i, c.context_ids, c.completion.token_ids) for i, _, c in worth]
+    )
+    judged = [list(own) for own in offers]
+    for (i, j, candidate), score, logps in zip(worth, scores, measured, strict=True):
+        judged[i][j] = dataclasses.replace(
+            candidate,
+            reward=score.reward,
+            correctness=score.correctness,
+            logps_on_q=logps.on_q,
+            logps_on_context=logps.on_context,
+        )
+    return judged
+
+
+def _is_empty(candidate: Candidate) -> bool:
+    return not candidate.completion.text.strip() or not candidate.completion.token_ids
 
 
 def _settle(
-    group: RolloutGroup, plan: GroupPlan, candidate: Candidate | None, guidance: Guidance
+    group: RolloutGroup,
+    plan: GroupPlan,
+    offered: Sequence[Candidate],
+    guidance: Guidance,
+    engine: GuidanceEngine,
+    context: StepContext,
 ) -> GuidedGroup:
-    """Accept or refuse the candidate and put it into its slot."""
+    """Accept or refuse the candidates and put the chosen one into its slot."""
     unchanged = GuidedGroup(group, plan.gate_open, plan.reason, _failure_fraction(group, guidance))
-    if candidate is None:
+    if not offered:
         return unchanged
-    unchanged = dataclasses.replace(unchanged, context_ids=plan.prompt_ids)
-    if not plan.gate_open:  # eager sampling: the candidate was made but is not wanted
-        refused = dataclasses.replace(candidate, refusals=("gate_closed",))
-        return dataclasses.replace(unchanged, candidates=(refused,))
+    if not plan.gate_open:  # eager sampling: the candidates were made but are not wanted
+        return dataclasses.replace(unchanged, candidates=_refused(offered, "gate_closed"))
     assert guidance.slot is not None
-    slot = guidance.slot(group)
+    slot = guidance.slot(group, context)
     if slot is None:
-        refused = dataclasses.replace(candidate, refusals=("no_slot",))
-        return dataclasses.replace(unchanged, candidates=(refused,))
-    replaced = group.rollouts[slot]
-    judged = dataclasses.replace(
-        candidate, refusals=_refusals(candidate, replaced, guidance.accept)
+        return dataclasses.replace(unchanged, candidates=_refused(offered, "no_slot"))
+    judged = [
+        dataclasses.replace(c, refusals=_refusals(c, group, slot, guidance, engine))
+        for c in offered
+    ]
+    chosen = _chosen([c for c in judged if c.accepted], guidance.choice)
+    candidates = tuple(
+        c if c is chosen or not c.accepted else dataclasses.replace(c, refusals=("not_chosen",))
+        for c in judged
     )
-    if not judged.accepted:
-        return dataclasses.replace(unchanged, candidates=(judged,))
-    return _inject(unchanged, judged, slot)
+    unchanged = dataclasses.replace(unchanged, candidates=candidates)
+    if chosen is None:
+        return unchanged
+    if guidance.slot.placement == "stream":
+        return dataclasses.replace(unchanged, placement="stream")
+    return _inject(unchanged, chosen, slot, guidance.slot.placement)
+
+
+def _refused(offered: Sequence[Candidate], reason: str) -> tuple[Candidate, ...]:
+    return tuple(dataclasses.replace(candidate, refusals=(reason,)) for candidate in offered)
 
 
 def _refusals(
-    candidate: Candidate, replaced: Rollout, rules: Sequence[AcceptRule]
+    candidate: Candidate,
+    group: RolloutGroup,
+    slot: int,
+    guidance: Guidance,
+    engine: GuidanceEngine,
 ) -> tuple[str, ...]:
-    if not candidate.completion.text.strip() or not candidate.completion.token_ids:
+    """Names of what speaks against a candidate: three necessities, then the method's rules."""
+    if _is_empty(candidate):
         return ("empty",)
+    if len(candidate.completion.token_ids) > engine.max_completion_tokens:
+        return ("over_length",)
     # Another reward may still have a value; what nobody could call right must not be trained on.
     if math.isnan(candidate.reward) or math.isnan(candidate.correctness):
         return ("unscorable",)
-    return tuple(rule.name for rule in rules if not rule(candidate, replaced))
+    replaced = group.rollouts[slot]
+    return tuple(
+        rule.name for rule in guidance.accept if not rule(candidate, replaced, group.problem)
+    )
 
 
-def _inject(unchanged: GuidedGroup, candidate: Candidate, slot: int) -> GuidedGroup:
+def _chosen(acceptable: Sequence[Candidate], choice: Choice) -> Candidate | None:
+    """The one that enters; the first of equals."""
+    if not acceptable:
+        return None
+    if choice == "most_likely":
+        return max(acceptable, key=lambda candidate: candidate.mean_logp_on_q)
+    if choice == "shortest":
+        return min(acceptable, key=lambda candidate: len(candidate.completion.token_ids))
+    return acceptable[0]
+
+
+def _inject(
+    unchanged: GuidedGroup, candidate: Candidate, slot: int, placement: Placement
+) -> GuidedGroup:
     """Replace one member; every other member stays the same object at the same position."""
     before = unchanged.group
     rollouts = list(before.rollouts)
@@ -196,10 +338,10 @@ def _inject(unchanged: GuidedGroup, candidate: Candidate, slot: int) -> GuidedGr
     return dataclasses.replace(
         unchanged,
         group=after,
-        candidates=(candidate,),
         slot=slot,
         replaced=before.rollouts[slot],
-        rescued=bool(rescued_P.item()),
+        rescued=bool(rescued_P.item()) and placement == "member",
+        placement=placement,
     )
 
 

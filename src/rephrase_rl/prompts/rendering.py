@@ -5,31 +5,40 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rephrase_rl.errors import PromptError
-from rephrase_rl.prompts.templates import EXPERT_SOLUTION, QUESTION
+from rephrase_rl.prompts.templates import (
+    ATTEMPT,
+    EXPERT_SOLUTION,
+    PLACES,
+    QUESTION,
+    REFERENCE_ANSWER,
+)
 
 if TYPE_CHECKING:
     from rephrase_rl.prompts.templates import PromptTemplate
     from rephrase_rl.records import Message, Problem
 
 
-def render_prompt(problem: Problem, template: PromptTemplate) -> tuple[Message, ...]:
+def render_prompt(
+    problem: Problem, template: PromptTemplate, *, attempt: str | None = None
+) -> tuple[Message, ...]:
     """Fill a template and put it in place of the problem's last user turn.
 
     Earlier turns are kept. The template's system turn is put first if the problem has none.
-    Question and expert text are inserted whole and as they are: braces in them are text, and
-    nothing is ever cut off. The expert text appears in rephrase templates only.
+    All texts are inserted whole and as they are: braces in them are text, and nothing is ever cut
+    off. What a template does not show does not appear.
 
     Args:
         problem: Its last turn is the user's.
-        template: A solve or a rephrase template.
+        template: Any template.
+        attempt: The failed attempt, for templates that show one.
 
     Returns:
         New turns; the problem's own are not changed.
 
     Raises:
-        PromptError: The template shows the expert's text and the problem has none.
+        PromptError: The template shows something that the problem does not have.
     """
-    filled = _fill(problem, template)
+    filled = _fill(problem, template, attempt)
     turns = [dict(turn) for turn in problem.messages[:-1]]
     has_system = any(turn["role"] == "system" for turn in turns)
     if template.system is not None and not has_system:
@@ -37,18 +46,36 @@ def render_prompt(problem: Problem, template: PromptTemplate) -> tuple[Message, 
     return (*turns, {"role": problem.messages[-1]["role"], "content": filled})
 
 
-def _fill(problem: Problem, template: PromptTemplate) -> str:
-    if template.purpose == "solve":
-        before, _, after = template.text.partition(QUESTION)
-        return f"{before}{problem.question}{after}"
-    if problem.expert_solution is None:
-        raise PromptError(
-            f"template {template.template_id!r} shows the expert's text, and problem "
-            f"{problem.problem_id!r} has none; guide only problems with an expert_solution"
-        )
-    # Split before filling: a question may itself contain the name of a place.
-    values = {QUESTION: problem.question, EXPERT_SOLUTION: problem.expert_solution}
-    first, second = sorted(values, key=template.text.index)
-    before, _, rest = template.text.partition(first)
-    between, _, after = rest.partition(second)
-    return f"{before}{values[first]}{between}{values[second]}{after}"
+def _fill(problem: Problem, template: PromptTemplate, attempt: str | None) -> str:
+    values = {
+        QUESTION: problem.question,
+        EXPERT_SOLUTION: problem.expert_solution,
+        REFERENCE_ANSWER: problem.reference_answer or None,
+        ATTEMPT: attempt,
+    }
+    filled, rest = "", template.text
+    # Cut at the places before filling: a question may itself contain the name of a place.
+    for place in sorted((p for p in PLACES if p in template.text), key=template.text.index):
+        value = values[place]
+        if value is None:
+            raise PromptError(
+                f"template {template.template_id!r} shows {_MEANING[place]}, and problem "
+                f"{problem.problem_id!r} has none; {_REMEDY[place]}"
+            )
+        before, _, rest = rest.partition(place)
+        filled += before + value
+    return filled + rest
+
+
+_MEANING = {
+    QUESTION: "the question",
+    EXPERT_SOLUTION: "the expert's text",
+    REFERENCE_ANSWER: "the reference answer",
+    ATTEMPT: "a failed attempt",
+}
+_REMEDY = {
+    QUESTION: "give it one",
+    EXPERT_SOLUTION: "guide only problems with an expert_solution",
+    REFERENCE_ANSWER: "guide only problems with a reference_answer",
+    ATTEMPT: "pass it as attempt=",
+}

@@ -14,10 +14,15 @@ from typing import Literal
 
 from rephrase_rl.errors import PromptError
 
-Purpose = Literal["solve", "rephrase"]
+Purpose = Literal["solve", "rephrase", "rationale", "refine", "refine_alone"]
+"""What a template is for: solving; rewriting the expert's solution; writing the way to an answer
+that is shown; mending a failed attempt, with the expert's solution or without."""
 
 QUESTION = "{question}"
 EXPERT_SOLUTION = "{expert_solution}"
+REFERENCE_ANSWER = "{reference_answer}"
+ATTEMPT = "{attempt}"
+PLACES = (QUESTION, EXPERT_SOLUTION, REFERENCE_ANSWER, ATTEMPT)
 _PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
 
 
@@ -25,44 +30,54 @@ _PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
 class PromptTemplate:
     r"""Text of the last user turn, with places for the question and the expert's text.
 
-    Only ``{question}`` and ``{expert_solution}`` are places; any other brace is text, so
-    ``\boxed{}`` needs no escaping.
+    Only ``{question}``, ``{expert_solution}``, ``{reference_answer}`` and ``{attempt}`` are places;
+    any other brace is text, so ``\boxed{}`` needs no escaping.
     """
 
     template_id: str
     """Name with a version, such as ``math-solve-v1``."""
     text: str
-    """Has ``{question}`` once; with ``{expert_solution}`` once it is a rephrase template."""
+    """Has ``{question}`` once and every other place at most once; which of them decides the
+    template's purpose."""
     system: str | None = None
     """System turn for problems that bring none. None: no system turn."""
 
     def __post_init__(self) -> None:
         places = _PLACEHOLDER.findall(self.text)
-        unknown = sorted(set(places) - {QUESTION, EXPERT_SOLUTION})
+        unknown = sorted(set(places) - set(PLACES))
         if unknown:
             raise PromptError(
                 f"template {self.template_id!r} has the places {', '.join(unknown)}; known are "
-                f"{QUESTION} and {EXPERT_SOLUTION}"
+                f"{', '.join(PLACES)}"
             )
-        if places.count(QUESTION) != 1 or places.count(EXPERT_SOLUTION) > 1:
+        if places.count(QUESTION) != 1 or len(set(places)) < len(places):
             raise PromptError(
-                f"template {self.template_id!r} must have {QUESTION} once and {EXPERT_SOLUTION} at "
-                f"most once; found {', '.join(places) or 'neither'}"
+                f"template {self.template_id!r} must have {QUESTION} once and every other place "
+                f"at most once; found {', '.join(places) or 'none'}"
             )
         if self.system is not None and _PLACEHOLDER.search(self.system):
             raise PromptError(
                 f"template {self.template_id!r} has a place in its system turn, which is not "
                 "filled; move it to the text"
             )
+        if REFERENCE_ANSWER in places and len(places) > 2:
+            raise PromptError(
+                f"template {self.template_id!r} shows the answer beside {', '.join(places)}; a "
+                f"rationale template has {QUESTION} and {REFERENCE_ANSWER} alone"
+            )
         if "-solve-" in self.template_id and self.purpose != "solve":
             raise PromptError(
-                f"template {self.template_id!r} is for solving but shows the expert's text; remove "
-                f"{EXPERT_SOLUTION} or give it a rephrase id"
+                f"template {self.template_id!r} is for solving but shows more than the question "
+                f"({', '.join(places)}); remove that or give it another id"
             )
 
     @property
     def purpose(self) -> Purpose:
-        """``rephrase`` if the template shows the expert's text, else ``solve``."""
+        """Given by what is shown beside the question."""
+        if ATTEMPT in self.text:
+            return "refine" if EXPERT_SOLUTION in self.text else "refine_alone"
+        if REFERENCE_ANSWER in self.text:
+            return "rationale"
         return "rephrase" if EXPERT_SOLUTION in self.text else "solve"
 
     @property
@@ -93,19 +108,75 @@ Here is a correct solution, written by someone else:
 First read this solution until you understand why each step is taken. Then solve the question yourself, from the beginning, in your own words and in your own style, as if you had found the way by yourself. Explain every step that you need; do not copy sentences. Write only your solution: never mention that you were shown a solution. Please reason step by step, and put your final answer within \boxed{}.""",  # noqa: E501
 )
 
+MATH_RATIONALE_V1 = PromptTemplate(
+    "math-rationale-v1",
+    r"""{question}
+
+The answer is known to be {reference_answer}.
+
+Find the way from the question to this answer, as if you did not know it yet: reason step by step, explain every step that you need, and put your final answer within \boxed{}. Write only your solution: never mention that you were told the answer.""",  # noqa: E501
+)
+MATH_REFINE_V1 = PromptTemplate(
+    "math-refine-v1",
+    r"""{question}
+
+Here is an attempt that went wrong:
+
+<attempt>
+{attempt}
+</attempt>
+
+Here is a correct solution, written by someone else:
+
+<solution>
+{expert_solution}
+</solution>
+
+Find out where the attempt goes wrong. Then solve the question yourself, keeping what was right in the attempt and its style. Write only your solution: never mention the attempt or that you were shown a solution. Please reason step by step, and put your final answer within \boxed{}.""",  # noqa: E501
+)
+MATH_REFINE_ALONE_V1 = PromptTemplate(
+    "math-refine-alone-v1",
+    r"""{question}
+
+Here is an attempt that went wrong:
+
+<attempt>
+{attempt}
+</attempt>
+
+Find out where it goes wrong. Then solve the question yourself, keeping what was right in the attempt. Write only your solution: never mention the attempt. Please reason step by step, and put your final answer within \boxed{}.""",  # noqa: E501
+)
+
 # The lab's policies are pretrained on exactly these texts.
 LAB_SOLVE_V1 = PromptTemplate("lab-solve-v1", "{question}")
 LAB_REPHRASE_V1 = PromptTemplate("lab-rephrase-v1", "<rewrite>{question}<expert>{expert_solution}")
+# They have not seen these three: what they make of them is for the verifier to judge.
+LAB_RATIONALE_V1 = PromptTemplate(
+    "lab-rationale-v1", "<rewrite>{question}<expert>{reference_answer}"
+)
+LAB_REFINE_V1 = PromptTemplate(
+    "lab-refine-v1", "<rewrite>{question}<expert>{attempt}<expert>{expert_solution}"
+)
+LAB_REFINE_ALONE_V1 = PromptTemplate("lab-refine-alone-v1", "<rewrite>{question}<expert>{attempt}")
 
 _TEMPLATES = {
     template.template_id: template
-    for template in (MATH_SOLVE_V1, MATH_REPHRASE_V1, LAB_SOLVE_V1, LAB_REPHRASE_V1)
+    for template in (
+        MATH_SOLVE_V1,
+        MATH_REPHRASE_V1,
+        MATH_RATIONALE_V1,
+        MATH_REFINE_V1,
+        MATH_REFINE_ALONE_V1,
+        LAB_SOLVE_V1,
+        LAB_REPHRASE_V1,
+        LAB_RATIONALE_V1,
+        LAB_REFINE_V1,
+        LAB_REFINE_ALONE_V1,
+    )
 }
 _DEFAULTS: dict[tuple[str, Purpose], PromptTemplate] = {
-    ("math", "solve"): MATH_SOLVE_V1,
-    ("math", "rephrase"): MATH_REPHRASE_V1,
-    ("lab", "solve"): LAB_SOLVE_V1,
-    ("lab", "rephrase"): LAB_REPHRASE_V1,
+    (template.template_id.split("-")[0], template.purpose): template
+    for template in _TEMPLATES.values()
 }
 
 

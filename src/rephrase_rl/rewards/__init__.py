@@ -4,6 +4,7 @@ Importing the package starts nothing and loads neither math-verify nor torch; th
 verifier starts its worker processes when the first answer needs them.
 """
 
+from rephrase_rl.rewards.custom import FunctionVerifier, as_verifier
 from rephrase_rl.rewards.exact import ExactVerifier
 from rephrase_rl.rewards.math_verifier import MathVerifier
 from rephrase_rl.rewards.protocol import Verifier
@@ -12,9 +13,11 @@ from rephrase_rl.rewards.verifier_reward import VerifierReward
 
 __all__ = [
     "ExactVerifier",
+    "FunctionVerifier",
     "MathVerifier",
     "Verifier",
     "VerifierReward",
+    "as_verifier",
     "get_verifier",
     "verifier_names",
 ]

@@ -1,0 +1,75 @@
+"""Objects of the user's own, by the path they can be imported from."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rephrase_rl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+def import_object(target: str) -> Any:
+    """Import ``package.module:name``, or ``path/to/file.py:name``.
+
+    A file path is relative to the working directory, which is also searched for modules.
+
+    Raises:
+        ConfigError: There is no such module or name; an error inside the module is its cause.
+    """
+    where, _, name = target.partition(":")
+    if not name:
+        raise ConfigError(
+            f"found {target!r}; required: package.module:name or path/to/file.py:name"
+        )
+    module = _file_module(where) if where.endswith(".py") else _named_module(where)
+    found: Any = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            public = [n for n in vars(module) if not n.startswith("_")]
+            raise ConfigError(
+                f"found no {part!r} in {where} (from {target!r}); it has {', '.join(public)}"
+            )
+        found = getattr(found, part)
+    return found
+
+
+def _named_module(name: str) -> ModuleType:
+    here = str(Path.cwd())
+    if here not in sys.path:  # a console script does not search where it was started
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise ConfigError(
+            f"module {name!r} cannot be imported ({type(error).__name__}: {error}); required: a "
+            "module that is installed or lies in the working directory; for a file write its path "
+            "with .py"
+        ) from error
+
+
+@cache
+def _file_module(path: str) -> ModuleType:
+    """Loaded once, so that two blocks of one file share its state."""
+    file = Path(path)
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if not file.is_file() or spec is None or spec.loader is None:
+        raise ConfigError(
+            f"found no file {path}; paths are relative to the working directory, {Path.cwd()}"
+        )
+    module = importlib.util.module_from_spec(spec)
+    # Pickling and dataclasses look a class's module up by its name.
+    sys.modules.setdefault(file.stem, module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ConfigError(
+            f"{path} cannot be loaded ({type(error).__name__}: {error}); mend it and try again"
+        ) from error
+    return module
