@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from fakes import EOS_ID, ByteTokenizer, problem, tiny_model
-from rephrase_rl.assembly.objects import build_guidance
+from rephrase_rl.assembly.blocks import build_guidance
 from rephrase_rl.config import PromptsConfig
 from rephrase_rl.methods import TRAINER_DEFAULTS, resolve_guidance
 from rephrase_rl.rewards import ExactVerifier

@@ -51,18 +51,8 @@ def grpo_arguments(
     Raises:
         ConfigError: A field is unknown, or has its place elsewhere, or TRL refuses the values.
     """
-    known = {field.name for field in dataclasses.fields(GRPOConfig) if field.init}
-    faults = []
-    for name in trainer:
-        if name in RESERVED:
-            faults.append(f"trainer.{name} is set elsewhere; use {RESERVED[name]}")
-        elif name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean trainer.{close[0]}?" if close else "see TRL's GRPOConfig"
-            faults.append(f"trainer.{name} is not a field of trl.GRPOConfig; {hint}")
-    if faults:
-        raise ConfigError("the trainer section is not valid", faults)
-    values: dict[str, Any] = {**_machine_defaults(), **trainer}
+    check_fields(trainer, (GRPOConfig,))
+    values: dict[str, Any] = {**machine_defaults(), **trainer}
     try:
         arguments = GRPOConfig(
             output_dir=output_dir,
@@ -82,7 +72,36 @@ def grpo_arguments(
     return arguments
 
 
-def _machine_defaults() -> dict[str, Any]:
+def check_fields(
+    trainer: Mapping[str, Any],
+    config_classes: tuple[type, ...],
+    reserved: Mapping[str, str] = RESERVED,
+) -> None:
+    """Refuse names that none of TRL's configurations knows, or that have their place elsewhere.
+
+    Args:
+        trainer: The ``trainer`` section.
+        config_classes: Dataclasses of TRL any of which may know a field.
+        reserved: Field -> where it belongs.
+
+    Raises:
+        ConfigError: With all faults.
+    """
+    known = {f.name for cls in config_classes for f in dataclasses.fields(cls) if f.init}
+    where = " or ".join(f"trl.{cls.__name__}" for cls in config_classes)
+    faults = []
+    for name in trainer:
+        if name in reserved:
+            faults.append(f"trainer.{name} is set elsewhere; use {reserved[name]}")
+        elif name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean trainer.{close[0]}?" if close else "see TRL's documentation"
+            faults.append(f"trainer.{name} is not a field of {where}; {hint}")
+    if faults:
+        raise ConfigError("the trainer section is not valid", faults)
+
+
+def machine_defaults() -> dict[str, Any]:
     """TRL's defaults assume a GPU (bf16, checkpointing); say explicitly what a CPU needs."""
     if torch.cuda.is_available():
         return {"bf16": torch.cuda.is_bf16_supported()}

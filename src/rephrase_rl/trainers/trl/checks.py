@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rephrase_rl.errors import ConfigError
+from rephrase_rl.guidance.training import ShapedProbability
+from rephrase_rl.trainers.trl.stream import refuse_sharded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
 
     from rephrase_rl.guidance.blocks import Guidance
     from rephrase_rl.trainers.trl.trainer import RePOTrainer
+
+
+TOKEN_SURROGATE_LOSSES = ("grpo", "dr_grpo", "dapo", "bnpo")
+"""TRL's loss types with a clipped surrogate per token."""
 
 
 def correctness_index(guidance: Guidance, names: Sequence[str]) -> int:
@@ -65,21 +71,97 @@ def refuse_unsupported(trainer: RePOTrainer) -> None:
             "divides by the group's and then by the batch's spread: set it to 'group'"
         )
     if trainer.guidance.active:
-        if trainer.tools or trainer.environment_factories is not None:
-            faults.append(
-                "tools or environment_factory are set; a rewrite cannot be replayed in an "
-                "environment, so its reward would be another completion's: remove them or use "
-                "guidance=None"
-            )
-        if trainer._is_vlm:
-            faults.append(
-                "the model has an image processor; rewriting prompts with images is not supported: "
-                "use a text model or guidance=None"
-            )
-        if trainer.use_vllm and args.vllm_enable_sleep_mode:
-            faults.append(
-                "vllm_enable_sleep_mode is on; the second generation call of a step would push all "
-                "weights again: set vllm_enable_sleep_mode=False"
-            )
+        faults += _engine_faults(trainer)
+        faults += _train_rule_faults(trainer)
+        faults += _stream_faults(trainer)
+    if trainer.guidance.no_spread == "resample" and not hasattr(trainer.train_dataset, "__len__"):
+        faults.append(
+            "no_spread is 'resample' and the training set is a stream without a length; further "
+            "problems are drawn from it by index: load it whole or set no_spread to keep or drop"
+        )
     if faults:
         raise ConfigError("RePOTrainer cannot run with these settings", faults)
+
+
+def _engine_faults(trainer: RePOTrainer) -> list[str]:
+    """Settings under which a candidate could not be sampled or judged."""
+    faults = []
+    if trainer.tools or trainer.environment_factories is not None:
+        faults.append(
+            "tools or environment_factory are set; a rewrite cannot be replayed in an "
+            "environment, so its reward would be another completion's: remove them or use "
+            "guidance=None"
+        )
+    if trainer._is_vlm:
+        faults.append(
+            "the model has an image processor; rewriting prompts with images is not supported: "
+            "use a text model or guidance=None"
+        )
+    if trainer.use_vllm and trainer.args.vllm_enable_sleep_mode:
+        faults.append(
+            "vllm_enable_sleep_mode is on; the second generation call of a step would push all "
+            "weights again: set vllm_enable_sleep_mode=False"
+        )
+    return faults
+
+
+def _train_rule_faults(trainer: RePOTrainer) -> list[str]:
+    """Train rules and losses of TRL that make no sense together."""
+    rule = trainer.guidance.train
+    name = type(rule).__name__
+    faults = []
+    if isinstance(rule, ShapedProbability) and trainer.importance_sampling_level != "token":
+        faults.append(
+            f"{name} gives every token a weight of its own, p / (p + gamma), in place of a ratio; "
+            "importance_sampling_level 'sequence' (GSPO) has one ratio for a whole row, so the two "
+            "would not be on one scale: set it to 'token', or train injected text by clipped_ratio"
+        )
+    if isinstance(rule, ShapedProbability) and trainer.loss_type not in TOKEN_SURROGATE_LOSSES:
+        faults.append(
+            f"{name} was made for the clipped surrogate; found loss_type {trainer.loss_type!r}, "
+            f"required one of {', '.join(TOKEN_SURROGATE_LOSSES)}"
+        )
+    if not (rule.has_own_loss or rule.weighs_tokens):
+        return faults
+    if trainer.loss_type in ("sapo", "luspo", "vespo"):
+        faults.append(
+            f"{name} needs a weight per token, and loss_type {trainer.loss_type!r} weighs whole "
+            "rows: use grpo, dr_grpo, dapo, bnpo or cispo, or train injected text by clipped_ratio"
+        )
+    if trainer.off_policy_mask_threshold is not None:
+        faults.append(
+            f"off_policy_mask_threshold is set; it masks whole rows by the sign of one advantage, "
+            f"and {name} has one per token: leave it out or train by clipped_ratio"
+        )
+    if rule.normalisation == "separate" and trainer.loss_type == "bnpo":
+        faults.append(
+            "train.normalisation is 'separate' with loss_type 'bnpo', which divides by the tokens "
+            "of a micro-batch, so injected tokens would weigh differently in each: use dapo"
+        )
+    if rule.has_own_loss and trainer.top_entropy_quantile < 1.0:
+        faults.append(
+            f"top_entropy_quantile is {trainer.top_entropy_quantile}; it chooses tokens of the "
+            f"surrogate, and {name} would train all injected ones: set it to 1"
+        )
+    return faults
+
+
+def _stream_faults(trainer: RePOTrainer) -> list[str]:
+    """A slot outside the group and the stream belong together."""
+    slot = trainer.guidance.slot
+    placed_outside = slot is not None and slot.placement == "stream"
+    if placed_outside != (trainer.stream is not None):
+        return [
+            f"found slot {type(slot).__name__} and stream {type(trainer.stream).__name__}; a slot "
+            "with the placement 'stream' needs stream=JointStream(...) or BufferedStream(...), and "
+            "any other slot has none"
+        ]
+    if trainer.stream is None:
+        return []
+    if not trainer.guidance.train.has_own_loss:
+        return [
+            f"train is {type(trainer.guidance.train).__name__}, which needs a group's advantage; a "
+            "stream has no groups: use NegativeLogLikelihood or PhiWeightedNll"
+        ]
+    refuse_sharded(trainer)
+    return []

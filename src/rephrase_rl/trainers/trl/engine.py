@@ -15,23 +15,28 @@ import torch
 from accelerate.utils import gather_object
 from trl.trainer.utils import pad
 
-from rephrase_rl.core.diagnostics import mean_logp
+from rephrase_rl.guidance.blocks import TokenLogps
 from rephrase_rl.records import Completion
 from rephrase_rl.seeding import derive_seed, forked_rng
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from rephrase_rl.guidance.blocks import Guidance, Score
+    from torch import Tensor
+
+    from rephrase_rl.guidance.blocks import Guidance, Measurement, Score
     from rephrase_rl.records import Message
+    from rephrase_rl.trainers.trl.batch import GenerationOutput
     from rephrase_rl.trainers.trl.trainer import RePOTrainer
 
 
-class LogpPair(NamedTuple):
-    """Mean log-prob per token (nats) of a completion given q and given P(q, k)."""
+class Judgement(NamedTuple):
+    """What reward functions said of one candidate."""
 
-    on_q: float
-    on_context: float
+    rewards_per_func: list[float]
+    """One reward per reward function; NaN where it did not apply."""
+    extra_columns: dict[str, Any]
+    """What they logged with ``log_extra``."""
 
 
 class TrlGuidanceEngine:
@@ -42,6 +47,7 @@ class TrlGuidanceEngine:
         trainer: RePOTrainer,
         guidance: Guidance,
         rows: Sequence[Mapping[str, Any]],
+        generated: GenerationOutput,
         prompts: Sequence[Any],
         filler: Completion,
         draw: tuple[int, int],
@@ -52,6 +58,7 @@ class TrlGuidanceEngine:
             trainer: The trainer whose private methods sample and score.
             guidance: For the sampling settings of candidates.
             rows: Dataset rows of the batch, one per member (each repeated G times).
+            generated: What TRL generated for the batch.
             prompts: The prompts q as TRL sees them, one per member.
             filler: A rollout of this rank, scored again where another rank has more candidates.
             draw: (optimiser step, index of the generation batch within it): with seed and rank the
@@ -61,13 +68,17 @@ class TrlGuidanceEngine:
         self._guidance = guidance
         self._rows = rows
         self._prompts = prompts
+        self._question_ids = [
+            tuple(ids) for ids in generated.prompt_ids[:: trainer.num_generations]
+        ]
         self._filler = filler
         self._draw = draw
         self._conversational = not isinstance(prompts[0], str)
-        self.extra_columns: list[dict[str, Any]] = []
-        """Per scored candidate the values that reward functions logged with ``log_extra``."""
-        self.rewards_per_func: list[list[float]] = []
-        """Per scored candidate one reward per reward function."""
+        self._judged: dict[tuple[int, tuple[int, ...]], Judgement] = {}
+
+    def question_ids(self, group: int) -> tuple[int, ...]:
+        """Token ids of q as TRL trains on it."""
+        return self._question_ids[group]
 
     def encode_prompt(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
         """Token ids of a prompt, in the form (chat or plain) that the dataset's prompts have."""
@@ -80,6 +91,21 @@ class TrlGuidanceEngine:
     def encode_completion(self, text: str) -> tuple[int, ...]:
         """Token ids of a completion's text, without special tokens."""
         return tuple(self._trainer._tokenizer.encode(text, add_special_tokens=False))
+
+    def decode_completion(self, token_ids: Sequence[int]) -> str:
+        """Text of a completion's tokens, without special tokens."""
+        text: str = self._trainer.processing_class.decode(token_ids, skip_special_tokens=True)
+        return text
+
+    @property
+    def end_id(self) -> int:
+        """The first of the policy's end tokens."""
+        return int(self._trainer.eos_token_ids[0])
+
+    @property
+    def max_completion_tokens(self) -> int:
+        """``max_completion_length`` of the trainer."""
+        return int(self._trainer.max_completion_length)
 
     def sample(self, prompts: Sequence[tuple[int, ...]]) -> list[Completion]:
         """One completion per prompt under a forked random stream, so rollouts never notice."""
@@ -115,7 +141,7 @@ class TrlGuidanceEngine:
             [{"role": "assistant", "content": c.text}] if self._conversational else c.text
             for c in filled
         ]
-        with self._set_aside_logs() as logged:
+        with logs_set_aside(trainer) as logged:
             gathered = trainer.score_rows(
                 [dict(self._rows[i]) for i in indices],
                 [self._prompts[i] for i in indices],
@@ -124,41 +150,50 @@ class TrlGuidanceEngine:
             )
         start = trainer.accelerator.process_index * need
         local = gathered[start : start + len(completions)]
-        self.rewards_per_func = local.tolist()
-        self.extra_columns = [
-            {column: values[j] for column, values in logged.items() if j < len(values)}
-            for j in range(len(completions))
-        ]
+        for j, (group, completion) in enumerate(zip(groups, completions, strict=True)):
+            columns = {name: values[j] for name, values in logged.items() if j < len(values)}
+            self._judged[group, completion.token_ids] = Judgement(local[j].tolist(), columns)
         return trainer.scores(local)
 
-    def measure(
-        self, contexts: Sequence[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]
-    ) -> list[LogpPair]:
-        """Mean log-probs of completions given q and given P(q, k), without gradient.
+    def judgement(self, group: int, completion: Completion) -> Judgement:
+        """What reward functions said of a candidate of this group, in full."""
+        return self._judged[group, completion.token_ids]
 
-        Args:
-            contexts: (tokens of q, tokens of P(q, k), tokens of the completion), the completion
-                not empty.
-
-        Returns:
-            One pair per context; at the training temperature, as TRL computes log-probs.
-        """
-        need = _largest(len(contexts))
-        if need == 0:
-            return []
-        end = (self._trainer.eos_token_ids[0],)
-        rows = [*contexts, *[(end, end, end)] * (need - len(contexts))]
-        # Forked, since dropout in a model in training mode would draw from the rollouts' stream.
-        with forked_rng(self._seed("measure")):
-            on_q = self._mean_logps([(q, o) for q, _, o in rows])
-            on_context = self._mean_logps([(p, o) for _, p, o in rows])
-        return [LogpPair(*pair) for pair in zip(on_q, on_context, strict=True)][: len(contexts)]
+    def measure(self, wanted: Sequence[Measurement]) -> list[TokenLogps]:
+        """Log-probs of completions without gradient, at the training temperature, as TRL's."""
+        on_q = self._logps(
+            [(self._question_ids[m.group], m.token_ids) for m in wanted], "measure on q"
+        )
+        shown = [m for m in wanted if m.context_ids is not None]
+        on_context = iter(
+            self._logps([(m.context_ids or (), m.token_ids) for m in shown], "measure on context")
+        )
+        return [
+            TokenLogps(own, own if m.context_ids is None else next(on_context))
+            for m, own in zip(wanted, on_q, strict=True)
+        ]
 
     def _seed(self, purpose: str) -> int:
         rank = self._trainer.accelerator.process_index
         return derive_seed(self._trainer.args.seed, *self._draw, rank, purpose)
 
-    def _mean_logps(self, rows: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> list[float]:
+    def _logps(
+        self, rows: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], purpose: str
+    ) -> list[tuple[float, ...]]:
+        """Log-prob of each completion token for (prompt, completion) rows of this rank."""
+        need = _largest(len(rows))
+        if need == 0:
+            return []
+        filler = ((self.end_id,), (self.end_id,))
+        # Forked, since dropout in a model in training mode would draw from the rollouts' stream.
+        with forked_rng(self._seed(purpose)):
+            logps_BT = self._padded_logps([*rows, *[filler] * (need - len(rows))])
+        return [
+            tuple(values[: len(completion)])
+            for values, (_, completion) in zip(logps_BT.tolist(), rows, strict=False)
+        ]
+
+    def _padded_logps(self, rows: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> Tensor:
         trainer = self._trainer
         device = trainer.accelerator.device
         prompts = [torch.tensor(prompt) for prompt, _ in rows]
@@ -182,8 +217,8 @@ class TrlGuidanceEngine:
                 completion_mask.size(1),
                 batch_size=trainer.args.per_device_train_batch_size,
             )
-        means: list[float] = mean_logp(logps.float(), completion_mask.to(device)).tolist()
-        return means
+        result: Tensor = logps.float()
+        return result
 
     @contextlib.contextmanager
     def _candidate_sampling(self) -> Iterator[None]:
@@ -221,27 +256,28 @@ class TrlGuidanceEngine:
             for name, value in before.items():
                 setattr(holder, name, value)
 
-    @contextlib.contextmanager
-    def _set_aside_logs(self) -> Iterator[dict[str, list[Any]]]:
-        """Keep what reward functions log about candidates apart from what they logged of rollouts.
 
-        TRL expects exactly one value per row of the batch in each extra column.
-        """
-        trainer = self._trainer
-        extra, metrics = trainer._pending_extra_logs, trainer._pending_metrics
-        kept_extra = {column: list(values) for column, values in extra.items()}
-        kept_metrics = {name: list(values) for name, values in metrics.items()}
-        extra.clear()
-        metrics.clear()
-        logged: dict[str, list[Any]] = {}
-        try:
-            yield logged
-            logged.update({column: list(values) for column, values in extra.items()})
-        finally:
-            for pending, kept in ((extra, kept_extra), (metrics, kept_metrics)):
-                pending.clear()
-                for name, values in kept.items():
-                    pending[name].extend(values)
+@contextlib.contextmanager
+def logs_set_aside(trainer: RePOTrainer) -> Iterator[dict[str, list[Any]]]:
+    """Keep what reward functions log in the block apart from what they have logged so far.
+
+    TRL expects exactly one value per row of the batch in each extra column. Yields a dictionary
+    that holds the block's columns when the block has ended.
+    """
+    extra, metrics = trainer._pending_extra_logs, trainer._pending_metrics
+    kept_extra = {column: list(values) for column, values in extra.items()}
+    kept_metrics = {name: list(values) for name, values in metrics.items()}
+    extra.clear()
+    metrics.clear()
+    logged: dict[str, list[Any]] = {}
+    try:
+        yield logged
+        logged.update({column: list(values) for column, values in extra.items()})
+    finally:
+        for pending, kept in ((extra, kept_extra), (metrics, kept_metrics)):
+            pending.clear()
+            for name, values in kept.items():
+                pending[name].extend(values)
 
 
 def _as_messages(prompt: Any) -> tuple[Message, ...]:

@@ -1,62 +1,59 @@
 """``RePOTrainer``: TRL's ``GRPOTrainer`` with guidance between sampling and the update.
 
-Three overrides of private methods attach it. ``_generate`` runs the guidance step on the sampled
+Five overrides of private methods attach it. ``_generate`` runs the guidance step on the sampled
 groups and swaps injected rows in before TRL builds any tensor, so padding, masks, old and reference
 log-probs, importance sampling and logs are TRL's own and see q alone as the context.
 ``_calculate_rewards`` hands out the rewards already known, so each completion is judged once.
-``_generate_and_score_completions`` keeps the dataset rows at hand and puts core's advantages in
-place of TRL's.
+``_generate_and_score_completions`` keeps the dataset rows at hand, puts core's advantages in
+place of TRL's and marks the injected tokens. ``_compute_loss`` adds the loss of a train rule that
+has one of its own, from the log-probs of TRL's forward pass, which
+``_get_per_token_logps_and_entropies`` hands out.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate.utils import gather, gather_object
+from transformers.trainer_utils import get_last_checkpoint
 from trl import GRPOTrainer
 
 from rephrase_rl.core.advantages import multi_reward_advantages
 from rephrase_rl.errors import CompatibilityError
-from rephrase_rl.guidance.blocks import Guidance, Score, StepContext
+from rephrase_rl.guidance.blocks import Guidance, Measurement, Score, StepContext
+from rephrase_rl.guidance.ledger import Ledger
 from rephrase_rl.guidance.recording import group_record, step_metrics
-from rephrase_rl.guidance.step import GuidedGroup, guide
+from rephrase_rl.guidance.step import guide
 from rephrase_rl.records import Completion, Rollout, RolloutGroup
+from rephrase_rl.trainers.trl.batch import (
+    GenerationOutput,
+    GuidedBatch,
+    leave_out,
+    mark_injected,
+    put_in_place,
+)
 from rephrase_rl.trainers.trl.checks import correctness_index, refuse_unsupported
 from rephrase_rl.trainers.trl.compatibility import check_trl_version
 from rephrase_rl.trainers.trl.engine import TrlGuidanceEngine
+from rephrase_rl.trainers.trl.loss import injected_loss, record_honesty
+from rephrase_rl.trainers.trl.memory import SaveMemory, load_memory
+from rephrase_rl.trainers.trl.resampling import resample
 from rephrase_rl.trainers.trl.rows import completion_text, merge_extra_fields, problem_of_row
+from rephrase_rl.trainers.trl.stream import (
+    BufferedStream,
+    JointStream,
+    StreamSteps,
+    send_to_stream,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rephrase_rl.records import GroupRecord
-    from rephrase_rl.trainers.trl.engine import LogpPair
-
-
-class GenerationOutput(NamedTuple):
-    """What ``GRPOTrainer._generate`` returns in TRL 1.16, by name; lists over the B local rows."""
-
-    prompt_ids: list[list[int]]
-    completion_ids: list[list[int]]
-    tool_mask: list[list[int]] | None
-    completions: list[Any]
-    logprobs: list[list[float]] | None
-    extra_fields: dict[str, Any]
-    images: Any
-    tool_images: Any
-
-
-class GuidedBatch(NamedTuple):
-    """One generation batch after guidance, waiting for its advantages."""
-
-    groups: list[GuidedGroup]
-    logps: list[list[LogpPair]]
-    """Per group, per candidate: mean log-probs on q and on P(q, k)."""
-    rewards_per_func: torch.Tensor
-    """Local rewards of the final rows, float32, shape (B, number of reward functions)."""
 
 
 class RePOTrainer(GRPOTrainer):
@@ -70,6 +67,7 @@ class RePOTrainer(GRPOTrainer):
     Args:
         *args: As for ``GRPOTrainer``.
         guidance: The method. None never intervenes and is GRPO.
+        stream: What becomes of candidates whose slot has the placement ``stream``.
         on_groups: Called on the main process once per generation batch with the records of all
             groups of all ranks, in rank order.
         **kwargs: As for ``GRPOTrainer``.
@@ -89,6 +87,7 @@ class RePOTrainer(GRPOTrainer):
         self,
         *args: Any,
         guidance: Guidance | None = None,
+        stream: JointStream | BufferedStream | None = None,
         on_groups: Callable[[Sequence[GroupRecord]], None] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -96,16 +95,35 @@ class RePOTrainer(GRPOTrainer):
         check_trl_version()
         super().__init__(*args, **kwargs)
         self.guidance = guidance or Guidance()
+        self.stream = stream
+        self.ledger = Ledger()
         self._on_groups = on_groups
         self._rows: list[dict[str, Any]] | None = None
-        self._guided: GuidedBatch | None = None
+        self._batch: GuidedBatch | None = None
         self._final_rewards: torch.Tensor | None = None
+        self._captured: list[torch.Tensor] | None = None
         self._draws = (-1, -1)
         self._step_records: list[GroupRecord] = []
         self._correctness_index = correctness_index(self.guidance, self.reward_func_names)
         refuse_unsupported(self)
+        if isinstance(stream, BufferedStream):
+            self.add_callback(StreamSteps(self, stream))
+        self.add_callback(SaveMemory(self))
 
-    # --- the three overrides
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
+        """As ``Trainer.train``; a resumed run takes up what guidance remembered as well.
+
+        Raises:
+            CheckpointError: The checkpoint holds no memory of this process.
+        """
+        if resume_from_checkpoint:
+            folder = resume_from_checkpoint
+            if folder is True:
+                folder = get_last_checkpoint(self.args.output_dir) or ""
+            load_memory(self, Path(folder))
+        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+
+    # --- the overrides
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         if not self.model.training:  # evaluation is scored as sampled and never injects
@@ -113,11 +131,12 @@ class RePOTrainer(GRPOTrainer):
         self._rows = inputs
         try:
             output = super()._generate_and_score_completions(inputs)
-            assert self._guided is not None
+            assert self._batch is not None
             output["advantages"] = self._core_advantages(len(inputs))
-            self._record(self._guided, output["advantages"])
+            self._record(self._batch, output["advantages"])
+            self._prepare_loss(self._batch, output)
         finally:
-            self._rows = self._guided = self._final_rewards = None
+            self._rows = self._batch = self._final_rewards = None
         return output
 
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
@@ -130,7 +149,13 @@ class RePOTrainer(GRPOTrainer):
                 f"{len(GenerationOutput._fields)} ({', '.join(GenerationOutput._fields)}); this "
                 "TRL has changed inside its version range: install the one in constraints.txt"
             )
-        return self._guide_batch(GenerationOutput(*generated), prompts)
+        started = time.perf_counter()
+        whole = GenerationOutput(*generated)
+        self._batch = self.guide_batch(whole, self._rows, prompts)
+        if self.guidance.no_spread == "resample":
+            resample(self, whole, prompts, self._batch)
+        self._metrics["train"]["time/guidance_s"].append(time.perf_counter() - started)
+        return tuple(whole)
 
     def _calculate_rewards(
         self,
@@ -145,12 +170,35 @@ class RePOTrainer(GRPOTrainer):
                 inputs, prompts, completions, completion_ids_list
             )
             return rewards
-        assert self._guided is not None
+        assert self._batch is not None
         self._log_completion_extra(
-            "origin", [r.origin for g in self._guided.groups for r in g.group.rollouts]
+            "origin", [r.origin for g in self._batch.groups for r in g.group.rollouts]
         )
-        self._final_rewards = gather(self._guided.rewards_per_func)
+        self._final_rewards = gather(self._batch.rewards_per_func)
         return self._final_rewards
+
+    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
+        result = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+        if self._captured is not None:
+            self._captured.append(result[0])
+        return result
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        if "injected_mask" not in inputs:
+            loss: torch.Tensor = super()._compute_loss(model, inputs)
+            return loss
+        self._captured = []
+        try:
+            loss = super()._compute_loss(model, inputs)
+            (logps_BT,) = self._captured
+        finally:
+            self._captured = None
+        record_honesty(self, inputs, logps_BT)
+        if "injected_advantages" in inputs:
+            loss = loss + injected_loss(self, inputs, logps_BT)
+        if isinstance(self.stream, JointStream):
+            loss = self.stream.join(self, model, inputs, loss)
+        return loss
 
     # --- guidance of one batch
 
@@ -175,10 +223,21 @@ class RePOTrainer(GRPOTrainer):
         correctness = rewards_per_func[:, self._correctness_index]
         return [Score(*pair) for pair in zip(totals.tolist(), correctness.tolist(), strict=True)]
 
-    def _guide_batch(self, generated: GenerationOutput, prompts: list[Any]) -> tuple[Any, ...]:
+    @property
+    def rows_of_batch(self) -> list[dict[str, Any]]:
+        """Dataset rows of the generation batch in hand, one per member, as TRL holds them."""
         assert self._rows is not None
-        started = time.perf_counter()
-        rows = merge_extra_fields(self._rows, generated.extra_fields)
+        return self._rows
+
+    def generate_rows(self, prompts: list[Any]) -> GenerationOutput:
+        """TRL's generation for further prompts of this rank; all ranks together."""
+        return GenerationOutput(*super()._generate(prompts))
+
+    def guide_batch(
+        self, generated: GenerationOutput, rows: list[dict[str, Any]], prompts: list[Any]
+    ) -> GuidedBatch:
+        """Score rollouts, run the guidance step and swap injected rows into TRL's lists."""
+        rows = merge_extra_fields(rows, generated.extra_fields)
         local = slice(
             self.accelerator.process_index * len(rows),
             (self.accelerator.process_index + 1) * len(rows),
@@ -187,17 +246,44 @@ class RePOTrainer(GRPOTrainer):
             local
         ].clone()
         groups = self._rollout_groups(rows, generated, self.scores(rewards))
-        context = StepContext(
-            self.state.global_step, self.accelerator.process_index, self.args.seed
-        )
         filler = groups[0].rollouts[0].completion
-        engine = TrlGuidanceEngine(self, self.guidance, rows, prompts, filler, self._next_draw())
-        guided = guide(groups, self.guidance, engine, context)
-        logps = self._candidate_logps(engine, guided, generated.prompt_ids)
-        self._put_in_place(guided, generated, rewards, engine)
-        self._guided = GuidedBatch(guided, logps, rewards)
-        self._metrics["train"]["time/guidance_s"].append(time.perf_counter() - started)
-        return tuple(generated)
+        engine = TrlGuidanceEngine(
+            self, self.guidance, rows, generated, prompts, filler, self._next_draw()
+        )
+        guided = guide(groups, self.guidance, engine, self._context())
+        self._measure_experts(groups, engine)
+        batch = GuidedBatch(guided, rewards, self.num_generations)
+        put_in_place(batch, generated, engine, self._pending_extra_logs)
+        return batch
+
+    def _context(self) -> StepContext:
+        return StepContext(
+            self.state.global_step,
+            self.accelerator.process_index,
+            self.args.seed,
+            self.ledger.history,
+        )
+
+    def _measure_experts(self, groups: list[RolloutGroup], engine: TrlGuidanceEngine) -> None:
+        """Every so often, how likely the expert's own texts are, beside the injected ones."""
+        every = self.guidance.expert_logp_every
+        if not (self.guidance.active and every and self.state.global_step % every == 0):
+            return
+        texts = [
+            Measurement(i, None, (*engine.encode_completion(solution), engine.end_id))
+            for i, group in enumerate(groups)
+            if (solution := group.problem.expert_solution)
+        ]
+        limit = engine.max_completion_tokens
+        measured = engine.measure([m for m in texts if len(m.token_ids) <= limit])
+        local = torch.tensor(
+            [sum(map(len, (m.on_q for m in measured))), sum(sum(m.on_q) for m in measured)],
+            dtype=torch.float64,
+            device=self.accelerator.device,
+        )
+        tokens, total = gather(local).view(-1, 2).sum(dim=0).tolist()
+        if tokens:
+            self._metrics["train"]["expert/policy_logp"].append(total / tokens)
 
     def _rollout_groups(
         self,
@@ -222,59 +308,6 @@ class RePOTrainer(GRPOTrainer):
             for start in range(0, len(rows), size)
         ]
 
-    def _candidate_logps(
-        self,
-        engine: TrlGuidanceEngine,
-        guided: list[GuidedGroup],
-        prompt_ids: list[list[int]],
-    ) -> list[list[LogpPair]]:
-        if not self.guidance.active:
-            return [[] for _ in guided]
-        wanted = [
-            (i, (tuple(prompt_ids[i * self.num_generations]), group.context_ids, tokens))
-            for i, group in enumerate(guided)
-            for candidate in group.candidates
-            if group.context_ids and (tokens := candidate.completion.token_ids)
-        ]
-        measured = iter(engine.measure([context for _, context in wanted]))
-        logps: list[list[LogpPair]] = [[] for _ in guided]
-        for (i, _), pair in zip(wanted, measured, strict=True):
-            logps[i].append(pair)
-        return logps
-
-    def _put_in_place(
-        self,
-        guided: list[GuidedGroup],
-        generated: GenerationOutput,
-        rewards: torch.Tensor,
-        engine: TrlGuidanceEngine,
-    ) -> None:
-        """Swap injected rows into TRL's lists; ``prompt_ids`` stay q's: that is the method."""
-        scored = -1
-        for i, group in enumerate(guided):
-            # Candidates were scored in group order; an empty one was not scored.
-            scored += sum(bool(c.completion.text.strip()) for c in group.candidates)
-            if group.slot is None:
-                continue
-            row = i * self.num_generations + group.slot
-            completion = group.group.rollouts[group.slot].completion
-            generated.completion_ids[row] = list(completion.token_ids)
-            generated.completions[row] = (
-                [{"role": "assistant", "content": completion.text}]
-                if not isinstance(generated.completions[row], str)
-                else completion.text
-            )
-            if generated.logprobs is not None:
-                # The sampler's log-probs belong to P(q, k). NaN tells TRL "unknown": the vLLM
-                # importance ratio becomes exactly 1 instead of suppressing the row.
-                generated.logprobs[row] = [float("nan")] * len(completion.token_ids)
-            if generated.tool_mask is not None:
-                generated.tool_mask[row] = [1] * len(completion.token_ids)
-            rewards[row] = torch.tensor(engine.rewards_per_func[scored], dtype=rewards.dtype)
-            for column, value in engine.extra_columns[scored].items():
-                if row < len(self._pending_extra_logs.get(column, ())):
-                    self._pending_extra_logs[column][row] = value
-
     # --- advantages and records
 
     def _core_advantages(self, local_rows: int) -> torch.Tensor:
@@ -297,17 +330,43 @@ class RePOTrainer(GRPOTrainer):
         start = self.accelerator.process_index * local_rows
         return advantages[start : start + local_rows]
 
+    def _prepare_loss(self, batch: GuidedBatch, output: dict[str, Any]) -> None:
+        """Mark what the loss has to treat apart; nothing is added for plain GRPO."""
+        factor = 1.0
+        rows = self._rows_left_out(batch)
+        if rows is not None:
+            factor = leave_out(output, rows, self)
+        if self.guidance.active:
+            mark_injected(output, batch, self, factor)
+            if self.stream is not None:
+                send_to_stream(self.stream, output, batch)
+        else:
+            output["advantages"] = output["advantages"] * factor
+
+    def _rows_left_out(self, batch: GuidedBatch) -> list[int] | None:
+        """Local rows that are not trained on; None where the method never leaves any out."""
+        slot = self.guidance.slot
+        drops = self.guidance.no_spread == "drop"
+        if not drops and (slot is None or slot.placement != "whole_group"):
+            return None
+        rows: list[int] = []
+        for i, group in enumerate(batch.groups):
+            injected = batch.injected_row(i)
+            if injected is not None and group.placement == "whole_group":
+                rows += [row for row in batch.row_numbers(i) if row != injected]
+            elif drops and not batch.has_signal(i):
+                rows += batch.row_numbers(i)
+        return rows
+
     def _record(self, batch: GuidedBatch, advantages: torch.Tensor) -> None:
-        context = StepContext(
-            self.state.global_step, self.accelerator.process_index, self.args.seed
-        )
+        context = self._context()
         values = advantages.view(-1, self.num_generations).tolist()
-        local = [
-            group_record(group, values[i], batch.logps[i], context)
-            for i, group in enumerate(batch.groups)
-        ]
+        local = [group_record(group, values[i], context) for i, group in enumerate(batch.groups)]
+        nothing = [0.0] * self.num_generations
+        local += [group_record(group, nothing, context, used=False) for group in batch.displaced]
         records: list[GroupRecord] = gather_object(local)
         self._step_records.extend(records)
+        self.ledger.observe(records)
         if self._on_groups is not None and self.accelerator.is_main_process:
             self._on_groups(records)
 
