@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from rephrase_rl.config import RunConfig
     from rephrase_rl.evaluation import EvaluationResult
     from rephrase_rl.runs import RunDirectory
-    from rephrase_rl.trainers.trl.trainer import RePOTrainer
 
 
 class PolicyEvaluations:
@@ -25,7 +24,7 @@ class PolicyEvaluations:
     def __init__(
         self,
         config: RunConfig,
-        trainer: RePOTrainer,
+        trainer: Any,
         tokenizer: Any,
         benchmarks: Sequence[LoadedBenchmark],
         run: RunDirectory | None,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rephrase_rl.assembly import StepView
 
 SHOWN_METRICS = (
+    ("loss", "loss", "{:.4f}"),
     ("reward", "reward", "{:.3f}"),
     ("failed", "groups/all_failed_fraction", "{:.2f}"),
     ("passed", "groups/all_passed_fraction", "{:.2f}"),
@@ -23,8 +24,9 @@ SHOWN_METRICS = (
     ("rescued", "injection/rescued_fraction", "{:.2f}"),
     ("logp_q", "injection/logp_on_q", "{:.2f}"),
 )
-"""Label, metric and format. failed, passed, gate and rescued are shares of the groups, accepted of
-the candidates; logp_q is the mean log-probability per token (nats) of injected text on q."""
+"""Label, metric and format; a method without such a metric has no such column. failed, passed, gate
+and rescued are shares of the groups, accepted of the candidates; logp_q is the mean log-probability
+per token (nats) of injected text on q."""
 
 TOKEN_METRICS = ("tokens/rollout", "tokens/rephrase")
 """Sampled tokens of a step: their sum is shown."""
@@ -41,7 +43,11 @@ def step_line(
         (['step', '3/20', 'reward 0.250'], ['tokens 1,200', '1.5 s'])
     """
     width = len(str(total_steps))
-    shown = [f"{label} {_number(metrics.get(name), form)}" for label, name, form in SHOWN_METRICS]
+    shown = [
+        f"{label} {_number(metrics[name], form)}"
+        for label, name, form in SHOWN_METRICS
+        if name in metrics
+    ]
     tokens = [metrics[name] or 0.0 for name in TOKEN_METRICS if name in metrics]
     shown.append(f"tokens {_number(sum(tokens) if tokens else None, '{:,.0f}')}")
     return "  ".join([f"step {step:>{width}}/{total_steps}", *shown, f"{seconds:.1f} s"])

@@ -35,7 +35,8 @@ def train(
 
     from rephrase_rl.assembly import train_run
 
-    output.print(f"{config.method} on {config.model.path}, run directory {run_path}")
+    start = config.init_from or config.model.path
+    output.print(f"{config.method} on {start}, run directory {run_path}")
     with StepDisplay(config.method) as display:
         summary = train_run(
             config,

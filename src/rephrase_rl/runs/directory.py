@@ -43,6 +43,7 @@ FILES = (
     "steps.jsonl",
     "timings.jsonl",
     "groups.jsonl",
+    "rewrites.jsonl",
     "summary.json",
 )
 FOLDERS = ("evals", "checkpoints", "report")

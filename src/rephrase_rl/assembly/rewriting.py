@@ -1,0 +1,276 @@
+"""Rewriting of expert solutions by the starting policy, once, before training (SDFT).
+
+Source: arXiv:2402.13669, section 3 (SDFT). Asks, cleans, judges and accepts as the guidance step
+does, but for whole data sets and without groups: acceptance rules compare with a rollout of
+reward 0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from accelerate import PartialState
+from accelerate.utils import gather_object
+
+from rephrase_rl.guidance.blocks import Score
+
+# At run time too: records.from_json reads the annotations.
+from rephrase_rl.records import Candidate, CandidateRecord, Completion, Rollout
+from rephrase_rl.seeding import derive_seed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from rephrase_rl.guidance.blocks import AcceptRule, CleanedCompletion
+    from rephrase_rl.records import Message, Origin, Problem
+    from rephrase_rl.rewards import Verifier
+    from rephrase_rl.rollout import SamplingSettings, TransformersEngine
+
+PROBLEMS_PER_REQUEST = 32
+"""Problems that share one random stream. Fixed, so that rewrites do not depend on the number of
+processes."""
+FAILED_ROLLOUT = Rollout(Completion("", (), finished=False), reward=0.0, correctness=0.0)
+"""What a rewrite would replace: acceptance rules ask for it, and here there are no rollouts."""
+
+
+class Rewriter(NamedTuple):
+    """How expert solutions are rewritten; the parts come from the blocks of a method."""
+
+    ask: Callable[[Problem], tuple[Message, ...] | None]
+    """P(q, k); None: there is nothing to rewrite."""
+    clean: Callable[[str], CleanedCompletion]
+    accept: Sequence[AcceptRule]
+    judge: Callable[[Sequence[str], Sequence[Problem]], Sequence[Score]]
+    """Rewards of texts, one problem for each."""
+    max_prompt_tokens: int
+    """Limit on P(q, k); beyond it nothing is sampled."""
+    origin: Origin = "rephrase"
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteRecord:
+    """What became of one problem, as written to ``rewrites.jsonl``."""
+
+    problem_id: str
+    outcome: str
+    """``accepted``, ``refused``, ``over_length`` (P(q, k) too long) or ``no_expert``."""
+    token_ids: tuple[int, ...] = ()
+    """Tokens of the first accepted candidate, its end token included."""
+    candidates: tuple[CandidateRecord, ...] = ()
+
+    @property
+    def num_sampled_tokens(self) -> int:
+        """Tokens that were sampled for this problem, refused candidates included."""
+        return sum(candidate.num_sampled_tokens for candidate in self.candidates)
+
+
+def rewrite_problems(
+    problems: Sequence[Problem],
+    rewriter: Rewriter,
+    engine: TransformersEngine,
+    settings: SamplingSettings,
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[RewriteRecord]:
+    """Let the policy rewrite the expert solution of every problem.
+
+    Under several processes each samples its share and all get the whole result, which does not
+    depend on their number.
+
+    Args:
+        problems: Any problems; those without an expert solution come back as ``no_expert``.
+        rewriter: How to ask, clean, judge and accept.
+        engine: The policy.
+        settings: Candidates per problem ``n``, temperature, nucleus, length limit and seed.
+        on_progress: Called with (problems done, problems in all), both of this process.
+
+    Returns:
+        One record per problem, in order. The first accepted candidate counts.
+    """
+    state = PartialState()
+    starts = range(0, len(problems), PROBLEMS_PER_REQUEST)
+    own = list(starts)[state.process_index :: state.num_processes]
+    total = sum(len(problems[start : start + PROBLEMS_PER_REQUEST]) for start in own)
+    done: list[tuple[int, list[RewriteRecord]]] = []
+    for start in own:
+        request = problems[start : start + PROBLEMS_PER_REQUEST]
+        seed = derive_seed(settings.seed, "rewrite", start)
+        drawn = dataclasses.replace(settings, seed=seed)
+        done.append((start, _rewrite_request(request, rewriter, engine, drawn)))
+        if on_progress is not None:
+            on_progress(sum(len(records) for _, records in done), total)
+    gathered: list[tuple[int, list[RewriteRecord]]] = gather_object(done)
+    gathered.sort(key=lambda item: item[0])
+    return [record for _, records in gathered for record in records]
+
+
+def count_outcomes(records: Sequence[RewriteRecord]) -> dict[str, int]:
+    """Problems by outcome, and candidates by reason of refusal as ``refused/<rule>``.
+
+    Example:
+        >>> count_outcomes([RewriteRecord("a", "no_expert"), RewriteRecord("b", "no_expert")])
+        {'no_expert': 2}
+    """
+    outcomes = Counter(record.outcome for record in records)
+    reasons = Counter(
+        f"refused/{rule}"
+        for record in records
+        for candidate in record.candidates
+        for rule in candidate.refusals
+    )
+    return dict(sorted(outcomes.items())) | dict(sorted(reasons.items()))
+
+
+def judge_with(
+    verifiers: Sequence[tuple[Verifier, float]], decides: int = 0
+) -> Callable[[Sequence[str], Sequence[Problem]], list[Score]]:
+    """The run's rewards as a function of texts and their problems.
+
+    Args:
+        verifiers: With their weights. A text that none can judge has reward NaN.
+        decides: Position of the one that decides failure.
+    """
+
+    def judge(texts: Sequence[str], problems: Sequence[Problem]) -> list[Score]:
+        if not texts:
+            return []
+        answers = [problem.reference_answer for problem in problems]
+        columns = [
+            ([verdict.reward for verdict in verifier.verify(texts, answers)], weight)
+            for verifier, weight in verifiers
+        ]
+        correctness, _ = columns[decides]
+        return [
+            Score(_total([(rewards[i], weight) for rewards, weight in columns]), correctness[i])
+            for i in range(len(texts))
+        ]
+
+    return judge
+
+
+def _total(weighted: Sequence[tuple[float, float]]) -> float:
+    scored = [reward * weight for reward, weight in weighted if not math.isnan(reward)]
+    return sum(scored) if scored else math.nan
+
+
+def _rewrite_request(
+    problems: Sequence[Problem],
+    rewriter: Rewriter,
+    engine: TransformersEngine,
+    settings: SamplingSettings,
+) -> list[RewriteRecord]:
+    """Rewrites of problems that share a random stream."""
+    outcomes: dict[int, str] = {}
+    asked: dict[int, tuple[Message, ...]] = {}
+    for i, problem in enumerate(problems):
+        prompt = rewriter.ask(problem)
+        if prompt is None:
+            outcomes[i] = "no_expert"
+        elif len(engine.render(prompt)) > rewriter.max_prompt_tokens:
+            outcomes[i] = "over_length"
+        else:
+            asked[i] = prompt
+    sampled = engine.sample(list(asked.values()), settings) if asked else []
+    candidates = [
+        (i, _clean(completion, rewriter, engine))
+        for i, completions in zip(asked, sampled, strict=True)
+        for completion in completions
+    ]
+    limit = settings.max_new_tokens
+    judged = _judge(candidates, problems, rewriter, limit)
+    return [
+        _record(problem, outcomes.get(i), judged.get(i, ())) for i, problem in enumerate(problems)
+    ]
+
+
+def _clean(completion: Completion, rewriter: Rewriter, engine: TransformersEngine) -> Candidate:
+    """Remove meta text; the sampled tokens are kept to the letter where nothing was removed."""
+    cleaned = rewriter.clean(completion.text)
+    trained = completion
+    if cleaned.text != completion.text:
+        # A model may have several end tokens; the row must end with the one that was sampled.
+        end = completion.token_ids[-1:] if completion.finished else ()
+        token_ids = engine.tokenizer.encode(cleaned.text, add_special_tokens=False)
+        trained = Completion(cleaned.text, (*token_ids, *end), completion.finished)
+    return Candidate(
+        completion=trained,
+        origin=rewriter.origin,
+        reward=math.nan,
+        correctness=math.nan,
+        raw_text=completion.text,
+        num_sampled_tokens=len(completion.token_ids),
+        removed_meta=cleaned.removed,
+        leftover_meta=cleaned.leftover,
+    )
+
+
+def _judge(
+    candidates: Sequence[tuple[int, Candidate]],
+    problems: Sequence[Problem],
+    rewriter: Rewriter,
+    limit: int,
+) -> Mapping[int, tuple[Candidate, ...]]:
+    """Candidates with rewards and refusals, by position of their problem."""
+    worth = [(i, c) for i, c in candidates if c.completion.text.strip()]
+    scores = iter(
+        rewriter.judge([c.completion.text for _, c in worth], [problems[i] for i, _ in worth])
+    )
+    judged: dict[int, tuple[Candidate, ...]] = {}
+    for i, candidate in candidates:
+        scored = candidate
+        if candidate.completion.text.strip():
+            score = next(scores)
+            scored = dataclasses.replace(
+                candidate, reward=score.reward, correctness=score.correctness
+            )
+        refusals = _refusals(scored, problems[i], rewriter.accept, limit)
+        judged[i] = (*judged.get(i, ()), dataclasses.replace(scored, refusals=refusals))
+    return judged
+
+
+def _refusals(
+    candidate: Candidate, problem: Problem, rules: Sequence[AcceptRule], limit: int
+) -> tuple[str, ...]:
+    """The necessities of the guidance step, then the method's rules."""
+    if not candidate.completion.text.strip() or not candidate.completion.token_ids:
+        return ("empty",)
+    if len(candidate.completion.token_ids) > limit:
+        return ("over_length",)
+    if math.isnan(candidate.reward) or math.isnan(candidate.correctness):
+        return ("unscorable",)
+    return tuple(rule.name for rule in rules if not rule(candidate, FAILED_ROLLOUT, problem))
+
+
+def _record(
+    problem: Problem, outcome: str | None, candidates: Sequence[Candidate]
+) -> RewriteRecord:
+    if outcome is not None:
+        return RewriteRecord(problem.problem_id, outcome)
+    chosen = next((c for c in candidates if c.accepted), None)
+    return RewriteRecord(
+        problem.problem_id,
+        "refused" if chosen is None else "accepted",
+        () if chosen is None else chosen.completion.token_ids,
+        tuple(_candidate_record(candidate, candidate is chosen) for candidate in candidates),
+    )
+
+
+def _candidate_record(candidate: Candidate, chosen: bool) -> CandidateRecord:
+    refusals = candidate.refusals or (() if chosen else ("not_chosen",))
+    return CandidateRecord(
+        text=candidate.completion.text,
+        raw_text=candidate.raw_text,
+        origin=candidate.origin,
+        reward=candidate.reward,
+        correctness=candidate.correctness,
+        num_tokens=len(candidate.completion.token_ids),
+        num_sampled_tokens=candidate.num_sampled_tokens,
+        finished=candidate.completion.finished,
+        accepted=chosen,
+        refusals=refusals,
+        removed_meta=candidate.removed_meta,
+    )

@@ -1,0 +1,280 @@
+"""What runs of every method share: manifest, run directory, recording, and the run itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accelerate import PartialState
+from accelerate.utils import wait_for_everyone
+from transformers import PrinterCallback, TrainerState
+
+from rephrase_rl.assembly.evaluating import FINAL_POLICY, resolve_policy_path
+from rephrase_rl.assembly.objects import load_model, rephrase_template, solve_template
+from rephrase_rl.config import config_hash, dump_config
+from rephrase_rl.data import data_fingerprint
+from rephrase_rl.errors import CheckpointError, ConfigError
+from rephrase_rl.methods import get_preset
+from rephrase_rl.runs import RunDirectory, collect_manifest
+from rephrase_rl.trainers.trl.callbacks import EveryNSteps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from transformers import TrainingArguments
+
+    from rephrase_rl.assembly.in_training import PolicyEvaluations
+    from rephrase_rl.config import ModelConfig, RunConfig
+    from rephrase_rl.evaluation import EvaluationResult
+    from rephrase_rl.records import JSON, GroupRecord, Problem, StepRecord
+    from rephrase_rl.rollout import LoadedPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One finished optimiser step, for progress displays."""
+
+    step: int
+    """Finished steps, from 1."""
+    total_steps: int
+    metrics: Mapping[str, float | None]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """Outcome of a run."""
+
+    run_path: Path
+    evaluations: Mapping[str, EvaluationResult]
+    """Of the policy at the end, by benchmark."""
+    generated_tokens: int
+    """Sampled in training: rollouts and rewrites, accepted or not."""
+    wall_s: float
+    """Training, without loading and without evaluation; all parts of a resumed run."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What a caller of ``train_run`` asks for, its configuration resolved."""
+
+    config: RunConfig
+    run_path: Path
+    command: Sequence[str]
+    resume: bool = False
+    overwrite: bool = False
+    on_step: Callable[[StepView], None] | None = None
+    on_progress: Callable[[str, int, int], None] | None = None
+
+
+def load_start(config: RunConfig) -> tuple[LoadedPolicy, dict[str, JSON]]:
+    """The policy that a run starts from, and what the manifest says of an ``init_from``.
+
+    Raises:
+        CheckpointError: ``init_from`` is a run without a final policy.
+        EngineError: Nothing loadable is there.
+    """
+    if config.init_from is None:
+        return load_model(config.model), {}
+    model = starting_model(config)
+    entry: dict[str, JSON] = {"path": config.init_from, "policy": model.path}
+    if (Path(config.init_from) / "manifest.json").is_file():
+        earlier = RunDirectory.open(config.init_from).manifest
+        entry |= {name: earlier.get(name) for name in ("method", "config_hash", "started_at")}
+    return load_model(model), {"init_from": entry}
+
+
+def starting_model(config: RunConfig) -> ModelConfig:
+    """Where the policy that a run starts from lies.
+
+    Raises:
+        CheckpointError: ``init_from`` is a run without a final policy.
+    """
+    if config.init_from is None:
+        return config.model
+    path = resolve_policy_path(config.init_from)
+    replaced = {"path": path, "revision": None, "gguf_file": None}
+    return config.model.model_copy(update=replaced)
+
+
+def run_manifest(
+    request: RunRequest,
+    arguments: TrainingArguments,
+    problems: Sequence[Problem],
+    extra: Mapping[str, JSON],
+) -> dict[str, JSON]:
+    """What identifies the run; ``extra`` adds what only some methods have."""
+    config = request.config
+    templates = {
+        template.template_id: template.sha256
+        for problem in {problem.task_kind: problem for problem in problems}.values()
+        for template in (
+            solve_template(problem, config.prompts),
+            rephrase_template(problem, config.prompts),
+        )
+    }
+    return collect_manifest(
+        list(request.command),
+        config.seed,
+        {
+            "method": config.method,
+            "model": config.model.path,
+            "data": {"train": data_fingerprint(problems)},
+            "num_problems": len(problems),
+            "templates": templates,
+            "config_hash": config_hash(config),
+            "precision": {"bf16": arguments.bf16, "fp16": arguments.fp16},
+            "num_processes": arguments.world_size,
+            "deviations": list(get_preset(config.method).deviations),
+            **extra,
+        },
+    )
+
+
+def open_run(
+    request: RunRequest, manifest: Mapping[str, JSON]
+) -> tuple[RunDirectory | None, str | None]:
+    """The run directory (None on all processes but the first) and the checkpoint to resume.
+
+    Raises:
+        CheckpointError: ``run_path`` holds a run and neither flag says what to do with it, or
+            there is no checkpoint to resume from.
+        ConfigError: The run to resume was made with another configuration.
+    """
+    path = request.run_path
+    checkpoint = _last_checkpoint(path) if request.resume else None
+    if not PartialState().is_main_process:
+        return None, checkpoint
+    if checkpoint is None:
+        text = dump_config(request.config)
+        return RunDirectory.create(path, manifest, text, request.overwrite), None
+    run = RunDirectory.open(path)
+    if run.manifest.get("config_hash") != manifest["config_hash"]:
+        raise ConfigError(
+            f"{path} was made with another configuration; a resumed run must have the "
+            "same one: use the config.yaml in that folder, or start a new run"
+        )
+    run.rewind(_step_of(checkpoint))
+    return run, checkpoint
+
+
+def _last_checkpoint(run_path: Path) -> str:
+    folders = [
+        folder
+        for folder in (run_path / "checkpoints").glob("checkpoint-*")
+        if (folder / "trainer_state.json").is_file()
+    ]
+    if not folders:
+        raise CheckpointError(
+            f"found no checkpoint under {run_path / 'checkpoints'}; --resume needs one: set "
+            "trainer.save_strategy to steps and trainer.save_steps, or start without --resume"
+        )
+    return str(max(folders, key=lambda folder: _step_of(folder.name)))
+
+
+def conduct(
+    request: RunRequest,
+    trainer: Any,
+    recorder: Recorder,
+    evaluate_at: PolicyEvaluations,
+    checkpoint: str | None,
+) -> RunSummary:
+    """Evaluate, train, keep the policy, evaluate again.
+
+    Args:
+        request: What was asked for.
+        trainer: A ``transformers.Trainer`` whose steps go to ``recorder``.
+        recorder: Where they go.
+        evaluate_at: Evaluates the trainer's policy.
+        checkpoint: To resume from; None: from the start.
+    """
+    evaluation = request.config.evaluation
+    # With tqdm off transformers prints each log line as a dict; on_step is our display.
+    trainer.remove_callback(PrinterCallback)
+    if evaluation.every_steps is not None:
+        trainer.add_callback(EveryNSteps(evaluation.every_steps, evaluate_at))
+    if evaluation.before and checkpoint is None:
+        evaluate_at(0)
+    recorder.start()
+    if checkpoint is not None and _all_steps_done(trainer, checkpoint):
+        # transformers would train one step more and only then see that it is past the last one.
+        trainer._load_from_checkpoint(checkpoint)
+        trainer.state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
+    else:
+        trainer.train(resume_from_checkpoint=checkpoint)
+    wall_s = recorder.wall_s() - evaluate_at.seconds_during_training
+    # Before the last evaluation: whatever goes wrong there, the trained policy is kept.
+    trainer.save_model(str(request.run_path / "checkpoints" / FINAL_POLICY))
+    recorder.finish(wall_s)
+    results = evaluate_at(trainer.state.global_step)
+    wait_for_everyone()
+    return RunSummary(request.run_path, results, recorder.tokens(), wall_s)
+
+
+def _all_steps_done(trainer: Any, checkpoint: str) -> bool:
+    """Whether a run was stopped after its last step; divided weights need training to be loaded."""
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled or trainer.args.max_steps <= 0:
+        return False
+    return _step_of(checkpoint) >= int(trainer.args.max_steps)
+
+
+def _step_of(checkpoint: str) -> int:
+    return int(checkpoint.rsplit("-", 1)[1])
+
+
+class Recorder:
+    """Writes what the trainer reports into the run directory and on to the display."""
+
+    def __init__(
+        self,
+        run: RunDirectory | None,
+        keep: str,
+        on_step: Callable[[StepView], None] | None,
+        untimed_s: float = 0.0,
+    ) -> None:
+        """Args: the run directory, which groups are kept, the display, seconds spent before."""
+        self._run = run
+        self._keep = keep
+        self._on_step = on_step
+        self._started = 0.0
+        self._earlier_s = self._untimed_s = untimed_s
+
+    def start(self) -> None:
+        """Start the clock; the steps of an earlier part that is resumed keep their time."""
+        timings = [] if self._run is None else self._run.timings()
+        steps_s = sum(t.timings.get("time/step_s") or 0.0 for t in timings)
+        self._earlier_s = self._untimed_s + steps_s
+        self._started = time.perf_counter()
+
+    def wall_s(self) -> float:
+        """Seconds of training so far."""
+        return self._earlier_s + time.perf_counter() - self._started
+
+    def finish(self, wall_s: float) -> None:
+        """Write the outcome of training."""
+        if self._run is not None:
+            self._run.write_summary({"wall_s": wall_s, "generated_tokens": self.tokens()})
+
+    def keep_groups(self, records: Sequence[GroupRecord]) -> None:
+        """Append the groups of one generation batch."""
+        kept = [r for r in records if self._keep == "all" or (self._keep == "open" and r.gate_open)]
+        if self._run is not None and kept:
+            self._run.append_groups(kept)
+
+    def keep_step(self, record: StepRecord, times: Mapping[str, float], total: int) -> None:
+        """Append one step and show it."""
+        if self._run is not None:
+            self._run.append_step(record)
+            self._run.append_timing(record.step, times)
+        if self._on_step is not None:
+            view = StepView(record.step + 1, total, record.metrics, times["time/step_s"])
+            self._on_step(view)
+
+    def tokens(self) -> int:
+        """Tokens sampled over the whole run, an earlier part that was resumed included."""
+        steps = [] if self._run is None else self._run.steps()
+        names = ("tokens/rollout", "tokens/rephrase")
+        return int(sum(step.metrics.get(name) or 0.0 for step in steps for name in names))
