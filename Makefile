@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 SMOLLM2 := models/SmolLM2-135M-Instruct
 
-.PHONY: install demo demo-seeds test test-slow check bench smollm2 clean
+.PHONY: install demo demo-seeds method-table test test-slow check bench smollm2 clean
 
 install: $(INSTALLED)
 
@@ -28,6 +28,10 @@ demo: $(INSTALLED)
 # Five demos; rewrites results/demo_seeds.
 demo-seeds: $(INSTALLED)
 	$(BIN)/python scripts/demo_seeds.py
+
+# Every method at the demo's setting; rewrites results/method_table and the table of docs/methods.md.
+method-table: $(INSTALLED)
+	$(BIN)/python scripts/method_table.py
 
 test: export HF_HUB_OFFLINE = 1
 test: $(INSTALLED)

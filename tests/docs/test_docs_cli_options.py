@@ -17,6 +17,7 @@ FROZEN = {
     "demo": ["--arm", "--check", "--no-check", "--out", "--seed", "--set", "--steps"],
     "doctor": ["--json"],
     "eval": ["--benchmark", "--json", "--out", "--samples", "--seed", "--set", "-k"],
+    "ledger": ["--json", "--limit", "--samples", "--seed", "--utilisation", "-k"],
     "methods": ["--json"],
     "report": [],
     "train": ["--overwrite", "--resume", "--set"],

@@ -23,6 +23,7 @@ from rephrase_rl.cli.data import data_app
 from rephrase_rl.cli.demo import demo
 from rephrase_rl.cli.doctor import doctor
 from rephrase_rl.cli.eval import evaluate
+from rephrase_rl.cli.ledger import ledger
 from rephrase_rl.cli.methods import methods
 from rephrase_rl.cli.report import report
 from rephrase_rl.cli.train import train
@@ -41,6 +42,7 @@ app.command("demo")(demo)
 app.command("train")(train)
 app.command("eval")(evaluate)
 app.command("report")(report)
+app.command("ledger")(ledger)
 app.command("compare")(compare)
 app.command("methods")(methods)
 app.add_typer(config_app, name="config")

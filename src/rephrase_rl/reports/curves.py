@@ -66,7 +66,7 @@ def draw_run(steps: Sequence[StepRecord], evaluations: Sequence[EvaluationRow]) 
             _draw_panel(ax, panel, steps)
 
     rows = -(-len(titles) // COLUMNS)
-    return Figure(_render(rows, len(titles), fill), tuple(titles), tuple(left_out))
+    return Figure(render_grid(rows, len(titles), fill), tuple(titles), tuple(left_out))
 
 
 def draw_comparison(tracks: Sequence[Track]) -> Figure:
@@ -98,11 +98,11 @@ def draw_comparison(tracks: Sequence[Track]) -> Figure:
                     else:
                         _overlay_metric(ax, track, kept[row - len(benchmarks)][0], by_tokens, index)
                 if row < len(benchmarks) or kept[row - len(benchmarks)][2]:
-                    _share_axis(ax)
+                    share_axis(ax)
                 ax.set_xlabel("tokens generated in training" if by_tokens else "step")
         axes[0].legend(loc="best")
 
-    return Figure(_render(len(titles), len(titles) * COLUMNS, fill), titles, left_out)
+    return Figure(render_grid(len(titles), len(titles) * COLUMNS, fill), titles, left_out)
 
 
 def _panel_has_figures(panel: series.Panel, steps: Sequence[StepRecord]) -> bool:
@@ -116,17 +116,17 @@ def _draw_panel(ax: Any, panel: series.Panel, steps: Sequence[StepRecord]) -> No
     for index, (metric, label) in enumerate(panel.lines):
         values = series.values_of(steps, metric)
         if series.has_figures(values):
-            _draw_line(ax, xs, values, window, SERIES[index], label)
+            draw_line(ax, xs, values, window, SERIES[index], label)
     ax.set_title(panel.title)
     ax.set_xlabel("step")
     ax.set_ylabel(panel.unit)
     if panel.share:
-        _share_axis(ax)
+        share_axis(ax)
     if len(panel.lines) > 1:
         ax.legend(loc="best")
 
 
-def _draw_line(
+def draw_line(
     ax: Any,
     xs: Sequence[float],
     values: Sequence[float],
@@ -134,6 +134,7 @@ def _draw_line(
     color: str,
     label: str,
 ) -> None:
+    """Draw every value faintly and its moving average on top."""
     if window > 1:
         ax.plot(xs, values, color=color, alpha=0.25, linewidth=0.7)
     smooth = series.moving_average(values, window)
@@ -150,7 +151,7 @@ def _draw_evaluations(ax: Any, evaluations: Sequence[EvaluationRow]) -> None:
     ax.set_title("Evaluation")
     ax.set_xlabel("step")
     ax.set_ylabel("avg@k")
-    _share_axis(ax)
+    share_axis(ax)
     ax.legend(loc="best")
 
 
@@ -199,7 +200,7 @@ def _overlay_metric(ax: Any, track: Track, metric: str, by_tokens: bool, index: 
     if by_tokens:
         xs = series.cumulative_tokens(track.steps)
     window = series.smoothing_window(len(values))
-    _draw_line(ax, xs, values, window, SERIES[index % len(SERIES)], track.label)
+    draw_line(ax, xs, values, window, SERIES[index % len(SERIES)], track.label)
 
 
 def _tokens_before(steps: Sequence[StepRecord], num_steps: int) -> int:
@@ -208,12 +209,13 @@ def _tokens_before(steps: Sequence[StepRecord], num_steps: int) -> int:
     return round(series.cumulative_tokens(done)[-1]) if done else 0
 
 
-def _share_axis(ax: Any) -> None:
+def share_axis(ax: Any) -> None:
+    """Let the axis run from 0 to 1."""
     ax.set_ylim(-0.04, 1.04)
     ax.set_yticks([0, 0.25, 0.5, 0.75, 1.0])
 
 
-def _render(rows: int, panels: int, fill: Any) -> str:
+def render_grid(rows: int, panels: int, fill: Any) -> str:
     """Lay out a grid of axes, let ``fill`` draw into it and return SVG text."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG

@@ -13,6 +13,7 @@ from rephrase_rl.reports.evaluations import read_evaluations
 from rephrase_rl.reports.figures_style import darken
 from rephrase_rl.reports.group_selection import select_groups
 from rephrase_rl.reports.group_view import view_groups
+from rephrase_rl.reports.ledger import view_ledger
 from rephrase_rl.reports.series import smoothing_window
 from rephrase_rl.runs import RunDirectory
 from rephrase_rl.runs.atomic import write_bytes, write_text
@@ -56,6 +57,7 @@ def write_report(run_dir: str | os.PathLike[str], *, max_groups: int = MAX_GROUP
 
     Raises:
         CheckpointError: There is no run, or a file of it is damaged.
+        DataError: Steps of ``groups.jsonl`` go backwards.
         EvaluationError: An evaluation result lacks its estimate.
     """
     run = RunDirectory.open(run_dir)
@@ -66,6 +68,7 @@ def write_report(run_dir: str | os.PathLike[str], *, max_groups: int = MAX_GROUP
     card = build_card(run, budget, evaluations, selection.tally)
     figure = draw_run(steps, evaluations)
     views = view_groups(selection)
+    ledger = view_ledger(run)
 
     paths = _write_files(run.report, card, figure)
     write_text(
@@ -82,6 +85,9 @@ def write_report(run_dir: str | os.PathLike[str], *, max_groups: int = MAX_GROUP
             curves_dark=pages.embed_svg(darken(figure.svg)),
             window=smoothing_window(len(steps)),
             selection=selection,
+            ledger=ledger,
+            ledger_light=pages.embed_svg(ledger.svg),
+            ledger_dark=pages.embed_svg(darken(ledger.svg)),
             example=_example(views),
         ),
     )

@@ -1,0 +1,138 @@
+"""The section of the hard-sample ledger: its counts by step, its figure, and what it leaves out."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from synthetic_run import MANIFEST, estimate, group, make_run, refused, rescued, result
+
+from rephrase_rl.guidance.ledger import Ledger
+from rephrase_rl.reports import report, write_report
+from rephrase_rl.reports.curves import draw_run
+from rephrase_rl.reports.figures_style import DARK
+from rephrase_rl.reports.ledger import (
+    cumulative_counts,
+    draw_ledger,
+    later_pass_fractions,
+    view_ledger,
+)
+from rephrase_rl.runs import RunDirectory
+
+RECORDS = [
+    rescued(0, "a"),
+    refused(0, "b"),
+    group(0, "easy"),
+    rescued(2, "b"),
+    group(2, "a", failure_fraction=0.75),
+    rescued(3, "c"),
+    group(5, "a", failure_fraction=0.25),
+    refused(5, "b"),
+]
+
+
+@pytest.fixture
+def run(tmp_path) -> RunDirectory:
+    run = RunDirectory.create(tmp_path / "run", MANIFEST, "method: repo\n")
+    run.append_groups(RECORDS)
+    return run
+
+
+@pytest.fixture
+def words(monkeypatch):
+    """The cover of a run's report as plain words; its curves, tested elsewhere, are not drawn."""
+    figure = draw_run([], [])
+    monkeypatch.setattr(report, "draw_run", lambda *_: figure)
+
+    def read(run: RunDirectory) -> str:
+        page = write_report(run.path).index.read_text()
+        section = page[page.index('id="ledger"') : page.index('id="card"')]
+        return " ".join(re.sub(r"<[^>]*>", " ", section).split())
+
+    return read
+
+
+def test_counts_are_cumulated_over_the_steps_with_groups():
+    counts = cumulative_counts(Ledger.from_records(RECORDS))
+
+    # step, all failed at first, with an injection, solved unguided
+    assert counts == [(0, 2, 1, 0), (2, 2, 2, 1), (3, 3, 3, 1), (5, 3, 3, 1)]
+
+
+def test_first_visits_are_not_among_the_later_pass_fractions():
+    later = later_pass_fractions(Ledger.from_records(RECORDS))
+
+    # step 2: b 0 and a 0.25; step 3 has a first visit only; step 5: a 0.75 and b 0.
+    assert later == [(2, 0.125), (5, 0.375)]
+
+
+def test_the_figure_is_the_same_each_time_and_has_a_dark_twin():
+    svg = draw_ledger(Ledger.from_records(RECORDS))
+
+    assert svg == draw_ledger(Ledger.from_records(RECORDS))
+    assert set(re.findall(r"#[0-9a-f]{6}\b", svg)) <= set(DARK)
+    assert svg.count('id="axes_') == 2
+    # Without a later visit there is nothing to draw on the right.
+    assert draw_ledger(Ledger.from_records(RECORDS[:3])).count('id="axes_') == 1
+
+
+def test_without_a_hard_problem_there_is_no_figure():
+    assert draw_ledger(Ledger.from_records([group(0, "easy")])) == ""
+    assert draw_ledger(Ledger()) == ""
+
+
+def test_the_cover_shows_the_counts(run, words):
+    text = words(run)
+
+    assert "all failed at first 3 75.0 % of problems seen" in text
+    assert "of them with an injection 3 100.0 %" in text
+    assert "without any injection on the problem: 0 1 33.3 %" in text
+    assert "not seen again: 1 2 66.7 %" in text
+    assert "injections until the solve, median of the 1 solved 1.0 not in it: 2 not solved" in text
+    assert "Figure 2." in text
+    assert "rephrase-rl ledger RUN --utilisation" in text
+
+
+def test_the_cover_shows_utilisation_where_it_was_measured(run, words):
+    measured = {
+        "num_problems": 3,
+        "num_hard_problems": 4,
+        "samples_per_problem": 8,
+        "step": 6,
+        "seed": 0,
+        **{name: estimate(0.5) for name in ("solved", "accuracy", "accuracy_gain")},
+        **{name: estimate(0.25) for name in ("base_solved", "base_accuracy")},
+        "solved_gain": estimate(None),
+    }
+    name = "hard-sample-utilisation-k8"
+    run.write_evaluation(6, name, result(name, 0.5, utilisation=measured), [])
+
+    text = words(run)
+
+    assert "Hard-sample utilisation at step 6 3 of the 4 problems" in text
+    assert (
+        "problems solved in 8 samples 0.500 (0.450–0.550) 0.250 (0.200–0.300) "
+        "nothing could be scored"
+    ) in text
+    assert "--utilisation”" not in text
+
+
+def test_a_run_without_all_groups_is_not_counted(tmp_path, words):
+    run = RunDirectory.create(tmp_path / "run", MANIFEST, "log: {groups: open}\n")
+    run.append_groups(RECORDS)
+
+    view = view_ledger(run)
+
+    assert (view.summary, view.svg) == (None, "")
+    assert "Not every group was recorded" in words(run)
+
+
+def test_an_empty_run_says_so(tmp_path, words):
+    run = RunDirectory.create(tmp_path / "run", MANIFEST, "method: repo\n")
+    assert "No groups have been recorded." in words(run)
+
+
+def test_a_run_whose_problems_never_come_again_is_drawn(tmp_path):
+    view = view_ledger(make_run(tmp_path / "run"))
+    assert view.summary.not_seen_again == view.summary.initially_all_failed == 5
+    assert view.svg
