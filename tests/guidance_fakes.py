@@ -86,5 +86,7 @@ class ScriptedGuidanceEngine:
         for one in wanted:
             logp = self.logp_on_q.get(self.decode_completion(one.token_ids), -1.0)
             on_q = (logp,) * len(one.token_ids)
-            measured.append(TokenLogps(on_q, on_q if one.context_ids is None else (-0.5,) * len(on_q)))
+            measured.append(
+                TokenLogps(on_q, on_q if one.context_ids is None else (-0.5,) * len(on_q))
+            )
         return measured

@@ -51,6 +51,13 @@ class Remembered(NamedTuple):
     context_ids: tuple[int, ...] | None = None
 
 
+def _save(kept: Sequence[Remembered]) -> JSON:
+    return [
+        [r.step, r.text, list(r.token_ids), None if r.context_ids is None else list(r.context_ids)]
+        for r in kept
+    ]
+
+
 def _load(items: Sequence[Any]) -> list[Remembered]:
     return [
         Remembered(step, text, tuple(ids), None if context is None else tuple(context))
@@ -102,7 +109,7 @@ class ReplaySource:
 
     def state(self) -> JSON:
         """Successes by problem id."""
-        return {"successes": {key: list(kept) for key, kept in self._successes.items()}}
+        return {"successes": {key: _save(kept) for key, kept in self._successes.items()}}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up what ``state`` gave."""
@@ -151,10 +158,10 @@ class CachedSource:
     def state(self) -> JSON:
         """Candidates by problem id, and the other source's memory."""
         inner = self._inner.state() if remembers(self._inner) else None
-        return {"accepted": {k: list(v) for k, v in self._accepted.items()}, "inner": inner}
+        return {"accepted": {k: _save([v]) for k, v in self._accepted.items()}, "inner": inner}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up what ``state`` gave."""
-        self._accepted = {key: _load([kept])[0] for key, kept in state["accepted"].items()}
+        self._accepted = {key: _load(kept)[0] for key, kept in state["accepted"].items()}
         if remembers(self._inner):
             self._inner.load_state(state["inner"])

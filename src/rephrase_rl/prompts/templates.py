@@ -135,7 +135,7 @@ Here is a correct solution, written by someone else:
 Find out where the attempt goes wrong. Then solve the question yourself, keeping what was right in the attempt and its style. Write only your solution: never mention the attempt or that you were shown a solution. Please reason step by step, and put your final answer within \boxed{}.""",  # noqa: E501
 )
 MATH_REFINE_ALONE_V1 = PromptTemplate(
-    "math-refine-alone-v1",
+    "math-refine_alone-v1",
     r"""{question}
 
 Here is an attempt that went wrong:
@@ -157,7 +157,7 @@ LAB_RATIONALE_V1 = PromptTemplate(
 LAB_REFINE_V1 = PromptTemplate(
     "lab-refine-v1", "<rewrite>{question}<expert>{attempt}<expert>{expert_solution}"
 )
-LAB_REFINE_ALONE_V1 = PromptTemplate("lab-refine-alone-v1", "<rewrite>{question}<expert>{attempt}")
+LAB_REFINE_ALONE_V1 = PromptTemplate("lab-refine_alone-v1", "<rewrite>{question}<expert>{attempt}")
 
 _TEMPLATES = {
     template.template_id: template

@@ -1,0 +1,81 @@
+"""Acceptance rules one by one."""
+
+from __future__ import annotations
+
+import pytest
+
+from fakes import completion, problem
+from rephrase_rl.guidance.acceptance import (
+    Correct,
+    Finished,
+    NoMetaText,
+    NotCopied,
+    RewardAboveReplaced,
+    WithinLength,
+    copied_share,
+)
+from rephrase_rl.records import Candidate, Rollout
+
+FAILED = Rollout(completion("r"), 0.0, 0.0)
+PROBLEM = problem(expert_solution="First add two and two. That is four, so the answer is 4.")
+
+
+def candidate(text: str = "fine", *, reward: float = 1.0, finished: bool = True) -> Candidate:
+    return Candidate(completion(text, finished=finished), "rephrase", reward, reward, text, 5)
+
+
+def test_better_than_the_replaced_means_strictly() -> None:
+    assert RewardAboveReplaced()(candidate(reward=0.1), FAILED, PROBLEM)
+    assert not RewardAboveReplaced()(candidate(reward=0.0), FAILED, PROBLEM)
+
+
+def test_correct_is_judged_by_correctness() -> None:
+    assert Correct()(candidate(reward=0.5), FAILED, PROBLEM)
+    assert not Correct()(candidate(reward=0.49), FAILED, PROBLEM)
+    well_styled = Candidate(completion("t"), "rephrase", 0.9, 0.0, "t", 1)
+    assert not Correct()(well_styled, FAILED, PROBLEM)
+    assert not Correct()(candidate(reward=float("nan")), FAILED, PROBLEM)
+
+
+def test_finished_and_without_meta_text() -> None:
+    assert Finished()(candidate(), FAILED, PROBLEM)
+    assert not Finished()(candidate(finished=False), FAILED, PROBLEM)
+    assert NoMetaText()(candidate("x = 2"), FAILED, PROBLEM)
+    assert not NoMetaText()(candidate("The expert solution shows that x = 2."), FAILED, PROBLEM)
+
+
+@pytest.mark.parametrize(
+    ("text", "expert", "share"),
+    [
+        ("one two three four", "one two three four", 1.0),
+        ("one two five six", "one two three four", 0.5),
+        ("ONE  Two", "one two", 1.0),
+        ("nothing alike", "one two three", 0.0),
+        ("7+5=2;2-3=9#9", "7+5=2;", 6 / 13),
+        ("a b c x a b", "a b c", 0.5),
+        ("", "one", 0.0),
+        ("one", "", 0.0),
+    ],
+)
+def test_copied_share_is_the_longest_common_run(text, expert, share) -> None:
+    assert copied_share(text, expert) == pytest.approx(share)
+
+
+def test_copies_are_refused_above_the_limit_only() -> None:
+    half = candidate("First add two and two. I find another way to the goal.")
+    share = copied_share(half.completion.text, PROBLEM.expert_solution)
+    assert 0.4 < share < 0.6
+    assert NotCopied(share)(half, FAILED, PROBLEM)
+    assert not NotCopied(share - 0.01)(half, FAILED, PROBLEM)
+    assert NotCopied(0.0)(candidate("anything"), FAILED, problem(expert_solution=None))
+
+
+def test_length_bounds() -> None:
+    four = candidate("abc")  # three bytes and the end token
+    assert WithinLength(min_tokens=4, max_tokens=4)(four, FAILED, PROBLEM)
+    assert not WithinLength(min_tokens=5)(four, FAILED, PROBLEM)
+    assert not WithinLength(max_tokens=3)(four, FAILED, PROBLEM)
+    k = problem(expert_solution="ab")
+    assert WithinLength(max_ratio_to_expert=1.5)(four, FAILED, k)
+    assert not WithinLength(max_ratio_to_expert=1.4)(four, FAILED, k)
+    assert WithinLength(max_ratio_to_expert=0.1)(four, FAILED, problem(expert_solution=None))
