@@ -85,7 +85,7 @@ LUFFY = Preset(
         "In every group the expert's own text has one of the places and is trained with the "
         "shaped probability p / (p + 0.1)."
     ),
-    paper="arXiv:2504.14945, section 3; code ElliottYan/LUFFY@01f4ae0, mix_core_alg.py 69-251",
+    paper="arXiv:2504.14945; code ElliottYan/LUFFY@01f4ae0, mix_core_alg.py 69-251",
     blocks={
         "gate": {"kind": "always"},
         "source": {"kind": "expert_text", "over_length": "truncate"},
@@ -109,7 +109,7 @@ LUFFY = Preset(
 LUFFY_GRPO = Preset(
     name="luffy_grpo",
     summary="The GRPO baseline that LUFFY is published with: its loss and scaling, clip kept.",
-    paper="arXiv:2504.14945, section 4; code ElliottYan/LUFFY@01f4ae0, exp_scripts",
+    paper="arXiv:2504.14945; code ElliottYan/LUFFY@01f4ae0, exp_scripts",
     blocks={**NO_GUIDANCE, "advantages": {"scale": "none"}},
     trainer=LUFFY_LOSS,
     deviations=(
@@ -124,7 +124,7 @@ NAIVE = Preset(
         "In every group the expert's own text has one of the places and is trained like any "
         "rollout (the paper's naive hybrid)."
     ),
-    paper="arXiv:2602.10819, section 2",
+    paper="arXiv:2602.10819",
     blocks={
         "gate": {"kind": "always"},
         "source": {"kind": "expert_text", "over_length": "truncate"},
@@ -145,7 +145,7 @@ GUIDE = Preset(
         "Like RePO, with the weight pi(o given q) / pi(o given q, k) on the tokens of what was "
         "written with the solution in sight."
     ),
-    paper="arXiv:2506.13923, section 3",
+    paper="arXiv:2506.13923",
     blocks={
         "gate": ALL_FAILED,
         "source": {"kind": "rephrase"},
@@ -167,7 +167,7 @@ RELIFT = Preset(
         "Expert texts of problems that all rollouts failed gather in a buffer; when it is full, "
         "one supervised step follows the RL step."
     ),
-    paper="arXiv:2506.07527, section 3",
+    paper="arXiv:2506.07527",
     blocks={
         "gate": ALL_FAILED,
         "source": {"kind": "expert_text"},
@@ -188,7 +188,7 @@ CHORD = Preset(
         "(1 - mu) GRPO + mu supervised loss on expert texts, each token weighted by p (1 - p); "
         "mu falls over the run."
     ),
-    paper="arXiv:2508.11408, section 3",
+    paper="arXiv:2508.11408",
     blocks={
         "gate": {"kind": "always"},
         "source": {"kind": "expert_text"},
@@ -209,7 +209,7 @@ HPT = Preset(
         "Where the success rate of a group is at or below a limit, the group is replaced by "
         "supervised training on the expert's text."
     ),
-    paper="arXiv:2509.04419, section 3",
+    paper="arXiv:2509.04419",
     blocks={
         "gate": {"kind": "success_rate", "success_rate": 0.0},
         "source": {"kind": "expert_text"},
@@ -251,7 +251,7 @@ REPLAY = Preset(
         "Where all rollouts fail, an earlier success of the policy on the same problem takes the "
         "place of the worst rollout; no expert is needed."
     ),
-    paper="arXiv:2506.09340, section 3",
+    paper="arXiv:2506.09340",
     blocks={
         "gate": ALL_FAILED,
         "source": {"kind": "replay", "capacity": 8},
@@ -271,7 +271,7 @@ REPLAY = Preset(
 SFT = Preset(
     name="sft",
     summary="Supervised fine-tuning on the expert's texts; nothing is sampled.",
-    paper="arXiv:2602.10819, section 4 (baseline)",
+    paper="arXiv:2602.10819 (baseline)",
     blocks={
         "gate": {"kind": "always"},
         "source": {"kind": "expert_text"},
@@ -293,7 +293,7 @@ REWRITE_SFT = Preset(
         "The starting policy rewrites every expert solution once; supervised fine-tuning on the "
         "rewrites (SDFT)."
     ),
-    paper="arXiv:2402.13669, section 3 (SDFT)",
+    paper="arXiv:2402.13669 (SDFT)",
     blocks={
         "gate": {"kind": "always"},
         "source": {"kind": "rephrase"},

@@ -221,7 +221,8 @@ class GroupRecord:
     """Share of failed members before injection; NaN if no member could be scored."""
     gate_open: bool
     gate_reason: str
-    """One word: ``open``, ``closed``, ``no_expert``, ``unscored`` or ``over_length``."""
+    """One word: ``open``, ``closed``, ``unscored``, ``over_length``, or why the source had nothing,
+    such as ``no_expert``."""
     members: tuple[MemberRecord, ...]
     """The group that was trained on, in order."""
     candidates: tuple[CandidateRecord, ...] = ()

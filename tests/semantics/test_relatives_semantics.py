@@ -186,9 +186,8 @@ def test_rules_see_the_problem_and_their_names_stand_in_the_record() -> None:
             return len(candidate.completion.text) <= len(of.expert_solution)
 
     engine = ScriptedGuidanceEngine([Completion("far too long", tuple(b"far too long"), True)])
-    guided = one(
-        repo(accept=(NoLonger(),)), engine, of=problem(expert_solution="k", task_kind="lab")
-    )
+    short = problem(expert_solution="k", task_kind="lab")
+    guided = one(repo(accept=(NoLonger(),)), engine, of=short)
     assert guided.candidates[0].refusals == ("no_longer",)
 
 

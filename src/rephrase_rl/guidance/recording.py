@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from rephrase_rl.records import Candidate, Rollout
 
 
+KNOWN_REASONS = ("open", "closed", "unscored", "over_length", "no_expert")
+"""Reasons that have a figure of their own; any other is a source's word for having nothing."""
+
 REFUSAL_METRICS = {
     "correct": "wrong",
     "finished": "unfinished",
@@ -155,6 +158,7 @@ def step_metrics(
         "gate/open_fraction": _share(r.gate_open for r in records),
         "gate/over_length_fraction": _share(r.gate_reason == "over_length" for r in records),
         "gate/no_expert_fraction": _share(r.gate_reason == "no_expert" for r in records),
+        "gate/no_draft_fraction": _share(r.gate_reason not in KNOWN_REASONS for r in records),
         "injection/candidates": float(len(wanted)),
         "injection/accepted": float(len(accepted)),
         "injection/accept_fraction": len(accepted) / len(wanted) if wanted else math.nan,
