@@ -1,8 +1,8 @@
 """One process of a guided run on scripted rollouts; started by test_two_processes.py.
 
-Usage: guided_job.py OUT PER_DEVICE QUESTIONS. All rollouts of the QUESTIONS (with commas between
-them) fail. Writes the group records of all processes to OUT. The rollouts depend on the question
-alone, so one and two processes see the same ones.
+Usage: guided_job.py OUT PER_DEVICE QUESTIONS [METHOD]. All rollouts of the QUESTIONS (with commas
+between them) fail; METHOD is a preset. Writes the group records of all processes to OUT. The
+rollouts depend on the question alone, so one and two processes see the same ones.
 """
 
 from __future__ import annotations
@@ -15,12 +15,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from guidance_fakes import repo
+from rephrase_rl.assembly.blocks import build_guidance, build_stream
+from rephrase_rl.config import PromptsConfig
+from rephrase_rl.methods import resolve_guidance
 from rephrase_rl.records import to_json
-from trl_fakes import trainer
+from trl_fakes import QUESTIONS, CountingReward, trainer
 
 NEEDS_HELP = set(sys.argv[3].split(",")) if len(sys.argv) > 3 else set()
 """Questions whose rollouts all fail."""
+METHOD = sys.argv[4] if len(sys.argv) > 4 else "repo"
+CHANGES = {
+    "relift": {"slot": {"size": 2, "learning_rate": 1e-2}},
+    "grpo": {"no_spread": {"policy": "drop"}},
+}
+EXPERT_IS_RIGHT = {f"expert:{question[::-1]}": 1.0 for question in QUESTIONS}
 
 
 def script(prompts, call):
@@ -41,9 +49,12 @@ def main() -> None:
     out, per_device = Path(sys.argv[1]), int(sys.argv[2])
     records: list[object] = []
     processes = {"ddp_backend": "gloo"} if int(os.environ.get("WORLD_SIZE", "1")) > 1 else {}
+    config = resolve_guidance(METHOD, CHANGES.get(METHOD, {}))
     made = trainer(
         out.parent / f"trl-{per_device}",
-        repo(),
+        build_guidance(config, PromptsConfig()),
+        stream=build_stream(config.slot),
+        reward_funcs=CountingReward(EXPERT_IS_RIGHT),
         script=script,
         on_groups=records.extend,
         args={"per_device_train_batch_size": per_device, "max_steps": 2} | processes,
@@ -55,7 +66,7 @@ def main() -> None:
                 {
                     "groups": to_json(records),
                     "metrics": made.state.log_history[0],
-                    "weights": float(sum(p.double().abs().sum() for p in made.model.parameters())),
+                    "weights": [float(p.double().abs().sum()) for p in made.model.parameters()],
                 }
             )
         )

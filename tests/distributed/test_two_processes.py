@@ -17,14 +17,14 @@ LIMIT_S = 180
 
 
 def launch(
-    out: Path, per_device: int, processes: int, failing: str = "ab,ef,gh"
+    out: Path, per_device: int, processes: int, failing: str = "ab,ef,gh", method: str = "repo"
 ) -> subprocess.CompletedProcess[str]:
     """Run the job; a deadlock ends at the time limit with a failure, not a hanging suite."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     command = [sys.executable, *(launcher if processes > 1 else []), str(JOB), str(out)]
     return subprocess.run(
-        [*command, str(per_device), failing],
+        [*command, str(per_device), failing, method],
         env=environment,
         timeout=LIMIT_S,
         capture_output=True,
@@ -77,6 +77,19 @@ def test_same_advantages_and_metrics(outcomes) -> None:
 def test_same_weights_after_two_steps(outcomes) -> None:
     one, two = (json.loads(outcomes[n].read_text())["weights"] for n in (1, 2))
     assert one == pytest.approx(two, rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["luffy", "relift", "chord", "hpt", "guide", "grpo"])
+def test_relatives_train_alike_on_one_and_two_processes(tmp_path, method) -> None:
+    """Own losses, streams, whole groups and dropped groups count over all processes."""
+    weights = []
+    for processes, per_device in ((1, 8), (2, 4)):
+        out = tmp_path / f"{processes}.json"
+        done = launch(out, per_device, processes, "ab,ef,gh", method)
+        assert done.returncode == 0, done.stderr[-3000:]
+        weights.append(json.loads(out.read_text())["weights"])
+    assert weights[0] == pytest.approx(weights[1], rel=1e-5)
 
 
 @pytest.mark.slow
