@@ -75,11 +75,17 @@ def test_joint_loss_is_one_minus_mu_rl_plus_mu_supervised(tmp_path, cut) -> None
     """Also where the generation batch is cut into micro-batches, of one optimiser step each."""
 
     def script(prompts, call):
-        return ["ba", "x", "dc", "yyy"]
+        # Failures of other lengths than successes: the RL loss is not 0.
+        return ["ba", "xxxxxx", "dc", "yyyy"]
 
     def first_loss(guidance, **options):
         made = trainer(
-            tmp_path, guidance, script=script, data=rows(2), args={**cut, "max_steps": 1}, **options
+            tmp_path,
+            guidance,
+            script=script,
+            data=rows(2),
+            args={**cut, "max_steps": 1, "shuffle_dataset": False},
+            **options,
         )
         kept = []
         compute = made._compute_loss
@@ -94,6 +100,7 @@ def test_joint_loss_is_one_minus_mu_rl_plus_mu_supervised(tmp_path, cut) -> None
         return kept[0]
 
     _, rl = first_loss(None)
+    assert abs(rl) > 0.01
     inputs, joint = first_loss(
         outside(NegativeLogLikelihood()), stream=JointStream(0.75, 0.75, decay_steps=1)
     )
