@@ -17,6 +17,8 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 
 from rephrase_rl.guidance.blocks import Score
+from rephrase_rl.guidance.candidates import cleaned_candidate, refusals
+from rephrase_rl.guidance.recording import candidate_record
 
 # At run time too: records.from_json reads the annotations.
 from rephrase_rl.records import Candidate, CandidateRecord, Completion, Rollout
@@ -175,37 +177,20 @@ def _rewrite_request(
         else:
             asked[i] = prompt
     sampled = engine.sample(list(asked.values()), settings) if asked else []
+
+    def encode(text: str) -> Sequence[int]:
+        token_ids: Sequence[int] = engine.tokenizer.encode(text, add_special_tokens=False)
+        return token_ids
+
     candidates = [
-        (i, _clean(completion, rewriter, engine))
+        (i, cleaned_candidate(completion, rewriter.clean, encode, rewriter.origin))
         for i, completions in zip(asked, sampled, strict=True)
         for completion in completions
     ]
-    limit = settings.max_new_tokens
-    judged = _judge(candidates, problems, rewriter, limit)
+    judged = _judge(candidates, problems, rewriter, settings.max_new_tokens)
     return [
         _record(problem, outcomes.get(i), judged.get(i, ())) for i, problem in enumerate(problems)
     ]
-
-
-def _clean(completion: Completion, rewriter: Rewriter, engine: TransformersEngine) -> Candidate:
-    """Remove meta text; the sampled tokens are kept to the letter where nothing was removed."""
-    cleaned = rewriter.clean(completion.text)
-    trained = completion
-    if cleaned.text != completion.text:
-        # A model may have several end tokens; the row must end with the one that was sampled.
-        end = completion.token_ids[-1:] if completion.finished else ()
-        token_ids = engine.tokenizer.encode(cleaned.text, add_special_tokens=False)
-        trained = Completion(cleaned.text, (*token_ids, *end), completion.finished)
-    return Candidate(
-        completion=trained,
-        origin=rewriter.origin,
-        reward=math.nan,
-        correctness=math.nan,
-        raw_text=completion.text,
-        num_sampled_tokens=len(completion.token_ids),
-        removed_meta=cleaned.removed,
-        leftover_meta=cleaned.leftover,
-    )
 
 
 def _judge(
@@ -227,22 +212,9 @@ def _judge(
             scored = dataclasses.replace(
                 candidate, reward=score.reward, correctness=score.correctness
             )
-        refusals = _refusals(scored, problems[i], rewriter.accept, limit)
-        judged[i] = (*judged.get(i, ()), dataclasses.replace(scored, refusals=refusals))
+        against = refusals(scored, FAILED_ROLLOUT, problems[i], rewriter.accept, limit)
+        judged[i] = (*judged.get(i, ()), dataclasses.replace(scored, refusals=against))
     return judged
-
-
-def _refusals(
-    candidate: Candidate, problem: Problem, rules: Sequence[AcceptRule], limit: int
-) -> tuple[str, ...]:
-    """The necessities of the guidance step, then the method's rules."""
-    if not candidate.completion.text.strip() or not candidate.completion.token_ids:
-        return ("empty",)
-    if len(candidate.completion.token_ids) > limit:
-        return ("over_length",)
-    if math.isnan(candidate.reward) or math.isnan(candidate.correctness):
-        return ("unscorable",)
-    return tuple(rule.name for rule in rules if not rule(candidate, FAILED_ROLLOUT, problem))
 
 
 def _record(
@@ -255,22 +227,12 @@ def _record(
         problem.problem_id,
         "refused" if chosen is None else "accepted",
         () if chosen is None else chosen.completion.token_ids,
-        tuple(_candidate_record(candidate, candidate is chosen) for candidate in candidates),
+        tuple(candidate_record(_not_chosen(c, chosen)) for c in candidates),
     )
 
 
-def _candidate_record(candidate: Candidate, chosen: bool) -> CandidateRecord:
-    refusals = candidate.refusals or (() if chosen else ("not_chosen",))
-    return CandidateRecord(
-        text=candidate.completion.text,
-        raw_text=candidate.raw_text,
-        origin=candidate.origin,
-        reward=candidate.reward,
-        correctness=candidate.correctness,
-        num_tokens=len(candidate.completion.token_ids),
-        num_sampled_tokens=candidate.num_sampled_tokens,
-        finished=candidate.completion.finished,
-        accepted=chosen,
-        refusals=refusals,
-        removed_meta=candidate.removed_meta,
-    )
+def _not_chosen(candidate: Candidate, chosen: Candidate | None) -> Candidate:
+    """The same, refused if it was acceptable and another one was taken."""
+    if candidate is chosen or not candidate.accepted:
+        return candidate
+    return dataclasses.replace(candidate, refusals=("not_chosen",))

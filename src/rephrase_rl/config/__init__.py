@@ -4,7 +4,7 @@ May import errors only; needs neither torch nor anything that does.
 """
 
 from rephrase_rl.config.blocks.acceptance import AcceptRule
-from rephrase_rl.config.blocks.common import CustomBlock
+from rephrase_rl.config.blocks.fields import CustomBlock
 from rephrase_rl.config.blocks.gates import AlwaysGate, FailedShareGate, Gate, NeverGate
 from rephrase_rl.config.blocks.slots import ReplaceWorstSlot, ReservedSlot, Slot
 from rephrase_rl.config.blocks.sources import NoSource, RephraseSource, Source

@@ -73,7 +73,7 @@ def group_record(
             _member(rollout, advantage)
             for rollout, advantage in zip(guided.group.rollouts, advantages, strict=True)
         ),
-        candidates=tuple(_candidate(candidate) for candidate in guided.candidates),
+        candidates=tuple(candidate_record(candidate) for candidate in guided.candidates),
         slot=guided.slot,
         replaced=None if guided.replaced is None else _member(guided.replaced, math.nan),
         rescued=guided.rescued,
@@ -94,7 +94,8 @@ def _member(rollout: Rollout, advantage: float) -> MemberRecord:
     )
 
 
-def _candidate(candidate: Candidate) -> CandidateRecord:
+def candidate_record(candidate: Candidate) -> CandidateRecord:
+    """Put down one candidate, accepted or refused."""
     # A text that was not written from a prompt of its own has no second log-prob to speak of.
     quantiles, logp_on_context = None, math.nan
     if candidate.context_ids is not None:

@@ -19,6 +19,7 @@ import torch
 from rephrase_rl.core.diagnostics import rescued
 from rephrase_rl.core.gates import failure_fraction
 from rephrase_rl.guidance.blocks import Ask, Measurement, Nothing, Ready
+from rephrase_rl.guidance.candidates import cleaned_candidate, is_empty, refusals
 from rephrase_rl.guidance.memory import Outcome, remembers
 from rephrase_rl.records import Candidate, Completion, Rollout, RolloutGroup
 
@@ -193,29 +194,14 @@ def _ready_candidate(ready: Ready, guidance: Guidance, engine: GuidanceEngine) -
 def _clean(
     completion: Completion, plan: GroupPlan, source: Source, engine: GuidanceEngine
 ) -> Candidate:
-    """Remove meta text; the sampled tokens are kept to the letter where nothing was removed."""
-    num_sampled = len(completion.token_ids)
+    """The candidate that a sample is, its given prefix included."""
     whole = completion
     if plan.num_prefix_tokens and plan.prompt_ids is not None:
-        prefix_ids = plan.prompt_ids[-plan.num_prefix_tokens :]
-        token_ids = (*prefix_ids, *completion.token_ids)
+        token_ids = (*plan.prompt_ids[-plan.num_prefix_tokens :], *completion.token_ids)
         whole = Completion(engine.decode_completion(token_ids), token_ids, completion.finished)
-    cleaned = source.clean(whole.text)
-    trained = whole
-    if cleaned.text != whole.text:
-        # A model may have several end tokens; the row must end with the one that was sampled.
-        end = whole.token_ids[-1:] if whole.finished else ()
-        token_ids = (*engine.encode_completion(cleaned.text), *end)
-        trained = Completion(cleaned.text, token_ids, whole.finished)
-    return Candidate(
-        completion=trained,
-        origin=source.origin,
-        reward=math.nan,
-        correctness=math.nan,
-        raw_text=whole.text,
-        num_sampled_tokens=num_sampled,
-        removed_meta=cleaned.removed,
-        leftover_meta=cleaned.leftover,
+    return dataclasses.replace(
+        cleaned_candidate(whole, source.clean, engine.encode_completion, source.origin),
+        num_sampled_tokens=len(completion.token_ids),
         num_prefix_tokens=plan.num_prefix_tokens,
         context_ids=plan.context_ids,
     )
@@ -228,7 +214,7 @@ def _judge(offers: Sequence[Sequence[Candidate]], engine: GuidanceEngine) -> lis
         (i, j, candidate)
         for i, own in enumerate(offers)
         for j, candidate in enumerate(own)
-        if not _is_empty(candidate)
+        if not is_empty(candidate)
     ]
     scores = engine.score([i for i, _, _ in worth], [c.completion for _, _, c in worth])
     measured = engine.measure(
@@ -244,10 +230,6 @@ def _judge(offers: Sequence[Sequence[Candidate]], engine: GuidanceEngine) -> lis
             logps_on_context=logps.on_context,
         )
     return judged
-
-
-def _is_empty(candidate: Candidate) -> bool:
-    return not candidate.completion.text.strip() or not candidate.completion.token_ids
 
 
 def _settle(
@@ -268,8 +250,11 @@ def _settle(
     slot = guidance.slot(group, context)
     if slot is None:
         return dataclasses.replace(unchanged, candidates=_refused(offered, "no_slot"))
+    replaced, limit = group.rollouts[slot], engine.max_completion_tokens
     judged = [
-        dataclasses.replace(c, refusals=_refusals(c, group, slot, guidance, engine))
+        dataclasses.replace(
+            c, refusals=refusals(c, replaced, group.problem, guidance.accept, limit)
+        )
         for c in offered
     ]
     chosen = _chosen([c for c in judged if c.accepted], guidance.choice)
@@ -287,27 +272,6 @@ def _settle(
 
 def _refused(offered: Sequence[Candidate], reason: str) -> tuple[Candidate, ...]:
     return tuple(dataclasses.replace(candidate, refusals=(reason,)) for candidate in offered)
-
-
-def _refusals(
-    candidate: Candidate,
-    group: RolloutGroup,
-    slot: int,
-    guidance: Guidance,
-    engine: GuidanceEngine,
-) -> tuple[str, ...]:
-    """Names of what speaks against a candidate: three necessities, then the method's rules."""
-    if _is_empty(candidate):
-        return ("empty",)
-    if len(candidate.completion.token_ids) > engine.max_completion_tokens:
-        return ("over_length",)
-    # Another reward may still have a value; what nobody could call right must not be trained on.
-    if math.isnan(candidate.reward) or math.isnan(candidate.correctness):
-        return ("unscorable",)
-    replaced = group.rollouts[slot]
-    return tuple(
-        rule.name for rule in guidance.accept if not rule(candidate, replaced, group.problem)
-    )
 
 
 def _chosen(acceptable: Sequence[Candidate], choice: Choice) -> Candidate | None:

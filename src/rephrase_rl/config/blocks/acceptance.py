@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BeforeValidator, Field
 
 from rephrase_rl.config.base import ConfigModel
-from rephrase_rl.config.blocks.common import Count, CustomBlock, Positive, Share
+from rephrase_rl.config.blocks.fields import Count, CustomBlock, Positive, Share
 
 
 class RewardAboveReplacedRule(ConfigModel):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from rephrase_rl.config.base import ConfigModel
-from rephrase_rl.config.blocks.common import CustomBlock, Positive, Share
+from rephrase_rl.config.blocks.fields import CustomBlock, Positive, Share
 
 
 class ReplaceWorstSlot(ConfigModel):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import Field, model_validator
 
 from rephrase_rl.config.base import ConfigModel
-from rephrase_rl.config.blocks.common import Count, CustomBlock, Positive, Share, required_together
+from rephrase_rl.config.blocks.fields import Count, CustomBlock, Positive, Share, required_together
 
 
 class NoSource(ConfigModel):
