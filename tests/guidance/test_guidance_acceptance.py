@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from fakes import completion, problem
 from rephrase_rl.guidance.acceptance import (
     Correct,
@@ -12,8 +10,8 @@ from rephrase_rl.guidance.acceptance import (
     NotCopied,
     RewardAboveReplaced,
     WithinLength,
-    copied_share,
 )
+from rephrase_rl.guidance.overlap import copied_share
 from rephrase_rl.records import Candidate, Rollout
 
 FAILED = Rollout(completion("r"), 0.0, 0.0)
@@ -42,23 +40,6 @@ def test_finished_and_without_meta_text() -> None:
     assert not Finished()(candidate(finished=False), FAILED, PROBLEM)
     assert NoMetaText()(candidate("x = 2"), FAILED, PROBLEM)
     assert not NoMetaText()(candidate("The expert solution shows that x = 2."), FAILED, PROBLEM)
-
-
-@pytest.mark.parametrize(
-    ("text", "expert", "share"),
-    [
-        ("one two three four", "one two three four", 1.0),
-        ("one two five six", "one two three four", 0.5),
-        ("ONE  Two", "one two", 1.0),
-        ("nothing alike", "one two three", 0.0),
-        ("7+5=2;2-3=9#9", "7+5=2;", 6 / 13),
-        ("a b c x a b", "a b c", 0.5),
-        ("", "one", 0.0),
-        ("one", "", 0.0),
-    ],
-)
-def test_copied_share_is_the_longest_common_run(text, expert, share) -> None:
-    assert copied_share(text, expert) == pytest.approx(share)
 
 
 def test_copies_are_refused_above_the_limit_only() -> None:

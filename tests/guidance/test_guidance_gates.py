@@ -48,6 +48,8 @@ def test_failed_share_gate(rewards, fraction, opens) -> None:
         ((1.0, 1.0, 1.0, 1.0), 1.0, True),
         ((NAN, NAN, NAN, NAN), 1.0, False),
         ((NAN, NAN, 0.0, 1.0), 0.5, True),
+        # 1 - 5 / 6, divided in float32, is a little more than 1 / 6.
+        ((1.0, 0.0, 0.0, 0.0, 0.0, 0.0), 1 / 6, True),
     ],
 )
 def test_success_rate_gate(rewards, rate, opens) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 
 from fakes import completion, problem
 from guidance_fakes import NAN, group
+from rephrase_rl.errors import PromptError
 from rephrase_rl.guidance.blocks import Ask, Nothing, Ready, StepContext
 from rephrase_rl.guidance.memory import CachedSource, Outcome, ReplaySource, remembers
 from rephrase_rl.guidance.sources import (
@@ -122,6 +124,9 @@ def test_replay_keeps_no_more_than_its_capacity_and_only_finished_successes() ->
     observed(empty, (0, (1.0, 1.0)))
     assert empty.draft(group(0.0), StepContext(1)) == Nothing("empty_buffer")
     assert empty.state() == {"successes": {}}
+    unsuccessful = ReplaySource()
+    observed(unsuccessful, (0, (0.0, 0.0)))
+    assert unsuccessful.state() == {"successes": {}}, "no entry for each problem ever failed"
 
 
 def accepted(text: str, *, sampled: int = 5) -> Candidate:
@@ -146,6 +151,27 @@ def test_refused_candidates_are_not_cached() -> None:
     source = CachedSource(RephraseSource(), max_age_steps=2)
     source.observe([Outcome(group(0.0, of=LAB), ())], StepContext(0))
     assert isinstance(source.draft(group(0.0, of=LAB), StepContext(1)), Ask)
+
+
+def test_a_candidate_with_a_given_prefix_is_not_cached() -> None:
+    source = CachedSource(ExpertPrefixSource(), max_age_steps=2)
+    begun = dataclasses.replace(accepted("mine"), num_prefix_tokens=2)
+    source.observe([Outcome(group(0.0, of=LAB), (begun,))], StepContext(0))
+    assert isinstance(source.draft(group(0.0, of=LAB), StepContext(1)), Ask)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: RephraseSource(get_template("lab-rationale-v1")),
+        lambda: RationaleSource(get_template("lab-rephrase-v1")),
+        lambda: RefinementSource(get_template("lab-rephrase-v1")),
+        lambda: RefinementSource(get_template("math-refine-v1"), show_expert=False),
+    ],
+)
+def test_a_template_that_shows_something_else_is_refused(build) -> None:
+    with pytest.raises(PromptError, match=r"found template .*; required here is one for"):
+        build()
 
 
 def test_memories_survive_json() -> None:

@@ -7,18 +7,14 @@ one has no advantage.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
+from rephrase_rl.guidance.overlap import copied_share
 from rephrase_rl.prompts import remove_meta_text
 
 if TYPE_CHECKING:
     from rephrase_rl.records import Candidate, Problem, Rollout
-
-_WORD = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_")
-"""Words, numbers and single symbols: what a copy is counted in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +103,3 @@ class WithinLength:
             return True
         limit = self.max_ratio_to_expert * len(problem.expert_solution)
         return len(candidate.completion.text) <= limit
-
-
-def copied_share(text: str, expert_solution: str) -> float:
-    """Share of the text's words that lie in its longest passage in common with the expert's.
-
-    Words, numbers and symbols are compared, without regard to case and blanks. Time grows with the
-    product of the lengths in the worst case, and with their sum for ordinary text.
-
-    Example:
-        >>> copied_share("First, 2 + 2 = 4.", "we see 2+2=4. done")  # 6 of 8
-        0.75
-    """
-    words, expert = _WORD.findall(text.lower()), _WORD.findall(expert_solution.lower())
-    if not words:
-        return 0.0
-    longest = SequenceMatcher(None, words, expert, autojunk=False).find_longest_match()
-    return longest.size / len(words)

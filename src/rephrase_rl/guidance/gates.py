@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from rephrase_rl.core.gates import failed_share_gate, failure_fraction
+from rephrase_rl.core.gates import failed_share_gate
 from rephrase_rl.guidance.sources import linear
 from rephrase_rl.seeding import derive_seed
 
@@ -61,12 +62,10 @@ class SuccessRateGate:
 
     def __call__(self, group: RolloutGroup, context: StepContext) -> bool:
         """Whether few enough of the group passed."""
-        correctness_PG = torch.tensor([group.correctness], dtype=torch.float64)
-        failed_P = failure_fraction(
-            correctness_PG, failure_reward_threshold=self.failure_reward_threshold
-        )
-        # NaN compares as False: nothing scored, nothing opened.
-        return bool((1 - failed_P <= self.success_rate).item())
+        scored = [value for value in group.correctness if not math.isnan(value)]
+        passed = sum(value >= self.failure_reward_threshold for value in scored)
+        # Not 1 - failed share: its rounding would close the gate at 1 of 6 and a limit of 1 / 6.
+        return bool(scored) and passed / len(scored) <= self.success_rate
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,13 +99,15 @@ class ReplaySource:
         if self._capacity == 0:
             return
         for group, _ in outcomes:
-            kept = self._successes.setdefault(group.problem.problem_id, [])
-            kept += [
+            new = [
                 Remembered(context.step, r.completion.text, r.completion.token_ids)
                 for r in group.rollouts
                 if r.correctness >= self._threshold and r.completion.finished
             ]
-            del kept[: -self._capacity]
+            if new:
+                kept = self._successes.setdefault(group.problem.problem_id, [])
+                kept += new
+                del kept[: -self._capacity]
 
     def state(self) -> JSON:
         """Successes by problem id."""
@@ -117,7 +119,11 @@ class ReplaySource:
 
 
 class CachedSource:
-    """Another source, whose accepted candidates are offered again for some steps."""
+    """Another source, whose accepted candidates are offered again for some steps.
+
+    A candidate that began with a given prefix is not kept: what is ready cannot say which of its
+    tokens were given, and they are trained in another way than those that were sampled.
+    """
 
     def __init__(self, inner: Source, max_age_steps: int) -> None:
         """Args: the source, and the optimiser steps for which a candidate may be offered again."""
@@ -145,7 +151,7 @@ class CachedSource:
         """Keep newly sampled candidates; one that is offered again does not get younger."""
         for group, accepted in outcomes:
             for candidate in accepted:
-                if candidate.num_sampled_tokens:
+                if candidate.num_sampled_tokens and not candidate.num_prefix_tokens:
                     self._accepted[group.problem.problem_id] = Remembered(
                         context.step,
                         candidate.completion.text,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rephrase_rl.errors import PromptError
 from rephrase_rl.guidance.blocks import Ask, CleanedCompletion, Draft, Nothing, Ready
 from rephrase_rl.guidance.slots import worst_position
 from rephrase_rl.prompts import default_template, remove_meta_text, render_prompt
 
 if TYPE_CHECKING:
     from rephrase_rl.guidance.blocks import StepContext
-    from rephrase_rl.prompts import PromptTemplate
+    from rephrase_rl.prompts import PromptTemplate, Purpose
     from rephrase_rl.records import Origin, RolloutGroup
 
 
@@ -27,6 +28,9 @@ class RephraseSource:
     """None: the default rephrase template of the problem's task kind."""
     strip_meta_text: bool = True
     """Whether phrases that betray that a reference was shown are removed."""
+
+    def __post_init__(self) -> None:
+        _check_purpose(self.template, "rephrase")
 
     @property
     def origin(self) -> Origin:
@@ -103,6 +107,9 @@ class RationaleSource:
     """None: the default rationale template of the problem's task kind."""
     strip_meta_text: bool = True
 
+    def __post_init__(self) -> None:
+        _check_purpose(self.template, "rationale")
+
     @property
     def origin(self) -> Origin:
         """Candidates are labelled ``rationale``."""
@@ -131,6 +138,9 @@ class RefinementSource:
     show_expert: bool = True
     """Whether the expert solution is shown beside the attempt."""
 
+    def __post_init__(self) -> None:
+        _check_purpose(self.template, _refine_purpose(self.show_expert))
+
     @property
     def origin(self) -> Origin:
         """Candidates are labelled ``refinement``."""
@@ -145,7 +155,7 @@ class RefinementSource:
         if worst is None:
             return Nothing("no_attempt")
         template = self.template or default_template(
-            problem.task_kind, "refine" if self.show_expert else "refine_alone"
+            problem.task_kind, _refine_purpose(self.show_expert)
         )
         attempt = group.rollouts[worst].completion.text
         return Ask(render_prompt(problem, template, attempt=attempt))
@@ -153,6 +163,24 @@ class RefinementSource:
     def clean(self, text: str) -> CleanedCompletion:
         """Remove meta text, or only look for it where removal is switched off."""
         return clean_meta_text(text, self.strip_meta_text)
+
+
+def _refine_purpose(show_expert: bool) -> Purpose:
+    return "refine" if show_expert else "refine_alone"
+
+
+def _check_purpose(template: PromptTemplate | None, required: Purpose) -> None:
+    """Refuse a template that shows more or less than its source says.
+
+    Raises:
+        PromptError: The template is for another purpose.
+    """
+    if template is not None and template.purpose != required:
+        raise PromptError(
+            f"found template {template.template_id!r}, which is for {template.purpose!r} by the "
+            f"places it has; required here is one for {required!r}: name another template, or "
+            "none for the default of the task kind"
+        )
 
 
 def clean_meta_text(text: str, strip: bool) -> CleanedCompletion:
