@@ -25,7 +25,7 @@ from rephrase_rl.core.gates import failed_share_gate
 from rephrase_rl.core.objectives import clipped_surrogate
 from rephrase_rl.core.reduction import reduce_loss
 from rephrase_rl.guidance.acceptance import Finished, NoMetaText, RewardAboveReplaced
-from rephrase_rl.guidance.blocks import Guidance, Score, StepContext
+from rephrase_rl.guidance.blocks import Guidance, Measurement, Score, StepContext, TokenLogps
 from rephrase_rl.guidance.gates import FailedShareGate
 from rephrase_rl.guidance.recording import group_record
 from rephrase_rl.guidance.slots import ReplaceWorst
@@ -38,20 +38,30 @@ from rephrase_rl.runs import RunDirectory, collect_manifest
 PROBLEMS, GROUP, TOKENS = 64, 8, 512
 """A step of 64 problems x 8 rollouts of 512 tokens."""
 REPETITIONS = 5
-SECONDS_PER_REPETITION = 0.2
 TEXT = "First we add the numbers, then we divide by two. " * (TOKENS // 12)
 
 
 class ScriptedEngine:
     """Answers at once, so that only the guidance step itself is timed."""
 
+    end_id = 0
+    max_completion_tokens = TOKENS
+
+    def question_ids(self, group: int) -> tuple[int, ...]:
+        """A question of fixed length."""
+        return tuple(range(128))
+
     def encode_prompt(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
         """A prompt of fixed length."""
         return tuple(range(256))
 
-    def encode_completion(self, text: str, *, finished: bool) -> tuple[int, ...]:
-        """A completion of fixed length."""
-        return tuple(range(TOKENS))
+    def encode_completion(self, text: str) -> tuple[int, ...]:
+        """A completion of fixed length, its end token left out."""
+        return tuple(range(TOKENS - 1)) if text else ()
+
+    def decode_completion(self, token_ids: Sequence[int]) -> str:
+        """The one text."""
+        return TEXT
 
     def sample(self, prompts: Sequence[tuple[int, ...]]) -> list[Completion]:
         """One finished completion per prompt."""
@@ -61,16 +71,27 @@ class ScriptedEngine:
         """Every completion is right."""
         return [Score(1.0, 1.0) for _ in completions]
 
+    def measure(self, wanted: Sequence[Measurement]) -> list[TokenLogps]:
+        """Every token has the same log-prob."""
+        return [
+            TokenLogps((-1.0,) * len(one.token_ids), (-0.5,) * len(one.token_ids)) for one in wanted
+        ]
+
 
 def main() -> None:
     """Time everything and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--seconds", type=float, default=0.2, help="length of one repetition")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    figures = {name: measure(work) for name, work in (core_cases() | guidance_cases()).items()}
+    figures = {
+        name: measure(work, options.seconds)
+        for name, work in (core_cases() | guidance_cases()).items()
+    }
     with tempfile.TemporaryDirectory() as folder:
-        figures |= {name: measure(work) for name, work in record_cases(Path(folder)).items()}
+        records = record_cases(Path(folder))
+        figures |= {name: measure(work, options.seconds) for name, work in records.items()}
     about = collect_manifest("benchmarks/micro.py", seed=0)
     print(f"{about['hardware']['cpu']}, commit {about['git']['commit']}")
     print(f"torch {about['versions']['torch']}, one thread; milliseconds a call\n")
@@ -80,12 +101,12 @@ def main() -> None:
         options.json.write_text(json.dumps({"about": about, "milliseconds": figures}, indent=2))
 
 
-def measure(work: Callable[[], object]) -> tuple[float, float, float]:
+def measure(work: Callable[[], object], seconds: float) -> tuple[float, float, float]:
     """Median, smallest and largest milliseconds a call."""
     started = time.perf_counter()
     work()
     once = time.perf_counter() - started
-    calls = max(1, int(SECONDS_PER_REPETITION / max(once, 1e-7)))
+    calls = max(1, int(seconds / max(once, 1e-7)))
     times = []
     for _ in range(REPETITIONS):
         started = time.perf_counter()
@@ -140,7 +161,7 @@ def record_cases(folder: Path) -> dict[str, Callable[[], object]]:
     context = StepContext(step=0)
     guided = guide(rollout_groups(), repo_guidance(), ScriptedEngine(), context)
     advantages = [0.0] * GROUP
-    records = [group_record(group, advantages, [], context) for group in guided]
+    records = [group_record(group, advantages, context) for group in guided]
     return {f"runs: {PROBLEMS} groups appended": lambda: run.append_groups(records)}
 
 

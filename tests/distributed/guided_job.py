@@ -13,6 +13,8 @@ import re
 import sys
 from pathlib import Path
 
+import torch
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from rephrase_rl.assembly.blocks import build_guidance, build_stream
@@ -70,6 +72,9 @@ def main() -> None:
                 }
             )
         )
+    if torch.distributed.is_initialized():
+        # Exiting with gloo's threads alive is aborted now and then.
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -111,10 +111,24 @@ def _quiet_upstream() -> None:
     warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
 
 
+def _leave_process_group() -> None:
+    """End the connections between processes, if there are any.
+
+    A process that exits with gloo's threads alive is now and then aborted (``terminate called
+    without an active exception``), and a launcher then calls a finished run a failed one.
+    """
+    distributed = sys.modules.get("torch.distributed")  # not imported for the sake of looking
+    if distributed is not None and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 def run() -> None:
     """Entry point of the installed command."""
     _quiet_upstream()
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    if status == 0:
+        _leave_process_group()
+    sys.exit(status)
 
 
 if __name__ == "__main__":  # `accelerate launch -m rephrase_rl.cli.main train ...`

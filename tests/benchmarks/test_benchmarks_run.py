@@ -1,0 +1,20 @@
+"""The benchmarks still fit the code that they measure; their figures are not judged here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_micro_benchmark_times_every_case(tmp_path) -> None:
+    out = tmp_path / "figures.json"
+    command = [sys.executable, "benchmarks/micro.py", "--seconds", "0.001", "--json", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    figures = json.loads(out.read_text())["milliseconds"]
+    assert len(figures) >= 7
+    assert all(low <= median <= high for median, low, high in figures.values())
