@@ -11,7 +11,13 @@ from test_repo_trainer import rewrite_or
 from rephrase_rl.assembly import train_run
 from rephrase_rl.assembly.blocks import build_guidance, preset_guidance
 from rephrase_rl.config import PromptsConfig, parse_config, parse_guidance
-from rephrase_rl.methods import TRAINER_DEFAULTS, get_preset, resolve_config, resolve_guidance
+from rephrase_rl.methods import (
+    PRESETS,
+    TRAINER_DEFAULTS,
+    get_preset,
+    resolve_config,
+    resolve_guidance,
+)
 from rephrase_rl.runs import RunDirectory
 from trl_fakes import rows, trainer
 
@@ -173,7 +179,7 @@ def test_append_is_reserved_in_a_group_larger_by_one() -> None:
 
 @pytest.mark.parametrize(
     "method",
-    ["grpo", "luffy", "repo", "naive", "guide", "relift", "chord", "hpt", "star", "replay"],
+    [name for name in PRESETS if resolve_guidance(name, {}).slot.kind != "dataset"],
 )
 def test_every_method_trains_on_the_lab(tmp_path, method) -> None:
     guidance = {"slot": {"size": 4}} if method == "relift" else {}
@@ -197,13 +203,13 @@ def test_every_method_trains_on_the_lab(tmp_path, method) -> None:
     steps = [step.metrics for step in run.steps()]
     assert all(step["loss"] is not None for step in steps)
     accepted = sum(step["injection/accepted"] for step in steps)
-    if method in ("luffy", "repo", "naive", "guide", "relift", "chord", "hpt"):
+    if method in ("luffy", "repo", "naive", "guide", "relift", "chord", "chord_mu", "hpt"):
         assert accepted > 0
         assert any(step["grad_norm"] for step in steps) or method == "relift"
     if method == "relift":
         assert sum(step["stream/steps"] for step in steps) == accepted // 4
-    if method == "chord":
-        assert steps[0]["stream/mu"] == 0.9
+    if method.startswith("chord"):
+        assert steps[0]["stream/mu"] == {"chord": 0.1, "chord_mu": 0.9}[method]
 
 
 def test_objects_of_a_method_follow_its_data() -> None:

@@ -24,7 +24,10 @@ from trl_fakes import QUESTIONS, CountingReward, rows, trainer
 
 pytestmark = pytest.mark.integration
 
-METHODS = ("grpo", "repo", "luffy", "naive", "guide", "relift", "chord", "hpt", "star", "replay")
+METHODS = (
+    *("grpo", "repo", "luffy", "naive", "guide", "relift"),
+    *("chord", "chord_mu", "hpt", "star", "replay"),
+)
 SWITCHES: dict[str, dict[str, Any]] = {
     "num_iterations": {"args": {"num_iterations": 2, "max_steps": 2}},
     "steps_per_generation": {"args": {"steps_per_generation": 2, "per_device_train_batch_size": 2}},
