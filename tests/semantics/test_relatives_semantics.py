@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from fakes import EOS_ID, completion, problem
@@ -140,6 +142,30 @@ def test_stream_leaves_the_group_alone() -> None:
     assert guided.group is before
     assert (guided.slot, guided.replaced, guided.placement) == (None, None, "stream")
     assert guided.accepted is not None
+
+
+# --- log-probs kept while sampling
+
+
+def test_log_probs_under_the_rephrase_prompt_are_taken_from_sampling() -> None:
+    kept = dataclasses.replace(completion("mine"), sampling_logps=(-0.25,) * 5)
+    engine = ScriptedGuidanceEngine([kept])
+    guided = guide([group(0.0, 0.0)], repo(), engine, StepContext(0))[0]
+    assert guided.candidates[0].logps_on_context == kept.sampling_logps
+    assert guided.candidates[0].logps_on_q == (-1.0,) * 5
+    assert [wanted.context_ids for wanted in engine.measured[0]] == [None], "q alone is asked for"
+
+
+def test_a_text_that_was_cleaned_is_measured_under_the_rephrase_prompt() -> None:
+    sampled = dataclasses.replace(
+        completion("Here is my rewritten solution:\n\nx = 2"), sampling_logps=(-0.25,) * 40
+    )
+    engine = ScriptedGuidanceEngine([sampled])
+    math_group = group(0.0, 0.0, of=problem(task_kind="math"))
+    guided = guide([math_group], repo(), engine, StepContext(0))[0]
+    assert guided.candidates[0].completion.text == "x = 2"
+    assert guided.candidates[0].logps_on_context == (-0.5,) * len("x = 2\n")
+    assert engine.measured[0][0].context_ids is not None
 
 
 # --- memory

@@ -169,7 +169,7 @@ class Measurement(NamedTuple):
     group: int
     """Position of its group, whose prompt is q."""
     context_ids: tuple[int, ...] | None
-    """Tokens of the prompt it was sampled from; None: q."""
+    """Tokens of the prompt it was sampled from; None: only q is asked for."""
     token_ids: tuple[int, ...]
     """Tokens of the completion, at least one."""
 
@@ -208,7 +208,11 @@ class GuidanceEngine(Protocol):
         ...
 
     def sample(self, prompts: Sequence[tuple[int, ...]]) -> list[Completion]:
-        """One completion per prompt, drawn under a random stream of its own."""
+        """One completion per prompt, drawn under a random stream of its own.
+
+        ``Completion.sampling_logps``, where an engine has them, are log-probs at the temperature of
+        training: what ``measure`` would find for the prompt.
+        """
         ...
 
     def score(self, groups: Sequence[int], completions: Sequence[Completion]) -> list[Score]:

@@ -218,7 +218,10 @@ def _judge(offers: Sequence[Sequence[Candidate]], engine: GuidanceEngine) -> lis
     ]
     scores = engine.score([i for i, _, _ in worth], [c.completion for _, _, c in worth])
     measured = engine.measure(
-        [Measurement(i, c.context_ids, c.completion.token_ids) for i, _, c in worth]
+        [
+            Measurement(i, None if _captured(c) else c.context_ids, c.completion.token_ids)
+            for i, _, c in worth
+        ]
     )
     judged = [list(own) for own in offers]
     for (i, j, candidate), score, logps in zip(worth, scores, measured, strict=True):
@@ -227,9 +230,18 @@ def _judge(offers: Sequence[Sequence[Candidate]], engine: GuidanceEngine) -> lis
             reward=score.reward,
             correctness=score.correctness,
             logps_on_q=logps.on_q,
-            logps_on_context=logps.on_context,
+            logps_on_context=_captured(candidate) or logps.on_context,
         )
     return judged
+
+
+def _captured(candidate: Candidate) -> tuple[float, ...] | None:
+    """Log-probs under P(q, k) that were kept while the candidate was sampled from it.
+
+    None where the tokens are no longer those that were sampled: where meta text was removed, a
+    completion is a new one, without them.
+    """
+    return None if candidate.context_ids is None else candidate.completion.sampling_logps
 
 
 def _settle(
