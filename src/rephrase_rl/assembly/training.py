@@ -33,6 +33,7 @@ from rephrase_rl.rewards import VerifierReward
 from rephrase_rl.seeding import seed_everything
 from rephrase_rl.trainers.trl.arguments import grpo_arguments
 from rephrase_rl.trainers.trl.callbacks import StepReporter
+from rephrase_rl.trainers.trl.compute import Compute
 from rephrase_rl.trainers.trl.trainer import RePOTrainer
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
             processing_class=policy.tokenizer,
             guidance=build_guidance(guidance, config.prompts, reward_names(config, verifiers)),
             stream=build_stream(guidance.slot),
+            compute=Compute(**config.compute.model_dump()),
             on_groups=recorder.keep_groups,
             callbacks=[StepReporter(recorder.keep_step)],
         )

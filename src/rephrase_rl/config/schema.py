@@ -144,6 +144,21 @@ class LogConfig(ConfigModel):
     """Which groups go to ``groups.jsonl`` with their texts: all, those with an open gate, none."""
 
 
+class ComputeConfig(ConfigModel):
+    """How a step is computed: choices that change its cost and not what is learned."""
+
+    sampler: Literal["auto", "shared_prefix", "generate"] = "auto"
+    """shared_prefix: one pass over each prompt for all its completions, and finished rows leave.
+    auto: that on CPUs, where it was measured to be faster, if the model allows it; else generate,
+    or vLLM where trainer.use_vllm says so."""
+    forward: Literal["auto", "packed", "plain"] = "auto"
+    """packed: log-probs from one pass over each prompt for all its completions. auto: that on CPUs,
+    where it was measured to be faster, if the model allows it; else plain."""
+    skip_untrained: bool = True
+    """Leave rows of advantage 0 out of the forward pass where nothing else gives them a gradient.
+    TRL's own figures of that pass, such as entropy, are then of the other rows."""
+
+
 class RunConfig(ConfigModel):
     """One training run of any method."""
 
@@ -169,6 +184,8 @@ class RunConfig(ConfigModel):
     """Changes to the preset's blocks, a part of GuidanceConfig: ``gate: {kind: never}``."""
     trainer: PlainMapping = Field(default_factory=dict)
     """Fields of TRL's GRPOConfig by their own names, such as ``learning_rate``."""
+    compute: ComputeConfig = ComputeConfig()
+    """How a step is computed."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """When to evaluate, and on what."""
     log: LogConfig = LogConfig()

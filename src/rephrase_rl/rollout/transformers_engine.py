@@ -12,6 +12,11 @@ from transformers import GenerationConfig, LogitsProcessorList
 from rephrase_rl.errors import EngineError
 from rephrase_rl.records import Completion
 from rephrase_rl.rollout.logps import LogpRecorder
+from rephrase_rl.rollout.shared_prefix import (
+    TokenSampling,
+    sample_shared_prefix,
+    why_not_shared_prefix,
+)
 from rephrase_rl.seeding import forked_rng
 
 if TYPE_CHECKING:
@@ -23,10 +28,11 @@ if TYPE_CHECKING:
 class TransformersEngine:
     """An ``Engine`` over a causal language model and its tokenizer.
 
-    A request is ``len(prompts) * n`` rows. Rows are sorted by prompt length, longest first (so a
-    batch that does not fit in memory fails at once), cut into batches, padded on the left, and
-    sampled by ``model.generate`` under one forked random stream. The model samples in eval mode
-    without gradients; every module's mode is restored afterwards.
+    A request is ``len(prompts) * n`` rows, sorted by prompt length, longest first (so a batch that
+    does not fit in memory fails at once) and cut into batches. On a CPU they are sampled by
+    ``sample_shared_prefix`` where the model allows it, otherwise padded on the left and sampled by
+    ``model.generate`` under one forked random stream; the distribution is the same. The model
+    samples in eval mode without gradients; every module's mode is restored afterwards.
 
     The model's own ``generation_config`` has no say in sampling: a shipped ``top_k`` or
     ``repetition_penalty`` would change the distribution that is trained or measured. Only its
@@ -96,6 +102,9 @@ class TransformersEngine:
         """
         prompt_ids = [self.render(prompt) for prompt in prompts]
         self._check_lengths(prompt_ids, settings.max_new_tokens)
+        if self._shares_prefixes:
+            with torch.inference_mode(), _ready_to_sample(self.model):
+                return self._sample_shared(prompt_ids, settings, on_progress)
         rows = [index for index in range(len(prompts)) for _ in range(settings.n)]
         rows.sort(key=lambda index: -len(prompt_ids[index]))
         completions: list[list[Completion]] = [[] for _ in prompts]
@@ -110,6 +119,38 @@ class TransformersEngine:
                 if on_progress is not None:
                     on_progress(done, len(rows))
         return completions
+
+    @property
+    def _shares_prefixes(self) -> bool:
+        return self.model.device.type == "cpu" and why_not_shared_prefix(self.model) is None
+
+    def _sample_shared(
+        self,
+        prompt_ids: list[list[int]],
+        settings: SamplingSettings,
+        on_progress: ProgressCallback | None,
+    ) -> list[list[Completion]]:
+        """Sample all rows with one pass over each prompt."""
+        sampling = TokenSampling(
+            max_new_tokens=settings.max_new_tokens,
+            eos_ids=self.eos_token_ids,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+        )
+        sampled = sample_shared_prefix(
+            self.model,
+            prompt_ids,
+            settings.n,
+            sampling,
+            seed=settings.seed,
+            max_rows=self.batch_size,
+            on_progress=on_progress,
+        )
+        return [[self._completion(*row) for row in rows] for rows in sampled]
+
+    def _completion(self, token_ids: tuple[int, ...], logps: tuple[float, ...]) -> Completion:
+        text = self.tokenizer.decode(token_ids, skip_special_tokens=True)
+        return Completion(text, token_ids, token_ids[-1] in self.eos_token_ids, logps)
 
     def _sample_batch(
         self, prompt_ids: list[list[int]], settings: SamplingSettings

@@ -117,16 +117,36 @@ class TrlGuidanceEngine:
         padding = self.encode_prompt(_as_messages(self._prompts[0]))
         prompt_ids += [list(padding)] * (rows - len(prompts))
         with forked_rng(self._seed("rephrase")), self._candidate_sampling():
-            completion_ids, _ = trainer._generate_single_turn(prompt_ids, None, {}, 1)
+            completion_ids, logps = trainer._generate_single_turn(prompt_ids, None, {}, 1)
         if not prompts:  # this rank only took part; decoding an empty batch is not empty
             return []
         completion_ids = completion_ids[: len(prompts)]
         texts = trainer.processing_class.batch_decode(completion_ids, skip_special_tokens=True)
         ends = set(trainer.eos_token_ids)
+        kept = logps if logps is not None and self._samples_as_measured else [None] * rows
         return [
-            Completion(text, tuple(int(i) for i in ids), bool(ids) and int(ids[-1]) in ends)
-            for text, ids in zip(texts, completion_ids, strict=True)
+            Completion(
+                text,
+                tuple(int(i) for i in ids),
+                bool(ids) and int(ids[-1]) in ends,
+                None if row_logps is None else tuple(row_logps),
+            )
+            for text, ids, row_logps in zip(
+                texts, completion_ids, kept[: len(prompts)], strict=True
+            )
         ]
+
+    @property
+    def _samples_as_measured(self) -> bool:
+        """Whether log-probs that come with samples are those that ``measure`` would find.
+
+        vLLM's are of the distribution that was sampled from: at the candidates' temperature, and
+        over the tokens that the filters left.
+        """
+        trainer, own = self._trainer, self._guidance
+        same = own.temperature in (None, trainer.temperature) and own.top_p in (None, 1.0)
+        unfiltered = trainer.top_p == 1.0 and not trainer.top_k and not trainer.min_p
+        return not trainer.use_vllm or (same and unfiltered)
 
     def score(self, groups: Sequence[int], completions: Sequence[Completion]) -> list[Score]:
         """Rewards of candidates by the trainer's reward functions, one call per candidate."""

@@ -8,10 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from rephrase_rl.core.diagnostics import clip_fractions
-from rephrase_rl.core.ratios import importance_ratio
 from rephrase_rl.core.reduction import reduce_loss
 from rephrase_rl.guidance.training import InjectedTokens
 from rephrase_rl.trainers.trl.batch import loss_mask
@@ -61,41 +57,3 @@ def reduce_as_trl(
         reduced = reduce_loss(loss_BT, mask_BT, reduction="fixed_length", fixed_length=length)
         return reduced / accumulation
     return reduce_loss(loss_BT, mask_BT, reduction="sequence_mean") / accumulation
-
-
-def record_honesty(trainer: RePOTrainer, inputs: dict[str, Any], logps_BT: Tensor) -> None:
-    """Log how own and injected tokens stand to the policy in this micro-batch, over all processes.
-
-    Means per token of the log-prob on q, and shares of tokens at which the ratio is clipped.
-    """
-    mask_BT = loss_mask(inputs)
-    injected_BT = inputs["injected_mask"] & mask_BT
-    logps_BT = logps_BT.detach().float()
-    old_BT = inputs.get("old_per_token_logps")
-    ratio_BT = importance_ratio(logps_BT, logps_BT if old_BT is None else old_BT.float(), mask_BT)
-    advantages_B = _advantage_signs(inputs)
-    for name, tokens_BT in (("rollouts", mask_BT & ~injected_BT), ("injection", injected_BT)):
-        count = tokens_BT.sum().float()
-        clipped = clip_fractions(
-            ratio_BT,
-            advantages_B,
-            tokens_BT,
-            clip_low=trainer.epsilon_low,
-            clip_high=trainer.epsilon_high,
-        )
-        share = (clipped.low + clipped.high).nan_to_num(nan=0.0)
-        local = torch.stack([count, (logps_BT * tokens_BT).sum(), share * count])
-        total, logp, clip = trainer.accelerator.gather(local).view(-1, 3).sum(dim=0).tolist()
-        if total:
-            metrics = trainer._metrics["train"]
-            metrics[f"{name}/policy_logp"].append(logp / total)
-            metrics[f"{name}/clip_fraction"].append(clip / total)
-
-
-def _advantage_signs(inputs: dict[str, Any]) -> Tensor:
-    """One advantage per row, of the right sign, whatever weights its tokens have."""
-    if "injected_advantages" in inputs:
-        own: Tensor = inputs["injected_advantages"]
-        return own
-    advantages: Tensor = inputs["advantages"]
-    return advantages if advantages.dim() == 1 else advantages.sum(dim=1)

@@ -4,10 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rephrase_rl.records import Problem
+from rephrase_rl.records import Completion, Problem, Rollout, RolloutGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from rephrase_rl.guidance.blocks import Score
+    from rephrase_rl.trainers.trl.batch import GenerationOutput
+    from rephrase_rl.trainers.trl.trainer import RePOTrainer
+
+
+def rollout_groups(
+    trainer: RePOTrainer,
+    rows: Sequence[Mapping[str, Any]],
+    generated: GenerationOutput,
+    scores: Sequence[Score],
+) -> list[RolloutGroup]:
+    """The groups of a generation batch, whose members are neighbours in TRL's lists."""
+    size, ends = trainer.num_generations, set(trainer.eos_token_ids)
+    rollouts = [
+        Rollout(
+            Completion(completion_text(completion), tuple(ids), bool(ids) and ids[-1] in ends),
+            score.reward,
+            score.correctness,
+        )
+        for completion, ids, score in zip(
+            generated.completions, generated.completion_ids, scores, strict=True
+        )
+    ]
+    return [
+        RolloutGroup(problem_of_row(rows[start]), tuple(rollouts[start : start + size]))
+        for start in range(0, len(rows), size)
+    ]
 
 
 def problem_of_row(row: Mapping[str, Any]) -> Problem:

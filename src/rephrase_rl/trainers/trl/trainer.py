@@ -1,13 +1,14 @@
 """``RePOTrainer``: TRL's ``GRPOTrainer`` with guidance between sampling and the update.
 
-Five overrides of private methods attach it. ``_generate`` runs the guidance step on the sampled
+Six overrides of private methods attach it. ``_generate`` runs the guidance step on the sampled
 groups and swaps injected rows in before TRL builds any tensor, so padding, masks, old and reference
 log-probs, importance sampling and logs are TRL's own and see q alone as the context.
 ``_calculate_rewards`` hands out the rewards already known, so each completion is judged once.
 ``_generate_and_score_completions`` keeps the dataset rows at hand, puts core's advantages in
 place of TRL's and marks the injected tokens. ``_compute_loss`` adds the loss of a train rule that
 has one of its own, from the log-probs of TRL's forward pass, which
-``_get_per_token_logps_and_entropies`` hands out.
+``_get_per_token_logps_and_entropies`` hands out. That one and ``_generate_single_turn`` also let
+a prompt be computed once for its whole group (``Compute``).
 """
 
 from __future__ import annotations
@@ -24,11 +25,10 @@ from trl import GRPOTrainer
 
 from rephrase_rl.core.advantages import multi_reward_advantages
 from rephrase_rl.errors import CompatibilityError
-from rephrase_rl.guidance.blocks import Guidance, Measurement, Score, StepContext
+from rephrase_rl.guidance.blocks import Guidance, Score, StepContext
 from rephrase_rl.guidance.ledger import Ledger
 from rephrase_rl.guidance.recording import group_record, step_metrics
 from rephrase_rl.guidance.step import guide
-from rephrase_rl.records import Completion, Rollout, RolloutGroup
 from rephrase_rl.trainers.trl.batch import (
     GenerationOutput,
     GuidedBatch,
@@ -37,18 +37,24 @@ from rephrase_rl.trainers.trl.batch import (
     put_in_place,
 )
 from rephrase_rl.trainers.trl.checks import correctness_index, refuse_unsupported
+from rephrase_rl.trainers.trl.compact_head import compact_head
 from rephrase_rl.trainers.trl.compatibility import check_trl_version
+from rephrase_rl.trainers.trl.compute import Compute
 from rephrase_rl.trainers.trl.engine import TrlGuidanceEngine
-from rephrase_rl.trainers.trl.loss import injected_loss, record_honesty
+from rephrase_rl.trainers.trl.forward import packs_rows, token_scores
+from rephrase_rl.trainers.trl.honesty import measure_experts, record_honesty
+from rephrase_rl.trainers.trl.loss import injected_loss
 from rephrase_rl.trainers.trl.memory import SaveMemory, load_memory
 from rephrase_rl.trainers.trl.resampling import resample
-from rephrase_rl.trainers.trl.rows import completion_text, merge_extra_fields, problem_of_row
+from rephrase_rl.trainers.trl.rows import merge_extra_fields, rollout_groups
+from rephrase_rl.trainers.trl.sampling import sample_ids, shares_prefixes
 from rephrase_rl.trainers.trl.stream import (
     BufferedStream,
     JointStream,
     StreamSteps,
     send_to_stream,
 )
+from rephrase_rl.trainers.trl.trained_rows import TrainedRows, trained_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,6 +74,7 @@ class RePOTrainer(GRPOTrainer):
         *args: As for ``GRPOTrainer``.
         guidance: The method. None never intervenes and is GRPO.
         stream: What becomes of candidates whose slot has the placement ``stream``.
+        compute: How the step is computed; the result is the same up to rounding.
         on_groups: Called on the main process once per generation batch with the records of all
             groups of all ranks, in rank order.
         **kwargs: As for ``GRPOTrainer``.
@@ -88,6 +95,7 @@ class RePOTrainer(GRPOTrainer):
         *args: Any,
         guidance: Guidance | None = None,
         stream: JointStream | BufferedStream | None = None,
+        compute: Compute | None = None,
         on_groups: Callable[[Sequence[GroupRecord]], None] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -106,6 +114,9 @@ class RePOTrainer(GRPOTrainer):
         self._step_records: list[GroupRecord] = []
         self._correctness_index = correctness_index(self.guidance, self.reward_func_names)
         refuse_unsupported(self)
+        self.compute = compute or Compute()
+        self._shares_prefixes = shares_prefixes(self, self.compute.sampler)
+        self.packs_rows = packs_rows(self, self.compute.forward)
         if isinstance(stream, BufferedStream):
             self.add_callback(StreamSteps(self, stream))
         self.add_callback(SaveMemory(self))
@@ -157,6 +168,14 @@ class RePOTrainer(GRPOTrainer):
         self._metrics["train"]["time/guidance_s"].append(time.perf_counter() - started)
         return tuple(whole)
 
+    def _generate_single_turn(
+        self, prompt_ids: list[list[int]], *args: Any, **kwargs: Any
+    ) -> tuple[Any, ...]:
+        if self._shares_prefixes:
+            return sample_ids(self, prompt_ids)
+        turn: tuple[Any, ...] = super()._generate_single_turn(prompt_ids, *args, **kwargs)
+        return turn
+
     def _calculate_rewards(
         self,
         inputs: list[dict[str, Any]],
@@ -177,13 +196,32 @@ class RePOTrainer(GRPOTrainer):
         self._final_rewards = gather(self._batch.rewards_per_func)
         return self._final_rewards
 
-    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
-        result = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: Any, attention_mask: Any, logits_to_keep: int, **more: Any
+    ) -> Any:
+        result = token_scores(self, model, input_ids, attention_mask, logits_to_keep, more)
+        if result is None:
+            with compact_head(self.accelerator.device):
+                result = super()._get_per_token_logps_and_entropies(
+                    model, input_ids, attention_mask, logits_to_keep, **more
+                )
         if self._captured is not None:
             self._captured.append(result[0])
         return result
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        if not self.model.training:
+            return self._loss_of_rows(model, inputs)
+        trained = TrainedRows(inputs, 1.0)
+        if self.compute.skip_untrained:
+            trained = trained_rows(self, inputs)
+        loss = self._loss_of_rows(model, trained.inputs) * trained.share
+        if isinstance(self.stream, JointStream):
+            loss = self.stream.join(self, model, inputs, loss)
+        return loss
+
+    def _loss_of_rows(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        """TRL's loss, and the own loss of injected tokens beside it."""
         if "injected_mask" not in inputs:
             loss: torch.Tensor = super()._compute_loss(model, inputs)
             return loss
@@ -196,8 +234,6 @@ class RePOTrainer(GRPOTrainer):
         record_honesty(self, inputs, logps_BT)
         if "injected_advantages" in inputs:
             loss = loss + injected_loss(self, inputs, logps_BT)
-        if isinstance(self.stream, JointStream):
-            loss = self.stream.join(self, model, inputs, loss)
         return loss
 
     # --- guidance of one batch
@@ -245,13 +281,13 @@ class RePOTrainer(GRPOTrainer):
         rewards = self.score_rows(rows, prompts, generated.completions, generated.completion_ids)[
             local
         ].clone()
-        groups = self._rollout_groups(rows, generated, self.scores(rewards))
+        groups = rollout_groups(self, rows, generated, self.scores(rewards))
         filler = groups[0].rollouts[0].completion
         engine = TrlGuidanceEngine(
             self, self.guidance, rows, generated, prompts, filler, self._next_draw()
         )
         guided = guide(groups, self.guidance, engine, self._context())
-        self._measure_experts(groups, engine)
+        measure_experts(self, groups, engine)
         batch = GuidedBatch(guided, rewards, self.num_generations)
         put_in_place(batch, generated, engine, self._pending_extra_logs)
         return batch
@@ -263,50 +299,6 @@ class RePOTrainer(GRPOTrainer):
             self.args.seed,
             self.ledger.history,
         )
-
-    def _measure_experts(self, groups: list[RolloutGroup], engine: TrlGuidanceEngine) -> None:
-        """Every so often, how likely the expert's own texts are, beside the injected ones."""
-        every = self.guidance.expert_logp_every
-        if not (self.guidance.active and every and self.state.global_step % every == 0):
-            return
-        texts = [
-            Measurement(i, None, (*engine.encode_completion(solution), engine.end_id))
-            for i, group in enumerate(groups)
-            if (solution := group.problem.expert_solution)
-        ]
-        limit = engine.max_completion_tokens
-        measured = engine.measure([m for m in texts if len(m.token_ids) <= limit])
-        local = torch.tensor(
-            [sum(map(len, (m.on_q for m in measured))), sum(sum(m.on_q) for m in measured)],
-            dtype=torch.float64,
-            device=self.accelerator.device,
-        )
-        tokens, total = gather(local).view(-1, 2).sum(dim=0).tolist()
-        if tokens:
-            self._metrics["train"]["expert/policy_logp"].append(total / tokens)
-
-    def _rollout_groups(
-        self,
-        rows: list[dict[str, Any]],
-        generated: GenerationOutput,
-        scores: list[Score],
-    ) -> list[RolloutGroup]:
-        size = self.num_generations
-        ends = set(self.eos_token_ids)
-        rollouts = [
-            Rollout(
-                Completion(completion_text(completion), tuple(ids), bool(ids) and ids[-1] in ends),
-                score.reward,
-                score.correctness,
-            )
-            for completion, ids, score in zip(
-                generated.completions, generated.completion_ids, scores, strict=True
-            )
-        ]
-        return [
-            RolloutGroup(problem_of_row(rows[start]), tuple(rollouts[start : start + size]))
-            for start in range(0, len(rows), size)
-        ]
 
     # --- advantages and records
 
