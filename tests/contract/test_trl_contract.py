@@ -9,6 +9,7 @@ import textwrap
 
 import pytest
 import torch
+import trl.trainer.utils
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer import utils as trl_utils
 
@@ -94,6 +95,13 @@ def test_log_probs_come_as_three() -> None:
         "environment_factories",
         "tools",
         "use_vllm",
+        "use_transformers_continuous_batching",
+        "aux_loss_enabled",
+        "_entropy_bonus_enabled",
+        "top_entropy_quantile",
+        "off_policy_mask_threshold",
+        "is_deepspeed_enabled",
+        "is_fsdp_enabled",
     ],
 )
 def test_private_attributes_exist(name, tmp_path_factory, shared_trainer) -> None:
@@ -105,6 +113,22 @@ def shared_trainer(tmp_path_factory):
     from trl_fakes import trainer
 
     return trainer(tmp_path_factory.mktemp("contract"), None)
+
+
+def test_fused_head_takes_labels_in_place_and_asks_by_this_name_for_compactness() -> None:
+    source = inspect.getsource(trl.trainer.utils.add_fused_lm_head)
+    for part in ("compact = _use_triton(", "shift_labels", "fused_lm_head"):
+        assert part in source, (
+            f"trl's fused head lost {part!r}; packed.py and compact_head.py use it"
+        )
+
+
+def test_generation_settings_are_those_that_the_sampler_knows(shared_trainer) -> None:
+    from rephrase_rl.trainers.trl.sampling import _KNOWN_FIELDS
+
+    assert set(shared_trainer.generation_kwargs) <= _KNOWN_FIELDS, (
+        "TRL samples with a new setting: sampling.py has to know it or leave it to generate"
+    )
 
 
 def test_group_members_are_adjacent() -> None:

@@ -73,8 +73,11 @@ def main() -> None:
             )
         )
     if torch.distributed.is_initialized():
-        # Exiting with gloo's threads alive is aborted now and then.
+        # As the command line does (``cli.main``): Python's own shutdown is aborted now and then
+        # while gloo's threads are alive.
         torch.distributed.destroy_process_group()
+        sys.stdout.flush()
+        os._exit(0)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ traceback. 130: interrupted. ``--debug`` anywhere on the line shows tracebacks.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -112,14 +113,20 @@ def _quiet_upstream() -> None:
 
 
 def _leave_process_group() -> None:
-    """End the connections between processes, if there are any.
+    """End a finished run of several processes; does not return if there are several.
 
-    A process that exits with gloo's threads alive is now and then aborted (``terminate called
-    without an active exception``), and a launcher then calls a finished run a failed one.
+    gloo's threads outlive Python's own shutdown, and now and then the process is then aborted
+    (``terminate called without an active exception``), also after ``destroy_process_group``; a
+    launcher calls the finished run a failed one. So the process leaves without that shutdown.
     """
     distributed = sys.modules.get("torch.distributed")  # not imported for the sake of looking
-    if distributed is not None and distributed.is_initialized():
-        distributed.destroy_process_group()
+    if distributed is None or not distributed.is_initialized():
+        return
+    distributed.destroy_process_group()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def run() -> None:
