@@ -1,0 +1,276 @@
+"""One optimiser step of ours beside stock TRL's: the same model, prompts, group size and lengths.
+
+Arms run in turn, A B A B, each in a process of its own (so that peak memory is its own), and are
+compared as ratios pair by pair:
+
+* ``trl``: TRL's ``GRPOTrainer`` tuned for a CPU (bf16 autocast where the CPU has it, no
+  checkpointing).
+* ``trl-default``: the same with TRL's defaults (gradient checkpointing).
+* ``grpo``: ``RePOTrainer`` without guidance.
+* ``repo-closed``: ``RePOTrainer`` with RePO, whose gates stay closed.
+* ``repo-open``: the same with every gate open and every rewrite accepted.
+
+``smollm2`` is SmolLM2-135M's architecture with random weights (its cost does not depend on their
+values, and no end token is ever drawn, so every completion has full length); ``lab`` is the lab's
+policy on its own problems, whose completions end by themselves.
+
+    python benchmarks/grpo_step.py --model smollm2 --rows 64 --arms trl grpo --pairs 5 --json OUT
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ARMS = ("trl", "trl-default", "grpo", "repo-closed", "repo-open")
+GROUP = 8
+PHASES = ("generate", "reward", "loss", "backward", "optimiser")
+SHAPES = {"smollm2": (128, 64), "lab": (0, 60)}
+"""Model -> tokens of a prompt (0: those of the lab's problems), most new tokens."""
+
+
+def main() -> None:
+    """Run one arm (``--worker``), or all arms in turn and compare them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=SHAPES, default="smollm2")
+    parser.add_argument("--rows", type=int, default=64, help="rollouts of one step")
+    parser.add_argument("--steps", type=int, default=2, help="timed steps of a process")
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=["trl", "grpo"])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path, help="write all figures here too")
+    parser.add_argument("--worker", choices=ARMS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        print(json.dumps(work(options)))
+        return
+    runs: dict[str, list[dict[str, Any]]] = {arm: [] for arm in options.arms}
+    for _ in range(options.pairs):
+        for arm in options.arms:
+            runs[arm].append(run_worker(arm))
+    report(options, runs)
+
+
+def run_worker(arm: str) -> dict[str, Any]:
+    """One arm in a process of its own."""
+    command = [sys.executable, "-W", "ignore", __file__, *sys.argv[1:], "--worker", arm]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{arm} broke off:\n{done.stderr[-3000:]}")
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    print(f"{arm:<12} {figures['step_s']:7.2f} s a step, {figures['peak_gib']:.2f} GiB", flush=True)
+    return figures
+
+
+def report(options: argparse.Namespace, runs: dict[str, list[dict[str, Any]]]) -> None:
+    """Print medians with smallest and largest, phases, and ratios to the first arm."""
+    from rephrase_rl.runs import collect_manifest
+
+    about = collect_manifest("benchmarks/grpo_step.py", seed=0)
+    print(f"\n{about['hardware']['cpu']}, {options.threads} threads, torch ", end="")
+    print(f"{about['versions']['torch']}, trl {about['versions']['trl']}, commit ", end="")
+    print(f"{about['git']['commit']}{' with changes' if about['git']['dirty'] else ''}")
+    print(f"{options.model}, {options.rows} rows; median (smallest to largest) of {options.pairs}")
+    names = ("step_s", *PHASES, "peak_gib")
+    print("\n| arm | " + " | ".join(names) + " |\n|" + "---|" * (len(names) + 1))
+    for arm, figures in runs.items():
+        cells = [spread([f[name] for f in figures]) for name in names]
+        print(f"| {arm} | {' | '.join(cells)} |")
+    first = options.arms[0]
+    ratios: dict[str, Any] = {}
+    for arm in options.arms[1:]:
+        pairs = list(zip(runs[arm], runs[first], strict=True))
+        ratios[arm] = {
+            name: [a[name] / b[name] for a, b in pairs] for name in ("step_s", "peak_gib")
+        }
+        for name, values in ratios[arm].items():
+            print(f"{name}, {arm} / {first}: {spread(values)}")
+    if options.json:
+        settings = {k: v for k, v in vars(options).items() if k not in ("json", "worker")}
+        record = {"about": about, "settings": settings, "runs": runs, "ratios": ratios}
+        options.json.write_text(json.dumps(record, indent=2) + "\n")
+
+
+def spread(values: list[float]) -> str:
+    """Median with smallest and largest."""
+    return f"{statistics.median(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+
+
+def work(options: argparse.Namespace) -> dict[str, Any]:
+    """Train ``steps`` timed steps after one that warms up."""
+    import torch
+
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = build(options, Path(folder))
+        seconds = instrument(trainer)
+        marks: list[dict[str, float]] = []
+        trainer.add_callback(mark_steps(marks, seconds))
+        trainer.train()
+    phases = [
+        {name: after[name] - before[name] for name in after}
+        for before, after in itertools.pairwise(marks)
+    ]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    middle = {name: statistics.median(p[name] for p in phases) for name in phases[0]}
+    return {"step_s": middle.pop("at"), **middle, "peak_gib": peak}
+
+
+def mark_steps(marks: list[dict[str, float]], seconds: dict[str, float]) -> Any:
+    """A callback that reads the clocks at the end of each step."""
+    from transformers import TrainerCallback
+
+    class Marks(TrainerCallback):
+        """Reads the clocks."""
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            """Each step."""
+            marks.append({"at": time.perf_counter(), **seconds})
+
+    return Marks()
+
+
+def instrument(trainer: Any) -> dict[str, float]:
+    """Add up the seconds of each phase; phases do not overlap."""
+    seconds = dict.fromkeys(PHASES, 0.0)
+
+    def timed(owner: Any, attribute: str, phase: str) -> None:
+        inner: Callable[..., Any] = getattr(owner, attribute)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return inner(*args, **kwargs)
+            finally:
+                seconds[phase] += time.perf_counter() - started
+
+        setattr(owner, attribute, call)
+
+    timed(trainer, "_generate_single_turn", "generate")
+    timed(trainer, "_calculate_rewards", "reward")
+    timed(trainer, "_compute_loss", "loss")
+    timed(trainer.accelerator, "backward", "backward")
+    create = trainer.create_optimizer
+
+    def create_and_time(*args: Any, **kwargs: Any) -> Any:
+        created = create(*args, **kwargs)
+        timed(trainer.optimizer, "step", "optimiser")
+        return created
+
+    trainer.create_optimizer = create_and_time
+    return seconds
+
+
+def build(options: argparse.Namespace, folder: Path) -> Any:
+    """The trainer of one arm."""
+    import torch
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    from rephrase_rl.methods import TRAINER_DEFAULTS
+
+    prompt_tokens, new_tokens = SHAPES[options.model]
+    model, tokenizer, rows = lab() if options.model == "lab" else smollm2(prompt_tokens)
+    arm = options.worker
+    fields: dict[str, Any] = dict(TRAINER_DEFAULTS) | {
+        "num_generations": GROUP,
+        "per_device_train_batch_size": options.rows,
+        "max_completion_length": new_tokens,
+        "max_steps": options.steps + 1,
+        "bf16": bool(torch.cpu._is_avx512_bf16_supported()) and options.model != "lab",
+        "gradient_checkpointing": arm == "trl-default",
+        "shuffle_dataset": False,
+    }
+    args = GRPOConfig(
+        str(folder), use_cpu=True, report_to="none", disable_tqdm=True, logging_steps=1, **fields
+    )
+    data = Dataset.from_list((rows * (1 + options.rows * (options.steps + 1) // len(rows)))[:4096])
+    common = {
+        "model": model,
+        "args": args,
+        "train_dataset": data,
+        "processing_class": tokenizer,
+        "reward_funcs": [reward_of(arm, options.rows)],
+    }
+    if arm.startswith("trl"):
+        return GRPOTrainer(**common)
+    from rephrase_rl import RePOTrainer, preset_guidance
+
+    return RePOTrainer(guidance=preset_guidance("grpo" if arm == "grpo" else "repo"), **common)
+
+
+def reward_of(arm: str, rows: int) -> Any:
+    """A reward with spread in every group; nothing but rewrites is right where gates shall open."""
+
+    def reward(completion_ids: list[list[int]], **columns: Any) -> list[float]:
+        if arm == "repo-open":
+            return [float(len(completion_ids) != rows)] * len(completion_ids)
+        return [float(i % 2) for i in range(len(completion_ids))]
+
+    return reward
+
+
+def smollm2(prompt_tokens: int) -> tuple[Any, Any, list[dict[str, Any]]]:
+    """SmolLM2-135M's architecture, random weights, prompts of random letters."""
+    import random
+
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from rephrase_rl.lab.policies import policy_path
+    from rephrase_rl.rollout import load_policy
+
+    tokenizer = load_policy(policy_path("base")).tokenizer
+    config = LlamaConfig(
+        vocab_size=49152,
+        hidden_size=576,
+        intermediate_size=1536,
+        num_hidden_layers=30,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        max_position_embeddings=8192,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    rng = random.Random(0)
+
+    def text(tokens: int) -> str:
+        return "".join(rng.choice("0123456789") for _ in range(tokens))
+
+    rows = [
+        {"prompt": text(prompt_tokens), "expert_solution": text(64), "problem_id": f"p{i}"}
+        for i in range(256)
+    ]
+    return LlamaForCausalLM(config), tokenizer, rows
+
+
+def lab() -> tuple[Any, Any, list[dict[str, Any]]]:
+    """The lab's policy and its mixed problems."""
+    from rephrase_rl.assembly.objects import load_data
+    from rephrase_rl.assembly.training import training_dataset
+    from rephrase_rl.config import parse_config
+    from rephrase_rl.lab.policies import policy_path
+    from rephrase_rl.rollout import load_policy
+
+    policy = load_policy(policy_path("base"))
+    config = parse_config(
+        {"method": "grpo", "model": {"path": "lab:base"}, "data": {"path": "lab:mixed"}}
+    )
+    problems = [problem for data in config.data for problem in load_data(data)]
+    return policy.model, policy.tokenizer, list(training_dataset(problems[:1024], config))
+
+
+if __name__ == "__main__":
+    main()
