@@ -63,6 +63,10 @@ class ScriptedEngine:
         """The one text."""
         return TEXT
 
+    def anticipated(self, prompt: tuple[int, ...]) -> bool:
+        """Nothing is sampled ahead."""
+        return False
+
     def sample(self, prompts: Sequence[tuple[int, ...]]) -> list[Completion]:
         """One finished completion per prompt."""
         return [Completion(TEXT, tuple(range(TOKENS)), True) for _ in prompts]

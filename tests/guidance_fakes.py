@@ -47,6 +47,8 @@ class ScriptedGuidanceEngine:
         self._correctness = correctness or reward
         self.max_completion_tokens = 256
         self.end_id = EOS_ID
+        self.ahead: set[tuple[int, ...]] = set()
+        """Prompts whose candidates count as sampled together with the rollouts."""
         self.logp_on_q: dict[str, float] = {}
         """Text -> log-prob of each of its tokens given q; -1 where nothing is said."""
         self.sampled: list[list[tuple[int, ...]]] = []
@@ -64,6 +66,9 @@ class ScriptedGuidanceEngine:
 
     def encode_completion(self, text: str) -> tuple[int, ...]:
         return tuple(text.encode())
+
+    def anticipated(self, prompt: tuple[int, ...]) -> bool:
+        return prompt in self.ahead
 
     def sample(self, prompts: Sequence[tuple[int, ...]]) -> list[Completion]:
         self.sampled.append(list(prompts))

@@ -207,6 +207,10 @@ class GuidanceEngine(Protocol):
         """Longest completion that is trained on, in tokens."""
         ...
 
+    def anticipated(self, prompt: tuple[int, ...]) -> bool:
+        """Whether a candidate of this prompt is there already, wanted or not."""
+        ...
+
     def sample(self, prompts: Sequence[tuple[int, ...]]) -> list[Completion]:
         """One completion per prompt, drawn under a random stream of its own.
 
@@ -238,9 +242,10 @@ class Guidance:
     slot: Slot | None = None
     train: TrainRule = field(default_factory=ClippedRatio)
     """How injected tokens are trained."""
-    sampling: Literal["lazy", "eager"] = "lazy"
+    sampling: Literal["lazy", "eager", "anticipated"] = "lazy"
     """``lazy`` samples candidates only for open gates; ``eager`` for every problem with an expert
-    solution, as the paper's pseudo-code has it. Same distribution, different cost."""
+    solution, as the paper's pseudo-code has it; ``anticipated`` as lazy, but where a gate is
+    expected to open, together with the rollouts. Same distribution, different cost."""
     num_candidates: int = 1
     """Candidates that are sampled for each group; the paper has one."""
     choice: Choice = "first"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 from rephrase_rl.guidance.blocks import CleanedCompletion, Draft, Nothing, Ready
+from rephrase_rl.guidance.sources import RationaleSource, RephraseSource
 
 if TYPE_CHECKING:
     from rephrase_rl.guidance.blocks import Source, StepContext
@@ -40,6 +41,13 @@ class Memory(Protocol):
 def remembers(source: object) -> TypeGuard[Memory]:
     """Whether a source has a memory."""
     return isinstance(source, Memory)
+
+
+def drafts_ahead(source: object) -> bool:
+    """Whether a source's prompt follows from the problem alone, before anything is sampled."""
+    if isinstance(source, CachedSource):
+        source = source.inner
+    return isinstance(source, RephraseSource | RationaleSource)
 
 
 class Remembered(NamedTuple):
@@ -127,25 +135,25 @@ class CachedSource:
 
     def __init__(self, inner: Source, max_age_steps: int) -> None:
         """Args: the source, and the optimiser steps for which a candidate may be offered again."""
-        self._inner = inner
+        self.inner = inner
         self._max_age = max_age_steps
         self._accepted: dict[str, Remembered] = {}
 
     @property
     def origin(self) -> Origin:
         """That of the other source."""
-        return self._inner.origin
+        return self.inner.origin
 
     def draft(self, group: RolloutGroup, context: StepContext) -> Draft:
         """The candidate that was accepted last, if it is young enough; else the other's draft."""
         kept = self._accepted.get(group.problem.problem_id)
         if kept is not None and context.step - kept.step <= self._max_age:
             return Ready(kept.text, kept.token_ids, kept.context_ids)
-        return self._inner.draft(group, context)
+        return self.inner.draft(group, context)
 
     def clean(self, text: str) -> CleanedCompletion:
         """As the other source does; what was cleaned once stays as it is."""
-        return self._inner.clean(text)
+        return self.inner.clean(text)
 
     def observe(self, outcomes: Sequence[Outcome], context: StepContext) -> None:
         """Keep newly sampled candidates; one that is offered again does not get younger."""
@@ -158,16 +166,16 @@ class CachedSource:
                         candidate.completion.token_ids,
                         candidate.context_ids,
                     )
-        if remembers(self._inner):
-            self._inner.observe(outcomes, context)
+        if remembers(self.inner):
+            self.inner.observe(outcomes, context)
 
     def state(self) -> JSON:
         """Candidates by problem id, and the other source's memory."""
-        inner = self._inner.state() if remembers(self._inner) else None
+        inner = self.inner.state() if remembers(self.inner) else None
         return {"accepted": {k: _save([v]) for k, v in self._accepted.items()}, "inner": inner}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up what ``state`` gave."""
         self._accepted = {key: _load(kept)[0] for key, kept in state["accepted"].items()}
-        if remembers(self._inner):
-            self._inner.load_state(state["inner"])
+        if remembers(self.inner):
+            self.inner.load_state(state["inner"])

@@ -96,7 +96,9 @@ def guide(
     plans = [plan_group(i, group, guidance, engine, context) for i, group in enumerate(groups)]
     offers: list[list[Candidate]] = [[] for _ in groups]
     if guidance.active:
-        offers = _judge(_offer(plans, guidance, engine), engine)
+        # What was only expected to be needed is not judged; the paper's eager form judges all.
+        judged = [plan.gate_open or guidance.sampling == "eager" for plan in plans]
+        offers = _judge(_offer(plans, guidance, engine), judged, engine)
     guided = [
         _settle(group, plan, offered, guidance, engine, context)
         for group, plan, offered in zip(groups, plans, offers, strict=True)
@@ -122,14 +124,15 @@ def plan_group(
         return GroupPlan(False, "unscored")
     gate_open = guidance.gate is not None and guidance.gate(group, context)
     word = "open" if gate_open else "closed"
-    if not guidance.active or not (gate_open or guidance.sampling == "eager"):
+    if not guidance.active or not (gate_open or guidance.sampling != "lazy"):
         return GroupPlan(gate_open, word)
     assert guidance.source is not None
     draft = guidance.source.draft(group, context)
     if isinstance(draft, Nothing):
         return GroupPlan(False, draft.reason if gate_open else "closed")
     if isinstance(draft, Ready):
-        return GroupPlan(gate_open, word, ready=draft)
+        made = gate_open or guidance.sampling == "eager"
+        return GroupPlan(gate_open, word, ready=draft if made else None)
     context_ids = None if draft.messages is None else engine.encode_prompt(draft.messages)
     prefix_ids = _first_share(engine.encode_completion(draft.prefix), draft)
     if len(context_ids or ()) > guidance.max_prompt_tokens or (
@@ -137,6 +140,9 @@ def plan_group(
     ):
         return GroupPlan(False, "over_length" if gate_open else "closed")
     prompt_ids = engine.question_ids(index) if context_ids is None else context_ids
+    unforeseen = guidance.sampling == "anticipated" and not engine.anticipated(prompt_ids)
+    if unforeseen and not gate_open:
+        return GroupPlan(gate_open, word)
     return GroupPlan(gate_open, word, (*prompt_ids, *prefix_ids), context_ids, len(prefix_ids))
 
 
@@ -207,14 +213,16 @@ def _clean(
     )
 
 
-def _judge(offers: Sequence[Sequence[Candidate]], engine: GuidanceEngine) -> list[list[Candidate]]:
-    """The same candidates with rewards and log-probs."""
+def _judge(
+    offers: Sequence[Sequence[Candidate]], wanted: Sequence[bool], engine: GuidanceEngine
+) -> list[list[Candidate]]:
+    """The same candidates, those of wanted groups with rewards and log-probs."""
     # An empty text cannot be judged, let alone trained on, so no verifier is asked about it.
     worth = [
         (i, j, candidate)
         for i, own in enumerate(offers)
         for j, candidate in enumerate(own)
-        if not is_empty(candidate)
+        if wanted[i] and not is_empty(candidate)
     ]
     scores = engine.score([i for i, _, _ in worth], [c.completion for _, _, c in worth])
     measured = engine.measure(
@@ -256,7 +264,7 @@ def _settle(
     unchanged = GuidedGroup(group, plan.gate_open, plan.reason, _failure_fraction(group, guidance))
     if not offered:
         return unchanged
-    if not plan.gate_open:  # eager sampling: the candidates were made but are not wanted
+    if not plan.gate_open:  # the candidates were made before the gate was known; not wanted
         return dataclasses.replace(unchanged, candidates=_refused(offered, "gate_closed"))
     assert guidance.slot is not None
     slot = guidance.slot(group, context)

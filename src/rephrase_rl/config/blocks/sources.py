@@ -27,9 +27,11 @@ class SampledSource(ConfigModel):
     """Nucleus of the candidates' sampling. null: the rollouts' top_p."""
     max_prompt_tokens: Positive = 2048
     """Longest prompt P(q, k) in tokens. A longer one is skipped and counted, never truncated."""
-    sampling: Literal["lazy", "eager"] = "lazy"
+    sampling: Literal["lazy", "eager", "anticipated"] = "lazy"
     """lazy: sample only for open gates. eager: for every group before the gate is known, as the
-    paper describes it: the same distribution for more tokens."""
+    paper describes it: the same distribution for more tokens. anticipated: as lazy, but together
+    with the rollouts where the problem's last visit (or, before the first, a column ``pass_rate``)
+    predicts an open gate; a rewrite that was not needed is dropped, and its tokens are counted."""
     num_candidates: Positive = 1
     """Candidates sampled for each group; the paper has one."""
     choice: Literal["first", "most_likely", "shortest"] = "first"

@@ -18,6 +18,8 @@ from trl.trainer.utils import pad
 from rephrase_rl.guidance.blocks import TokenLogps
 from rephrase_rl.records import Completion
 from rephrase_rl.seeding import derive_seed, forked_rng
+from rephrase_rl.trainers.trl.anticipation import Anticipation
+from rephrase_rl.trainers.trl.rows import encode_messages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -51,6 +53,7 @@ class TrlGuidanceEngine:
         prompts: Sequence[Any],
         filler: Completion,
         draw: tuple[int, int],
+        anticipation: Anticipation | None = None,
     ) -> None:
         """Bind the engine to a batch.
 
@@ -63,6 +66,7 @@ class TrlGuidanceEngine:
             filler: A rollout of this rank, scored again where another rank has more candidates.
             draw: (optimiser step, index of the generation batch within it): with seed and rank the
                 coordinates of the candidates' random stream.
+            anticipation: Candidates that were sampled together with the rollouts.
         """
         self._trainer = trainer
         self._guidance = guidance
@@ -74,6 +78,7 @@ class TrlGuidanceEngine:
         self._filler = filler
         self._draw = draw
         self._conversational = not isinstance(prompts[0], str)
+        self._anticipation = anticipation or Anticipation()
         self._judged: dict[tuple[int, tuple[int, ...]], Judgement] = {}
 
     def question_ids(self, group: int) -> tuple[int, ...]:
@@ -82,11 +87,7 @@ class TrlGuidanceEngine:
 
     def encode_prompt(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
         """Token ids of a prompt, in the form (chat or plain) that the dataset's prompts have."""
-        prompt: Any = [dict(message) for message in messages]
-        if not self._conversational:
-            prompt = "\n\n".join(message["content"] for message in messages)
-        prompt_ids, _, _ = self._trainer._tokenize_prompts([prompt])
-        return tuple(int(token) for token in prompt_ids[0])
+        return encode_messages(self._trainer, messages, not self._conversational)
 
     def encode_completion(self, text: str) -> tuple[int, ...]:
         """Token ids of a completion's text, without special tokens."""
@@ -107,8 +108,19 @@ class TrlGuidanceEngine:
         """``max_completion_length`` of the trainer."""
         return int(self._trainer.max_completion_length)
 
+    def anticipated(self, prompt: tuple[int, ...]) -> bool:
+        """Whether a candidate of this prompt was sampled together with the rollouts."""
+        return self._anticipation.holds(prompt)
+
     def sample(self, prompts: Sequence[tuple[int, ...]]) -> list[Completion]:
-        """One completion per prompt under a forked random stream, so rollouts never notice."""
+        """One completion per prompt: those at hand, the others sampled now."""
+        at_hand = [self._anticipation.take(prompt) for prompt in prompts]
+        missing = [p for p, found in zip(prompts, at_hand, strict=True) if found is None]
+        sampled = iter(self._sample_now(missing))
+        return [next(sampled) if found is None else found for found in at_hand]
+
+    def _sample_now(self, prompts: Sequence[tuple[int, ...]]) -> list[Completion]:
+        """Under a forked random stream, so rollouts never notice."""
         trainer = self._trainer
         rows = _largest(len(prompts))
         if rows == 0:
@@ -121,20 +133,8 @@ class TrlGuidanceEngine:
         if not prompts:  # this rank only took part; decoding an empty batch is not empty
             return []
         completion_ids = completion_ids[: len(prompts)]
-        texts = trainer.processing_class.batch_decode(completion_ids, skip_special_tokens=True)
-        ends = set(trainer.eos_token_ids)
         kept = logps if logps is not None and self._samples_as_measured else [None] * rows
-        return [
-            Completion(
-                text,
-                tuple(int(i) for i in ids),
-                bool(ids) and int(ids[-1]) in ends,
-                None if row_logps is None else tuple(row_logps),
-            )
-            for text, ids, row_logps in zip(
-                texts, completion_ids, kept[: len(prompts)], strict=True
-            )
-        ]
+        return completions_of(trainer, completion_ids, kept[: len(prompts)])
 
     @property
     def _samples_as_measured(self) -> bool:
@@ -275,6 +275,25 @@ class TrlGuidanceEngine:
         finally:
             for name, value in before.items():
                 setattr(holder, name, value)
+
+
+def completions_of(
+    trainer: RePOTrainer,
+    completion_ids: Sequence[Sequence[int]],
+    logps: Sequence[Sequence[float] | None],
+) -> list[Completion]:
+    """Sampled tokens as completions, with the log-probs that came along."""
+    texts = trainer.processing_class.batch_decode(completion_ids, skip_special_tokens=True)
+    ends = set(trainer.eos_token_ids)
+    return [
+        Completion(
+            text,
+            tuple(int(i) for i in ids),
+            bool(ids) and int(ids[-1]) in ends,
+            None if row_logps is None else tuple(row_logps),
+        )
+        for text, ids, row_logps in zip(texts, completion_ids, logps, strict=True)
+    ]
 
 
 @contextlib.contextmanager

@@ -55,6 +55,17 @@ def problem_of_row(row: Mapping[str, Any]) -> Problem:
     )
 
 
+def encode_messages(
+    trainer: RePOTrainer, messages: Sequence[Mapping[str, str]], plain: bool
+) -> tuple[int, ...]:
+    """Token ids of a prompt: a chat, or its contents as plain text where the dataset's are."""
+    prompt: Any = [dict(message) for message in messages]
+    if plain:
+        prompt = "\n\n".join(message["content"] for message in messages)
+    prompt_ids, _, _ = trainer._tokenize_prompts([prompt])
+    return tuple(int(token) for token in prompt_ids[0])
+
+
 def completion_text(completion: Any) -> str:
     """Text of a completion in TRL's form, chat or plain."""
     return completion if isinstance(completion, str) else completion[-1]["content"]

@@ -29,6 +29,7 @@ from rephrase_rl.guidance.blocks import Guidance, Score, StepContext
 from rephrase_rl.guidance.ledger import Ledger
 from rephrase_rl.guidance.recording import group_record, step_metrics
 from rephrase_rl.guidance.step import guide
+from rephrase_rl.trainers.trl.anticipation import Anticipation, anticipate, can_anticipate
 from rephrase_rl.trainers.trl.batch import (
     GenerationOutput,
     GuidedBatch,
@@ -40,7 +41,7 @@ from rephrase_rl.trainers.trl.checks import correctness_index, refuse_unsupporte
 from rephrase_rl.trainers.trl.compact_head import compact_head
 from rephrase_rl.trainers.trl.compatibility import check_trl_version
 from rephrase_rl.trainers.trl.compute import Compute
-from rephrase_rl.trainers.trl.engine import TrlGuidanceEngine
+from rephrase_rl.trainers.trl.engine import TrlGuidanceEngine, completions_of
 from rephrase_rl.trainers.trl.forward import packs_rows, token_scores
 from rephrase_rl.trainers.trl.honesty import measure_experts, record_honesty
 from rephrase_rl.trainers.trl.loss import injected_loss
@@ -111,11 +112,13 @@ class RePOTrainer(GRPOTrainer):
         self._final_rewards: torch.Tensor | None = None
         self._captured: list[torch.Tensor] | None = None
         self._draws = (-1, -1)
+        self._ahead: Anticipation | None = None
         self._step_records: list[GroupRecord] = []
         self._correctness_index = correctness_index(self.guidance, self.reward_func_names)
         refuse_unsupported(self)
         self.compute = compute or Compute()
         self._shares_prefixes = shares_prefixes(self, self.compute.sampler)
+        self._anticipates = can_anticipate(self, self._shares_prefixes)
         self.packs_rows = packs_rows(self, self.compute.forward)
         if isinstance(stream, BufferedStream):
             self.add_callback(StreamSteps(self, stream))
@@ -151,6 +154,9 @@ class RePOTrainer(GRPOTrainer):
         return output
 
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
+        if self._rows is not None and self._anticipates:
+            self._ahead = anticipate(self, self._rows, self._context())
+        ahead = self._ahead
         generated = super()._generate(prompts)
         if self._rows is None:
             return generated
@@ -162,7 +168,7 @@ class RePOTrainer(GRPOTrainer):
             )
         started = time.perf_counter()
         whole = GenerationOutput(*generated)
-        self._batch = self.guide_batch(whole, self._rows, prompts)
+        self._batch = self.guide_batch(whole, self._rows, prompts, ahead)
         if self.guidance.no_spread == "resample":
             resample(self, whole, prompts, self._batch)
         self._metrics["train"]["time/guidance_s"].append(time.perf_counter() - started)
@@ -171,10 +177,17 @@ class RePOTrainer(GRPOTrainer):
     def _generate_single_turn(
         self, prompt_ids: list[list[int]], *args: Any, **kwargs: Any
     ) -> tuple[Any, ...]:
-        if self._shares_prefixes:
-            return sample_ids(self, prompt_ids)
-        turn: tuple[Any, ...] = super()._generate_single_turn(prompt_ids, *args, **kwargs)
-        return turn
+        if not self._shares_prefixes:
+            turn: tuple[Any, ...] = super()._generate_single_turn(prompt_ids, *args, **kwargs)
+            return turn
+        # Only the first call of a batch is that of its rollouts.
+        ahead, self._ahead = self._ahead or Anticipation(), None
+        sampled = sample_ids(self, [*prompt_ids, *map(list, ahead.prompts)])
+        ids, logps = sampled.completion_ids, sampled.logps
+        own = len(prompt_ids)
+        if ahead.prompts:
+            ahead.keep(completions_of(self, ids[own:], logps[own:]))
+        return ids[:own], logps[:own]
 
     def _calculate_rewards(
         self,
@@ -270,7 +283,11 @@ class RePOTrainer(GRPOTrainer):
         return GenerationOutput(*super()._generate(prompts))
 
     def guide_batch(
-        self, generated: GenerationOutput, rows: list[dict[str, Any]], prompts: list[Any]
+        self,
+        generated: GenerationOutput,
+        rows: list[dict[str, Any]],
+        prompts: list[Any],
+        ahead: Anticipation | None = None,
     ) -> GuidedBatch:
         """Score rollouts, run the guidance step and swap injected rows into TRL's lists."""
         rows = merge_extra_fields(rows, generated.extra_fields)
@@ -284,7 +301,7 @@ class RePOTrainer(GRPOTrainer):
         groups = rollout_groups(self, rows, generated, self.scores(rewards))
         filler = groups[0].rollouts[0].completion
         engine = TrlGuidanceEngine(
-            self, self.guidance, rows, generated, prompts, filler, self._next_draw()
+            self, self.guidance, rows, generated, prompts, filler, self._next_draw(), ahead
         )
         guided = guide(groups, self.guidance, engine, self._context())
         measure_experts(self, groups, engine)
