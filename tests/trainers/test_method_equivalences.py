@@ -120,7 +120,21 @@ def test_hpt_at_zero_is_likelihood_on_exactly_the_all_failed_groups(tmp_path) ->
         for row, mask in zip(inputs["completion_ids"], counted, strict=True)
     ]
     assert sorted(texts) == ["", "ba<eos>", "expert:dc<eos>", "x<eos>"]
-    assert loss > 0
+    # -log p of the expert's tokens, -A of the own ones (the ratio is 1), over all tokens alike.
+    width = inputs["completion_ids"].size(1)
+    with torch.no_grad():
+        logits = (
+            trainer(tmp_path, None)
+            .model(
+                input_ids=torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1),
+                attention_mask=torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1),
+            )
+            .logits[:, -width - 1 : -1]
+        )
+    logps = logits.log_softmax(-1).gather(2, inputs["completion_ids"][..., None]).squeeze(2)
+    own = inputs["injected_advantages"][:, None] * (counted & ~injected)
+    expected = -(logps[injected & counted].sum() + own.sum()) / counted.sum()
+    assert loss == pytest.approx(float(expected), abs=1e-5)
 
 
 def test_replay_offers_a_success_of_an_earlier_step(tmp_path) -> None:
@@ -146,15 +160,26 @@ def test_replay_offers_a_success_of_an_earlier_step(tmp_path) -> None:
 
 
 def test_lazy_and_eager_decide_alike_and_train_alike(tmp_path) -> None:
+    def script(prompts, call):
+        texts = list(rewrite_or("x")(prompts, call))
+        # One problem is solved by a rollout, so its gate stays closed; eager samples for it too.
+        asked_plainly = ["ab" in prompt and "expert" not in prompt for prompt in prompts]
+        pairs = zip(asked_plainly, texts, strict=True)
+        return ["ba" if plainly and i % 2 else text for i, (plainly, text) in enumerate(pairs)]
+
+    asked = {}
+
     def trained(sampling):
         records: list = []
         made = trainer(
             tmp_path,
             preset_guidance("repo", {"source": {"sampling": sampling}}),
-            script=rewrite_or("x"),
+            script=script,
+            data=rows(2),
             on_groups=records.extend,
         )
         made.train()
+        asked[sampling] = [len(call) for call in made.calls]
         return [(r.slot, r.gate_open, [m.text for m in r.members]) for r in records], [
             p.detach().clone() for p in made.model.parameters()
         ]
@@ -162,6 +187,8 @@ def test_lazy_and_eager_decide_alike_and_train_alike(tmp_path) -> None:
     lazy, lazy_weights = trained("lazy")
     eager, eager_weights = trained("eager")
     assert lazy == eager
+    assert {gate_open for _, gate_open, _ in lazy} == {True, False}
+    assert asked == {"lazy": [4, 1], "eager": [4, 2]}
     assert all(torch.equal(a, b) for a, b in zip(lazy_weights, eager_weights, strict=True))
 
 

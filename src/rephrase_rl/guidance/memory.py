@@ -130,7 +130,8 @@ class CachedSource:
     """Another source, whose accepted candidates are offered again for some steps.
 
     A candidate that began with a given prefix is not kept: what is ready cannot say which of its
-    tokens were given, and they are trained in another way than those that were sampled.
+    tokens were given, and they are trained in another way than those that were sampled. Nor is one
+    that did not end by itself, since what is ready counts as whole.
     """
 
     def __init__(self, inner: Source, max_age_steps: int) -> None:
@@ -159,7 +160,8 @@ class CachedSource:
         """Keep newly sampled candidates; one that is offered again does not get younger."""
         for group, accepted in outcomes:
             for candidate in accepted:
-                if candidate.num_sampled_tokens and not candidate.num_prefix_tokens:
+                whole = candidate.completion.finished and not candidate.num_prefix_tokens
+                if candidate.num_sampled_tokens and whole:
                     self._accepted[group.problem.problem_id] = Remembered(
                         context.step,
                         candidate.completion.text,

@@ -120,16 +120,17 @@ def plan_group(
     context: StepContext,
 ) -> GroupPlan:
     """Decide from a group's rewards whether its gate opens and what its source offers."""
-    if all(math.isnan(value) for value in group.correctness):
+    unscored = all(math.isnan(value) for value in group.correctness)
+    if unscored and guidance.sampling != "anticipated":  # what is there already is recorded
         return GroupPlan(False, "unscored")
-    gate_open = guidance.gate is not None and guidance.gate(group, context)
-    word = "open" if gate_open else "closed"
+    gate_open = not unscored and guidance.gate is not None and guidance.gate(group, context)
+    word = "unscored" if unscored else "open" if gate_open else "closed"
     if not guidance.active or not (gate_open or guidance.sampling != "lazy"):
         return GroupPlan(gate_open, word)
     assert guidance.source is not None
     draft = guidance.source.draft(group, context)
     if isinstance(draft, Nothing):
-        return GroupPlan(False, draft.reason if gate_open else "closed")
+        return GroupPlan(False, draft.reason if gate_open else word)
     if isinstance(draft, Ready):
         made = gate_open or guidance.sampling == "eager"
         return GroupPlan(gate_open, word, ready=draft if made else None)
@@ -138,7 +139,7 @@ def plan_group(
     if len(context_ids or ()) > guidance.max_prompt_tokens or (
         len(prefix_ids) >= engine.max_completion_tokens
     ):
-        return GroupPlan(False, "over_length" if gate_open else "closed")
+        return GroupPlan(False, "over_length" if gate_open else word)
     prompt_ids = engine.question_ids(index) if context_ids is None else context_ids
     unforeseen = guidance.sampling == "anticipated" and not engine.anticipated(prompt_ids)
     if unforeseen and not gate_open:

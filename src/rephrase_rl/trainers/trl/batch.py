@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from rephrase_rl.guidance.blocks import Guidance
     from rephrase_rl.guidance.step import GuidedGroup
     from rephrase_rl.trainers.trl.engine import TrlGuidanceEngine
     from rephrase_rl.trainers.trl.trainer import RePOTrainer
@@ -36,6 +37,13 @@ class GenerationOutput(NamedTuple):
     tool_images: Any
 
 
+class Displaced(NamedTuple):
+    """A group that gave way to another, and the tokens of its q."""
+
+    group: GuidedGroup
+    prompt_ids: tuple[int, ...]
+
+
 @dataclass
 class GuidedBatch:
     """One generation batch after guidance, waiting for its advantages."""
@@ -45,7 +53,11 @@ class GuidedBatch:
     """Local rewards of the final rows, float32, shape (B, number of reward functions)."""
     size: int
     """Members of a group, G."""
-    displaced: list[GuidedGroup] = field(default_factory=list)
+    reward_weights: Tensor
+    """Weight of each reward function in the total."""
+    total_decides: bool = True
+    """Whether advantages are made of the total, or of each reward apart."""
+    displaced: list[Displaced] = field(default_factory=list)
     """Groups that were sampled, and gave way to others in dynamic sampling."""
 
     def row_numbers(self, group: int) -> range:
@@ -53,9 +65,14 @@ class GuidedBatch:
         return range(group * self.size, (group + 1) * self.size)
 
     def has_signal(self, group: int) -> bool:
-        """Whether any reward of the final group differs between its members."""
+        """Whether what advantages are made of differs between the final group's members."""
         rewards = self.rewards_per_func[group * self.size : (group + 1) * self.size]
-        return bool(has_spread(rewards.T).any())
+        weights = self.reward_weights.to(rewards.device)
+        if not self.total_decides:
+            return bool(has_spread(rewards[:, weights != 0].T).any())
+        totals = (rewards * weights).nansum(dim=1)
+        totals = totals.masked_fill(rewards.isnan().all(dim=1), torch.nan)
+        return bool(has_spread(totals.unsqueeze(0)).any())
 
     def injected_row(self, group: int) -> int | None:
         """Row of the member that was injected into the group, if one was."""
@@ -146,12 +163,27 @@ def mark_injected(
     output["advantages"] = output["advantages"].unsqueeze(1) * weights_BT
 
 
+def rows_left_out(batch: GuidedBatch, guidance: Guidance) -> list[int] | None:
+    """Local rows that are not trained on; None where the method never leaves any out."""
+    drops = guidance.no_spread == "drop"
+    if not drops and (guidance.slot is None or guidance.slot.placement != "whole_group"):
+        return None
+    rows: list[int] = []
+    for i, group in enumerate(batch.groups):
+        injected = batch.injected_row(i)
+        if injected is not None and group.placement == "whole_group":
+            rows += [row for row in batch.row_numbers(i) if row != injected]
+        elif drops and not batch.has_signal(i):
+            rows += batch.row_numbers(i)
+    return rows
+
+
 def leave_out(output: dict[str, Any], rows: Sequence[int], trainer: RePOTrainer) -> float:
     """Take rows out of the loss and out of its denominator, on all processes together.
 
     Returns:
         Factor by which the loss of the other rows has to be weighted up: TRL's losses that are a
-        mean over rows count every row there is.
+        mean over rows count every row there is. Advantages carry it, and the weight of the KL term.
     """
     mask_BT = output["completion_mask"].clone()
     mask_BT[list(rows)] = 0

@@ -133,20 +133,27 @@ class TrlGuidanceEngine:
         if not prompts:  # this rank only took part; decoding an empty batch is not empty
             return []
         completion_ids = completion_ids[: len(prompts)]
-        kept = logps if logps is not None and self._samples_as_measured else [None] * rows
-        return completions_of(trainer, completion_ids, kept[: len(prompts)])
+        kept: list[Any] = [None] * len(prompts)
+        if logps is not None and self._samples_as_measured:
+            # vLLM has None for a log-prob that is not a number; such a row is measured.
+            kept = [None if None in row else row for row in logps[: len(prompts)]]
+        return completions_of(trainer, completion_ids, kept)
 
     @property
     def _samples_as_measured(self) -> bool:
         """Whether log-probs that come with samples are those that ``measure`` would find.
 
         vLLM's are of the distribution that was sampled from: at the candidates' temperature, and
-        over the tokens that the filters left.
+        over the tokens that filters and penalties left. They also come from other kernels, so a
+        train rule that weighs tokens by a ratio of two log-probs has both measured.
         """
         trainer, own = self._trainer, self._guidance
+        if not trainer.use_vllm:
+            return True
         same = own.temperature in (None, trainer.temperature) and own.top_p in (None, 1.0)
-        unfiltered = trainer.top_p == 1.0 and not trainer.top_k and not trainer.min_p
-        return not trainer.use_vllm or (same and unfiltered)
+        filtered = trainer.top_p != 1.0 or trainer.top_k or trainer.min_p
+        penalised = trainer.repetition_penalty != 1.0 or trainer.args.generation_kwargs
+        return same and not (filtered or penalised or own.train.weighs_tokens)
 
     def score(self, groups: Sequence[int], completions: Sequence[Completion]) -> list[Score]:
         """Rewards of candidates by the trainer's reward functions, one call per candidate."""
@@ -252,6 +259,7 @@ class TrlGuidanceEngine:
             if value is not None
         }
         trainer = self._trainer
+        trainer.keeps_logps = True
         holder, attribute = (
             (trainer.vllm_generation, None) if trainer.use_vllm else (trainer, "generation_config")
         )
@@ -273,6 +281,7 @@ class TrlGuidanceEngine:
                 setattr(holder, name, value)
             yield
         finally:
+            trainer.keeps_logps = False
             for name, value in before.items():
                 setattr(holder, name, value)
 

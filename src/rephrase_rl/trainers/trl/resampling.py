@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from accelerate.utils import gather_object
 
 from rephrase_rl.seeding import derive_seed
+from rephrase_rl.trainers.trl.batch import Displaced
 from rephrase_rl.trainers.trl.engine import logs_set_aside
 
 if TYPE_CHECKING:
@@ -34,12 +35,13 @@ def resample(
         batch: The guided batch, changed; groups that were put aside are in ``displaced``.
     """
     rows_of_batch = trainer.rows_of_batch
+    draw = trainer.current_draw  # of the batch itself; every round is a draw of its own
     for round_index in range(trainer.guidance.max_rounds):
         dead = [i for i in range(len(batch.groups)) if not batch.has_signal(i)]
         need = max(gather_object([len(dead)]))
         if need == 0:
             return
-        problems = _further_problems(trainer, need, round_index)
+        problems = _further_problems(trainer, need, round_index, draw)
         rows = [dict(problem) for problem in problems for _ in range(batch.size)]
         more_prompts = [row["prompt"] for row in rows]
         more = trainer.generate_rows(more_prompts)
@@ -47,10 +49,12 @@ def resample(
             fresh = trainer.guide_batch(more, rows, more_prompts)
         for j, group in enumerate(fresh.groups):
             if not dead or not fresh.has_signal(j):
-                batch.displaced.append(group)
+                prompt_ids = more.prompt_ids[fresh.row_numbers(j)[0]]
+                batch.displaced.append(Displaced(group, tuple(prompt_ids)))
                 continue
             i = dead.pop(0)
-            batch.displaced.append(batch.groups[i])
+            prompt_ids = generated.prompt_ids[batch.row_numbers(i)[0]]
+            batch.displaced.append(Displaced(batch.groups[i], tuple(prompt_ids)))
             batch.groups[i] = group
             for to, origin in zip(batch.row_numbers(i), fresh.row_numbers(j), strict=True):
                 batch.rewards_per_func[to] = fresh.rewards_per_func[origin]
@@ -74,10 +78,11 @@ def _copy_row(generated: GenerationOutput, to: int, more: GenerationOutput, orig
             values[to] = more.extra_fields[column][origin]
 
 
-def _further_problems(trainer: RePOTrainer, count: int, round_index: int) -> list[Any]:
+def _further_problems(
+    trainer: RePOTrainer, count: int, round_index: int, draw: tuple[int, int]
+) -> list[Any]:
     """Rows of the training set, drawn without regard to what the sampler gave already."""
     rank = trainer.accelerator.process_index
-    step = trainer.state.global_step
-    rng = random.Random(derive_seed(trainer.args.seed, step, round_index, rank, "resample"))
+    rng = random.Random(derive_seed(trainer.args.seed, *draw, round_index, rank, "resample"))
     dataset = trainer.train_dataset
     return [dataset[rng.randrange(len(dataset))] for _ in range(count)]

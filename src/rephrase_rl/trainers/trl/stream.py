@@ -19,12 +19,14 @@ from trl.trainer.utils import pad
 from rephrase_rl.core.reduction import reduce_loss
 from rephrase_rl.errors import ConfigError
 from rephrase_rl.guidance.training import InjectedTokens
+from rephrase_rl.seeding import derive_seed, forked_rng
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
+    from rephrase_rl.guidance.step import GuidedGroup
     from rephrase_rl.trainers.trl.batch import GuidedBatch
     from rephrase_rl.trainers.trl.trainer import RePOTrainer
 
@@ -66,7 +68,7 @@ class JointStream:
         """
         mu = self.mu(trainer.state.global_step)
         trainer._metrics["train"]["stream/mu"].append(mu)
-        rows = [row for row in inputs["stream"] if row is not None]
+        rows = [row for rows_of_one in inputs["stream"] for row in rows_of_one]
         loss = (1 - mu) * rl_loss
         if not rows:
             return loss
@@ -107,6 +109,18 @@ class BufferedStream:
     def _step(self, trainer: RePOTrainer, rows: Sequence[StreamRow]) -> None:
         model = trainer.accelerator.unwrap_model(trainer.model)
         optimizer = self._own_optimizer(trainer)
+        # Dropout draws the same on every process, or their weights would drift apart.
+        seed = derive_seed(trainer.args.seed, trainer.state.global_step, "stream")
+        with forked_rng(seed):
+            loss_sum = self._backward(trainer, model, rows)
+        if trainer.args.max_grad_norm:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), trainer.args.max_grad_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        trainer._metrics["train"]["stream/loss"].append(loss_sum)
+
+    def _backward(self, trainer: RePOTrainer, model: Any, rows: Sequence[StreamRow]) -> float:
+        """Gradient of the mean over all tokens, in micro-batches; the loss."""
         total = sum(len(row.completion_ids) for row in rows)
         width = trainer.args.per_device_train_batch_size
         loss_sum = 0.0
@@ -115,11 +129,7 @@ class BufferedStream:
                 loss = stream_loss(trainer, model, rows[start : start + width], total)
             loss.backward()  # type: ignore[no-untyped-call]
             loss_sum += float(loss.detach())
-        if trainer.args.max_grad_norm:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), trainer.args.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        trainer._metrics["train"]["stream/loss"].append(loss_sum)
+        return loss_sum
 
     def state(self) -> dict[str, Any]:
         """Buffer and optimiser, for a checkpoint."""
@@ -168,17 +178,23 @@ def send_to_stream(
     """Give the accepted texts of a batch to the stream; all processes together.
 
     The joint stream's texts travel with the rows of their groups, so that TRL's shuffling and
-    splitting into micro-batches divides them as well.
+    splitting into micro-batches divides them as well. Those of groups that gave way in dynamic
+    sampling are trained on too; they travel with the batch's rows in turn.
     """
-    of_row: list[StreamRow | None] = [None] * len(output["completion_ids"])
-    for i, group in enumerate(batch.groups):
+    of_row: list[tuple[StreamRow, ...]] = [()] * len(output["completion_ids"])
+
+    def send(group: GuidedGroup, prompt_ids: tuple[int, ...], row: int) -> None:
         candidate = group.accepted
         if candidate is not None and group.placement == "stream":
-            row = i * batch.size
-            mask = output["prompt_mask"][row].bool()
-            prompt_ids = tuple(output["prompt_ids"][row][mask].tolist())
-            of_row[row] = StreamRow(prompt_ids, candidate.completion.token_ids)
-    rows = [row for row in of_row if row is not None]
+            of_row[row] += (StreamRow(prompt_ids, candidate.completion.token_ids),)
+
+    for i, group in enumerate(batch.groups):
+        row = i * batch.size
+        mask = output["prompt_mask"][row].bool()
+        send(group, tuple(output["prompt_ids"][row][mask].tolist()), row)
+    for i, displaced in enumerate(batch.displaced):
+        send(displaced.group, displaced.prompt_ids, i % len(of_row))
+    rows = [row for rows_of_one in of_row for row in rows_of_one]
     if isinstance(stream, BufferedStream):
         stream.add(rows)
         return

@@ -45,6 +45,8 @@ def trained_rows(trainer: RePOTrainer, inputs: dict[str, Any]) -> TrainedRows:
         A micro-batch of the same gradient.
     """
     rows = len(inputs["completion_ids"])
+    if trainer._is_vlm:  # images and token types go with rows and columns in ways of their own
+        return TrainedRows(inputs, 1.0)
     kept = torch.arange(rows)
     if _advantage_alone_trains(trainer):
         live_B = _has_gradient(inputs)

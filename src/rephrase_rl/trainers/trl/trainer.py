@@ -36,6 +36,7 @@ from rephrase_rl.trainers.trl.batch import (
     leave_out,
     mark_injected,
     put_in_place,
+    rows_left_out,
 )
 from rephrase_rl.trainers.trl.checks import correctness_index, refuse_unsupported
 from rephrase_rl.trainers.trl.compact_head import compact_head
@@ -91,6 +92,9 @@ class RePOTrainer(GRPOTrainer):
         ... )  # doctest: +SKIP
     """
 
+    beta: float
+    """TRL's weight of the KL term."""
+
     def __init__(
         self,
         *args: Any,
@@ -113,6 +117,7 @@ class RePOTrainer(GRPOTrainer):
         self._captured: list[torch.Tensor] | None = None
         self._draws = (-1, -1)
         self._ahead: Anticipation | None = None
+        self.keeps_logps = False
         self._step_records: list[GroupRecord] = []
         self._correctness_index = correctness_index(self.guidance, self.reward_func_names)
         refuse_unsupported(self)
@@ -187,7 +192,8 @@ class RePOTrainer(GRPOTrainer):
         own = len(prompt_ids)
         if ahead.prompts:
             ahead.keep(completions_of(self, ids[own:], logps[own:]))
-        return ids[:own], logps[:own]
+        # TRL takes log-probs of rollouts for vLLM's; with its own `generate` it has none.
+        return ids[:own], logps[:own] if self.keeps_logps else None
 
     def _calculate_rewards(
         self,
@@ -235,15 +241,17 @@ class RePOTrainer(GRPOTrainer):
 
     def _loss_of_rows(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         """TRL's loss, and the own loss of injected tokens beside it."""
-        if "injected_mask" not in inputs:
-            loss: torch.Tensor = super()._compute_loss(model, inputs)
-            return loss
+        beta: float = self.beta
         self._captured = []
+        # Where rows are left out of a mean over rows, the others' KL weighs more, as advantages do.
+        self.beta = beta * float(inputs.get("row_factor", 1.0))
         try:
-            loss = super()._compute_loss(model, inputs)
-            (logps_BT,) = self._captured
+            loss: torch.Tensor = super()._compute_loss(model, inputs)
+            logps_BT = self._captured[0]
         finally:
-            self._captured = None
+            self._captured, self.beta = None, beta
+        if "injected_mask" not in inputs:
+            return loss
         record_honesty(self, inputs, logps_BT)
         if "injected_advantages" in inputs:
             loss = loss + injected_loss(self, inputs, logps_BT)
@@ -305,7 +313,13 @@ class RePOTrainer(GRPOTrainer):
         )
         guided = guide(groups, self.guidance, engine, self._context())
         measure_experts(self, groups, engine)
-        batch = GuidedBatch(guided, rewards, self.num_generations)
+        batch = GuidedBatch(
+            guided,
+            rewards,
+            self.num_generations,
+            self.reward_weights,
+            total_decides=self.multi_objective_aggregation == "sum_then_normalize",
+        )
         put_in_place(batch, generated, engine, self._pending_extra_logs)
         return batch
 
@@ -342,9 +356,10 @@ class RePOTrainer(GRPOTrainer):
     def _prepare_loss(self, batch: GuidedBatch, output: dict[str, Any]) -> None:
         """Mark what the loss has to treat apart; nothing is added for plain GRPO."""
         factor = 1.0
-        rows = self._rows_left_out(batch)
+        rows = rows_left_out(batch, self.guidance)
         if rows is not None:
             factor = leave_out(output, rows, self)
+            output["row_factor"] = torch.tensor(factor)
         if self.guidance.active:
             mark_injected(output, batch, self, factor)
             if self.stream is not None:
@@ -352,27 +367,12 @@ class RePOTrainer(GRPOTrainer):
         else:
             output["advantages"] = output["advantages"] * factor
 
-    def _rows_left_out(self, batch: GuidedBatch) -> list[int] | None:
-        """Local rows that are not trained on; None where the method never leaves any out."""
-        slot = self.guidance.slot
-        drops = self.guidance.no_spread == "drop"
-        if not drops and (slot is None or slot.placement != "whole_group"):
-            return None
-        rows: list[int] = []
-        for i, group in enumerate(batch.groups):
-            injected = batch.injected_row(i)
-            if injected is not None and group.placement == "whole_group":
-                rows += [row for row in batch.row_numbers(i) if row != injected]
-            elif drops and not batch.has_signal(i):
-                rows += batch.row_numbers(i)
-        return rows
-
     def _record(self, batch: GuidedBatch, advantages: torch.Tensor) -> None:
         context = self._context()
         values = advantages.view(-1, self.num_generations).tolist()
         local = [group_record(group, values[i], context) for i, group in enumerate(batch.groups)]
         nothing = [0.0] * self.num_generations
-        local += [group_record(group, nothing, context, used=False) for group in batch.displaced]
+        local += [group_record(d.group, nothing, context, used=False) for d in batch.displaced]
         records: list[GroupRecord] = gather_object(local)
         self._step_records.extend(records)
         self.ledger.observe(records)
@@ -386,6 +386,11 @@ class RePOTrainer(GRPOTrainer):
             logs.update({k: None if math.isnan(v) else v for k, v in metrics.items()})
             self._step_records = []
         super().log(logs, start_time)
+
+    @property
+    def current_draw(self) -> tuple[int, int]:
+        """The draw that ``_next_draw`` gave last."""
+        return self._draws
 
     def _next_draw(self) -> tuple[int, int]:
         """(optimiser step, index of the generation batch within that step), for seeds."""
