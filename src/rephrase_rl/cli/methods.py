@@ -55,8 +55,6 @@ def methods(
 
 def _blocks_line(guidance: GuidanceConfig) -> str:
     """The blocks in the order in which they act."""
-    if guidance.gate.kind == "never":
-        return "gate never: no guidance"
     rules = " + ".join(rule.kind for rule in guidance.accept) or "anything"
     return (
         f"gate {guidance.gate.kind} > source {guidance.source.kind} > accept {rules} > slot "

@@ -36,6 +36,13 @@ def record_honesty(trainer: RePOTrainer, inputs: dict[str, Any], logps_BT: Tenso
     logps_BT = logps_BT.detach().float()
     old_BT = inputs.get("old_per_token_logps")
     ratio_BT = importance_ratio(logps_BT, logps_BT if old_BT is None else old_BT.float(), mask_BT)
+    if trainer.importance_sampling_level == "sequence":
+        # GSPO has one ratio for a row: the geometric mean over its tokens.
+        mean_B = (ratio_BT.log() * mask_BT).sum(dim=1) / mask_BT.sum(dim=1).clamp(min=1)
+        ratio_BT = mean_B.exp().unsqueeze(1).expand_as(ratio_BT)
+    clip_low, clip_high = trainer.epsilon_low, trainer.epsilon_high
+    if trainer.loss_type == "cispo":  # TRL cuts the weight at epsilon_high itself, below nothing
+        clip_low, clip_high = 1.0, trainer.epsilon_high - 1.0
     advantages_B = _advantage_signs(inputs)
     for name, tokens_BT in (("rollouts", mask_BT & ~injected_BT), ("injection", injected_BT)):
         count = tokens_BT.sum().float()
@@ -43,10 +50,12 @@ def record_honesty(trainer: RePOTrainer, inputs: dict[str, Any], logps_BT: Tenso
             ratio_BT,
             advantages_B,
             tokens_BT,
-            clip_low=trainer.epsilon_low,
-            clip_high=trainer.epsilon_high,
+            clip_low=clip_low,
+            clip_high=clip_high,
         )
         share = (clipped.low + clipped.high).nan_to_num(nan=0.0)
+        if name == "injection" and trainer.guidance.train.has_own_loss:
+            share = torch.zeros_like(share)  # such a loss has no clip range
         local = torch.stack([count, (logps_BT * tokens_BT).sum(), share * count])
         total, logp, clip = trainer.accelerator.gather(local).view(-1, 3).sum(dim=0).tolist()
         if total:
