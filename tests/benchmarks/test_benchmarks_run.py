@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -18,3 +20,17 @@ def test_micro_benchmark_times_every_case(tmp_path) -> None:
     figures = json.loads(out.read_text())["milliseconds"]
     assert len(figures) >= 7
     assert all(low <= median <= high for median, low, high in figures.values())
+
+
+@pytest.mark.slow
+def test_step_benchmark_compares_all_arms(tmp_path) -> None:
+    out = tmp_path / "figures.json"
+    arms = ["trl", "trl-default", "grpo", "repo-closed", "repo-open"]
+    command = [sys.executable, "benchmarks/grpo_step.py", "--model", "lab", "--rows", "16"]
+    command += ["--steps", "1", "--pairs", "1", "--arms", *arms, "--json", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr[-2000:]
+    record = json.loads(out.read_text())
+    assert set(record["runs"]) == set(arms)
+    assert set(record["ratios"]) == set(arms[1:])
+    assert all(run["step_s"] > 0 for runs in record["runs"].values() for run in runs)
