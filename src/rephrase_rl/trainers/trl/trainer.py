@@ -247,11 +247,12 @@ class RePOTrainer(GRPOTrainer):
         self.beta = beta * float(inputs.get("row_factor", 1.0))
         try:
             loss: torch.Tensor = super()._compute_loss(model, inputs)
-            logps_BT = self._captured[0]
+            captured = self._captured
         finally:
             self._captured, self.beta = None, beta
         if "injected_mask" not in inputs:
             return loss
+        (logps_BT,) = captured
         record_honesty(self, inputs, logps_BT)
         if "injected_advantages" in inputs:
             loss = loss + injected_loss(self, inputs, logps_BT)
