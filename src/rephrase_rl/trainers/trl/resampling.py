@@ -35,7 +35,7 @@ def resample(
         batch: The guided batch, changed; groups that were put aside are in ``displaced``.
     """
     rows_of_batch = trainer.rows_of_batch
-    draw = trainer.current_draw  # of the batch itself; every round is a draw of its own
+    draw = trainer._draws  # of the batch itself; every round is a draw of its own
     for round_index in range(trainer.guidance.max_rounds):
         dead = [i for i in range(len(batch.groups)) if not batch.has_signal(i)]
         need = max(gather_object([len(dead)]))

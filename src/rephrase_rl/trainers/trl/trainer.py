@@ -388,11 +388,6 @@ class RePOTrainer(GRPOTrainer):
             self._step_records = []
         super().log(logs, start_time)
 
-    @property
-    def current_draw(self) -> tuple[int, int]:
-        """The draw that ``_next_draw`` gave last."""
-        return self._draws
-
     def _next_draw(self) -> tuple[int, int]:
         """(optimiser step, index of the generation batch within that step), for seeds."""
         step, index = self._draws
