@@ -15,6 +15,7 @@ from rephrase_rl.assembly.objects import (
     reward_names,
     solve_template,
 )
+from rephrase_rl.assembly.precision import precision_fields
 from rephrase_rl.assembly.run_parts import (
     Recorder,
     RunRequest,
@@ -94,7 +95,7 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
     try:
         # What can be refused is refused before the run directory is touched.
         arguments = grpo_arguments(
-            config.trainer,
+            {**precision_fields(request, policy.model), **config.trainer},
             output_dir=str(request.run_path / "checkpoints"),
             seed=config.seed,
             scale_rewards=guidance.advantages.scale,

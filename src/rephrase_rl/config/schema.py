@@ -154,6 +154,10 @@ class ComputeConfig(ConfigModel):
     forward: Literal["auto", "packed", "plain"] = "auto"
     """packed: log-probs from one pass over each prompt for all its completions. auto: that on CPUs,
     where it was measured to be faster, if the model allows it; else plain."""
+    tokens_per_pass: Positive | Literal["auto"] | None = "auto"
+    """Most tokens of a forward and backward pass, prompts and padding included: a micro-batch of
+    more rows is computed in parts, longest first, whose gradients add up to the same. auto: 4096 on
+    CPUs, if the loss type allows it; null: never."""
     skip_untrained: bool = True
     """Leave rows of advantage 0 out of the forward pass where nothing else gives them a gradient.
     TRL's own figures of that pass, such as entropy, are then of the other rows."""

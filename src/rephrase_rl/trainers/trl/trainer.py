@@ -47,6 +47,7 @@ from rephrase_rl.trainers.trl.forward import packs_rows, token_scores
 from rephrase_rl.trainers.trl.honesty import measure_experts, record_honesty
 from rephrase_rl.trainers.trl.loss import injected_loss
 from rephrase_rl.trainers.trl.memory import SaveMemory, load_memory
+from rephrase_rl.trainers.trl.micro_batches import loss_in_parts, tokens_of_a_part
 from rephrase_rl.trainers.trl.resampling import resample
 from rephrase_rl.trainers.trl.rows import merge_extra_fields, rollout_groups
 from rephrase_rl.trainers.trl.sampling import sample_ids, shares_prefixes
@@ -125,6 +126,7 @@ class RePOTrainer(GRPOTrainer):
         self._shares_prefixes = shares_prefixes(self, self.compute.sampler)
         self._anticipates = can_anticipate(self, self._shares_prefixes)
         self.packs_rows = packs_rows(self, self.compute.forward)
+        self._tokens_of_a_part = tokens_of_a_part(self, self.compute.tokens_per_pass)
         if isinstance(stream, BufferedStream):
             self.add_callback(StreamSteps(self, stream))
         self.add_callback(SaveMemory(self))
@@ -230,17 +232,22 @@ class RePOTrainer(GRPOTrainer):
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         if not self.model.training:
-            return self._loss_of_rows(model, inputs)
+            return self.loss_of_rows(model, inputs)[0]
         trained = TrainedRows(inputs, 1.0)
         if self.compute.skip_untrained:
             trained = trained_rows(self, inputs)
-        loss = self._loss_of_rows(model, trained.inputs) * trained.share
+        loss, logps_BT = loss_in_parts(self, model, trained, self._tokens_of_a_part)
+        if "injected_mask" in inputs and logps_BT is not None:
+            record_honesty(self, trained.inputs, logps_BT)
         if isinstance(self.stream, JointStream):
             loss = self.stream.join(self, model, inputs, loss)
         return loss
 
-    def _loss_of_rows(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-        """TRL's loss, and the own loss of injected tokens beside it."""
+    def loss_of_rows(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, Any]:
+        """TRL's loss, with that of injected tokens; and the log-probs it is made of, (B, T).
+
+        None in their place where a subclass has them from elsewhere, which is enough for GRPO.
+        """
         beta: float = self.beta
         self._captured = []
         # Where rows are left out of a mean over rows, the others' KL weighs more, as advantages do.
@@ -250,13 +257,9 @@ class RePOTrainer(GRPOTrainer):
             captured = self._captured
         finally:
             self._captured, self.beta = None, beta
-        if "injected_mask" not in inputs:
-            return loss
-        (logps_BT,) = captured
-        record_honesty(self, inputs, logps_BT)
         if "injected_advantages" in inputs:
-            loss = loss + injected_loss(self, inputs, logps_BT)
-        return loss
+            loss = loss + injected_loss(self, inputs, captured[0])
+        return loss, captured[0] if captured else None
 
     # --- guidance of one batch
 
