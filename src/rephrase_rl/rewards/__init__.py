@@ -7,13 +7,14 @@ verifier starts its worker processes when the first answer needs them.
 from rephrase_rl.rewards.custom import FunctionVerifier, as_verifier
 from rephrase_rl.rewards.exact import ExactVerifier
 from rephrase_rl.rewards.math_verifier import MathVerifier
-from rephrase_rl.rewards.protocol import Verifier
+from rephrase_rl.rewards.protocol import JudgesAhead, Verifier
 from rephrase_rl.rewards.registry import get_verifier, verifier_names
 from rephrase_rl.rewards.verifier_reward import VerifierReward
 
 __all__ = [
     "ExactVerifier",
     "FunctionVerifier",
+    "JudgesAhead",
     "MathVerifier",
     "Verifier",
     "VerifierReward",
