@@ -49,7 +49,7 @@ def remove_meta_text(text: str) -> CleanedText:
         >>> remove_meta_text("The expert solution shows that x = 2.").leftover
         ('The expert solution',)
     """
-    if not patterns.MAY_MATCH.search(text):
+    if not patterns.may_match(text):
         return CleanedText(text, (), ())
     removed: list[str] = []
     # One cut may lay open the next; each round shortens the text, so the rounds end.
@@ -66,6 +66,8 @@ def _find_cuts(text: str) -> Iterator[_Cut]:
         yield _Cut(match.start(), match.end())
     for match in patterns.FRAME.finditer(text):
         yield _Cut(match.start("cut"), match.end("cut"), capitalise=True)
+    if patterns.MARKER.search(text) is None:  # the rest has one in every match
+        return
     for match in patterns.ASIDE.finditer(text):
         if not patterns.MATHEMATICS.search(match.group("cut")):
             yield _Cut(match.start("cut"), match.end("cut"))
