@@ -1,12 +1,15 @@
 """Removal of meta text: a table of what models write, and properties."""
 
+import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rephrase_rl.prompts import remove_meta_text
+from rephrase_rl.prompts import meta_patterns, remove_meta_text
+
+TOO_SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much]
 
 # (id, text, cleaned text)
 REMOVED = [
@@ -82,6 +85,10 @@ REMOVED = [
     ),
     ("only_meta", "Here is my rewritten solution:", ""),
     ("curly_apostrophe", "Following the expert’s approach, we add.", "We add."),
+    ("lead_text", "Here is the rewritten text:\n\nAdd 2.", "Add 2."),
+    ("lead_proof", "Here is the restated proof: add 2.", "add 2."),
+    ("heading_version", "**Rewritten version:**\n\nAdd 2.", "Add 2."),
+    ("lead_reasoning", "Based on the given reasoning, we add 2.", "We add 2."),
     ("upper_case", "BASED ON THE REFERENCE SOLUTION, we add.", "We add."),
 ]
 
@@ -218,6 +225,37 @@ def test_idempotent(pieces, joint):
     assert twice.removed == ()
     assert twice.leftover == once.leftover
     assert once.text.count("\\boxed{5}") == text.count("\\boxed{5}")
+
+
+@pytest.mark.parametrize("name", ["MARKER", "HEADING", "FRAME", "ASIDE"])
+def test_the_cheap_test_misses_no_phrase(name):
+    pattern = getattr(meta_patterns, name)
+
+    @given(st.from_regex(pattern))
+    @settings(derandomize=True, deadline=None, max_examples=60, suppress_health_check=TOO_SLOW)
+    def check(text):
+        assert meta_patterns.may_match(text)
+        # Bracketed remarks and clauses are looked for only where there is a marker.
+        assert name != "ASIDE" or meta_patterns.MARKER.search(text)
+
+    check()
+
+
+@pytest.mark.parametrize("letter", sorted(set("".join(meta_patterns._TELLING)) - {" "}))
+def test_the_cheap_test_knows_every_letter_that_patterns_take_for_another(letter):
+    pattern = re.compile(letter, re.IGNORECASE)
+    alike = [c for c in map(chr, range(0x3000)) if pattern.match(c)]
+    assert {letter, letter.upper()} <= set(alike)
+    for word in meta_patterns._TELLING:
+        for other in alike:
+            assert meta_patterns.may_match(word.replace(letter, other))
+
+
+def test_common_words_alone_do_not_pass_the_cheap_test():
+    text = "We are given 3 and want the sum. It is known that 3 + 4 = 7, or else 8."
+    assert not meta_patterns.may_match(text)
+    assert not meta_patterns.may_match("Adding up, the answer is \\boxed{7}.")
+    assert meta_patterns.may_match(text + " The answer is 7.")
 
 
 WORDS = (

@@ -49,23 +49,30 @@ def remove_meta_text(text: str) -> CleanedText:
         >>> remove_meta_text("The expert solution shows that x = 2.").leftover
         ('The expert solution',)
     """
-    if not patterns.MAY_MATCH.search(text):
+    if not patterns.may_match(text):
         return CleanedText(text, (), ())
     removed: list[str] = []
+    markers = _markers(text)
     # One cut may lay open the next; each round shortens the text, so the rounds end.
-    while cuts := _merged(_find_cuts(text)):
+    while cuts := _merged(_find_cuts(text, bool(markers))):
         removed.extend(text[cut.start : cut.end].strip() for cut in cuts)
         for cut in reversed(cuts):
             text = _apply(text, cut)
-    leftover = tuple(match.group().strip() for match in patterns.MARKER.finditer(text))
-    return CleanedText(text, tuple(removed), leftover)
+        markers = _markers(text)
+    return CleanedText(text, tuple(removed), markers)
 
 
-def _find_cuts(text: str) -> Iterator[_Cut]:
+def _markers(text: str) -> tuple[str, ...]:
+    return tuple(match.group().strip() for match in patterns.MARKER.finditer(text))
+
+
+def _find_cuts(text: str, is_marked: bool) -> Iterator[_Cut]:
     for match in patterns.HEADING.finditer(text):
         yield _Cut(match.start(), match.end())
     for match in patterns.FRAME.finditer(text):
         yield _Cut(match.start("cut"), match.end("cut"), capitalise=True)
+    if not is_marked:  # whatever follows needs a marker
+        return
     for match in patterns.ASIDE.finditer(text):
         if not patterns.MATHEMATICS.search(match.group("cut")):
             yield _Cut(match.start("cut"), match.end("cut"))
