@@ -9,6 +9,7 @@ from rephrase_rl.config.blocks.gates import AlwaysGate, FailedShareGate, Gate, N
 from rephrase_rl.config.blocks.slots import ReplaceWorstSlot, ReservedSlot, Slot
 from rephrase_rl.config.blocks.sources import NoSource, RephraseSource, Source
 from rephrase_rl.config.blocks.train import ClippedRatioTrain, Train
+from rephrase_rl.config.endpoint import BudgetConfig, EndpointConfig
 from rephrase_rl.config.guidance import (
     AdvantageConfig,
     GuidanceConfig,
@@ -22,6 +23,7 @@ from rephrase_rl.config.load import (
     load_config,
     parse_benchmarks,
     parse_config,
+    parse_endpoint,
     parse_guidance,
 )
 from rephrase_rl.config.schema import (
@@ -42,9 +44,11 @@ __all__ = [
     "AdvantageConfig",
     "AlwaysGate",
     "BenchmarkConfig",
+    "BudgetConfig",
     "ClippedRatioTrain",
     "CustomBlock",
     "DataConfig",
+    "EndpointConfig",
     "EvaluationConfig",
     "FailedShareGate",
     "Gate",
@@ -71,6 +75,7 @@ __all__ = [
     "merge_blocks",
     "parse_benchmarks",
     "parse_config",
+    "parse_endpoint",
     "parse_guidance",
     "read_yaml",
     "write_yaml",

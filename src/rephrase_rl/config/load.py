@@ -13,6 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from rephrase_rl.config.base import ConfigModel
+from rephrase_rl.config.endpoint import EndpointConfig
 from rephrase_rl.config.faults import describe_faults
 from rephrase_rl.config.guidance import GuidanceConfig
 from rephrase_rl.config.overrides import apply_overrides
@@ -85,6 +86,19 @@ def parse_benchmarks(
     title = "the benchmarks are not valid"
     whole = _validated(EvaluationConfig, {"benchmarks": changed}, title, faults)
     return list(whole.benchmarks)
+
+
+def parse_endpoint(raw: Mapping[str, Any], where: str = "endpoint") -> EndpointConfig:
+    """Check plain data as the description of an endpoint.
+
+    Args:
+        raw: What a YAML file would hold.
+        where: Field of the configuration that ``raw`` stands in; begins the place of every fault.
+
+    Raises:
+        ConfigError: With every fault.
+    """
+    return _validated(EndpointConfig, raw, f"{where} is not valid", [], prefix=where)
 
 
 def config_to_plain(config: ConfigModel) -> dict[str, Any]:
