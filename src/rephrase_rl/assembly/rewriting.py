@@ -22,6 +22,7 @@ from rephrase_rl.guidance.recording import candidate_record
 
 # At run time too: records.from_json reads the annotations.
 from rephrase_rl.records import Candidate, CandidateRecord, Completion, Rollout
+from rephrase_rl.rewards import problem_columns, verify_with_columns
 from rephrase_rl.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -141,13 +142,15 @@ def judge_with(
         if not texts:
             return []
         answers = [problem.reference_answer for problem in problems]
-        columns = [
-            ([verdict.reward for verdict in verifier.verify(texts, answers)], weight)
+        columns = problem_columns(problems)
+        judged = [
+            (verify_with_columns(verifier, texts, answers, columns), weight)
             for verifier, weight in verifiers
         ]
-        correctness, _ = columns[decides]
+        weighted = [([v.reward for v in verdicts], weight) for verdicts, weight in judged]
+        correctness, _ = weighted[decides]
         return [
-            Score(_total([(rewards[i], weight) for rewards, weight in columns]), correctness[i])
+            Score(_total([(rewards[i], weight) for rewards, weight in weighted]), correctness[i])
             for i in range(len(texts))
         ]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rephrase_rl.errors import EvaluationError
 from rephrase_rl.evaluation.result import EvaluationResult, EvaluationSample, summarize_samples
 from rephrase_rl.prompts import render_prompt
+from rephrase_rl.rewards import problem_columns, verify_with_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,9 +66,11 @@ def _judge(
         for problem, group in zip(problems, groups, strict=True)
         for index, completion in enumerate(group)
     ]
-    verdicts = verifier.verify(
+    verdicts = verify_with_columns(
+        verifier,
         [completion.text for _, _, completion in rows],
         [problem.reference_answer for problem, _, _ in rows],
+        problem_columns([problem for problem, _, _ in rows]),
     )
     if len(verdicts) != len(rows):
         raise EvaluationError(

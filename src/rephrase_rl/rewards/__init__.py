@@ -6,18 +6,28 @@ verifier starts its worker processes when the first answer needs them.
 
 from rephrase_rl.rewards.custom import FunctionVerifier, as_verifier
 from rephrase_rl.rewards.exact import ExactVerifier
+from rephrase_rl.rewards.judge import JudgeVerifier
 from rephrase_rl.rewards.math_verifier import MathVerifier
-from rephrase_rl.rewards.protocol import Verifier
+from rephrase_rl.rewards.protocol import (
+    ColumnVerifier,
+    Verifier,
+    problem_columns,
+    verify_with_columns,
+)
 from rephrase_rl.rewards.registry import get_verifier, verifier_names
 from rephrase_rl.rewards.verifier_reward import VerifierReward
 
 __all__ = [
+    "ColumnVerifier",
     "ExactVerifier",
     "FunctionVerifier",
+    "JudgeVerifier",
     "MathVerifier",
     "Verifier",
     "VerifierReward",
     "as_verifier",
     "get_verifier",
+    "problem_columns",
     "verifier_names",
+    "verify_with_columns",
 ]
