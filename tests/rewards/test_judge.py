@@ -207,7 +207,9 @@ def test_where_the_question_comes_from(columns):
     assert "Question:\nHow many apples?\n" in contents(server.bodies[0])
 
 
-@pytest.mark.parametrize("columns", [{}, {"question": []}, {"prompt": [[]]}, {"question": [None]}])
+@pytest.mark.parametrize(
+    "columns", [{}, {"question": ["a", "b"]}, {"prompt": [[]]}, {"question": [None]}]
+)
 def test_a_rubric_that_shows_the_question_needs_it(columns):
     with serving([chat("Score: 1")]) as server:
         with pytest.raises(VerifierError, match="shows the question"):

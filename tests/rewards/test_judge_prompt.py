@@ -164,7 +164,7 @@ def parts(messages):
     system, user = messages
     mark = re.search(r"<<<([0-9a-f]{16})", system["content"]).group(1)
     inside = user["content"].split(f"<<<{mark}\n")[1].split(f"\n{mark}>>>")[0]
-    return mark, inside.split("\n")
+    return mark, inside.splitlines()  # whatever anybody takes for the end of a line
 
 
 def test_the_conversation():

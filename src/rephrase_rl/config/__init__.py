@@ -10,6 +10,7 @@ from rephrase_rl.config.blocks.slots import ReplaceWorstSlot, ReservedSlot, Slot
 from rephrase_rl.config.blocks.sources import NoSource, RephraseSource, Source
 from rephrase_rl.config.blocks.train import ClippedRatioTrain, Train
 from rephrase_rl.config.endpoint import BudgetConfig, EndpointConfig
+from rephrase_rl.config.experts import EndpointTeacher, ExpertsConfig, ModelTeacher
 from rephrase_rl.config.guidance import (
     AdvantageConfig,
     GuidanceConfig,
@@ -24,6 +25,7 @@ from rephrase_rl.config.load import (
     parse_benchmarks,
     parse_config,
     parse_endpoint,
+    parse_experts,
     parse_guidance,
 )
 from rephrase_rl.config.schema import (
@@ -49,12 +51,15 @@ __all__ = [
     "CustomBlock",
     "DataConfig",
     "EndpointConfig",
+    "EndpointTeacher",
     "EvaluationConfig",
+    "ExpertsConfig",
     "FailedShareGate",
     "Gate",
     "GuidanceConfig",
     "LogConfig",
     "ModelConfig",
+    "ModelTeacher",
     "NeverGate",
     "NoSource",
     "NoSpreadConfig",
@@ -76,6 +81,7 @@ __all__ = [
     "parse_benchmarks",
     "parse_config",
     "parse_endpoint",
+    "parse_experts",
     "parse_guidance",
     "read_yaml",
     "write_yaml",
