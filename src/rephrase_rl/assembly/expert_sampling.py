@@ -18,7 +18,7 @@ from rephrase_rl.assembly.expert_samples import (
 from rephrase_rl.assembly.objects import VERIFIER_OF_KIND, solve_template
 from rephrase_rl.errors import BudgetError, EndpointError
 from rephrase_rl.prompts import render_prompt
-from rephrase_rl.rewards import problem_columns, verify_with_columns
+from rephrase_rl.rewards import context_of, verify_in_context
 from rephrase_rl.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -147,11 +147,11 @@ class ExpertSampling:
             own = [i for i, (p, s) in enumerate(rows) if p.task_kind == kind and s.text]
             of_kind = [rows[i][0] for i in own]
             if own:
-                found = verify_with_columns(
+                found = verify_in_context(
                     verifier,
                     [rows[i][1].text for i in own],
                     [problem.reference_answer for problem in of_kind],
-                    problem_columns(of_kind),
+                    context_of(verifier, of_kind),
                 )
                 verdicts.update(zip(own, found, strict=True))
         judged: dict[str, list[JudgedSample]] = {}

@@ -22,7 +22,7 @@ from rephrase_rl.guidance.recording import candidate_record
 
 # At run time too: records.from_json reads the annotations.
 from rephrase_rl.records import Candidate, CandidateRecord, Completion, Rollout
-from rephrase_rl.rewards import problem_columns, verify_with_columns
+from rephrase_rl.rewards.context import context_of, verify_in_context
 from rephrase_rl.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -142,15 +142,13 @@ def judge_with(
         if not texts:
             return []
         answers = [problem.reference_answer for problem in problems]
-        columns = problem_columns(problems)
-        judged = [
-            (verify_with_columns(verifier, texts, answers, columns), weight)
-            for verifier, weight in verifiers
-        ]
-        weighted = [([v.reward for v in verdicts], weight) for verdicts, weight in judged]
-        correctness, _ = weighted[decides]
+        columns = []
+        for verifier, weight in verifiers:
+            verdicts = verify_in_context(verifier, texts, answers, context_of(verifier, problems))
+            columns.append(([verdict.reward for verdict in verdicts], weight))
+        correctness, _ = columns[decides]
         return [
-            Score(_total([(rewards[i], weight) for rewards, weight in weighted]), correctness[i])
+            Score(_total([(rewards[i], weight) for rewards, weight in columns]), correctness[i])
             for i in range(len(texts))
         ]
 

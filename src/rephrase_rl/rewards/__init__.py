@@ -4,21 +4,17 @@ Importing the package starts nothing and loads neither math-verify nor torch; th
 verifier starts its worker processes when the first answer needs them.
 """
 
+from rephrase_rl.rewards.context import ContextVerifier, context_of, verify_in_context
 from rephrase_rl.rewards.custom import FunctionVerifier, as_verifier
 from rephrase_rl.rewards.exact import ExactVerifier
 from rephrase_rl.rewards.judge import JudgeVerifier
 from rephrase_rl.rewards.math_verifier import MathVerifier
-from rephrase_rl.rewards.protocol import (
-    ColumnVerifier,
-    Verifier,
-    problem_columns,
-    verify_with_columns,
-)
+from rephrase_rl.rewards.protocol import Verifier
 from rephrase_rl.rewards.registry import get_verifier, verifier_names
 from rephrase_rl.rewards.verifier_reward import VerifierReward
 
 __all__ = [
-    "ColumnVerifier",
+    "ContextVerifier",
     "ExactVerifier",
     "FunctionVerifier",
     "JudgeVerifier",
@@ -26,8 +22,8 @@ __all__ = [
     "Verifier",
     "VerifierReward",
     "as_verifier",
+    "context_of",
     "get_verifier",
-    "problem_columns",
     "verifier_names",
-    "verify_with_columns",
+    "verify_in_context",
 ]

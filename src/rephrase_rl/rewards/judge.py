@@ -45,8 +45,10 @@ class JudgeVerifier:
     The judge sees the completion without its thinking (``final_answer``); one that leaves nothing
     to read scores 0 without being asked about. Several votes are joined by their median; more than
     half of them have to be verdicts. A rubric that shows the question reads it from the column
-    ``question``, or from the last turn of ``prompt``: see ``verify_with``.
+    ``question``, or from the last turn of ``prompt``: see ``verify_in_context``.
     """
+
+    context_columns = ("question", "prompt")
 
     def __init__(
         self,
@@ -99,20 +101,20 @@ class JudgeVerifier:
             VerifierError: The rubric shows the question, or the sequences differ in length.
             BudgetError: The next request could exceed the budget.
         """
-        return self.verify_with(completions, reference_answers, {})
+        return self.verify_in_context(completions, reference_answers, {})
 
-    def verify_with(
+    def verify_in_context(
         self,
         completions: Sequence[str],
         reference_answers: Sequence[str],
-        columns: Mapping[str, Any],
+        context: Mapping[str, Sequence[Any]],
     ) -> list[Verdict]:
         """Judge each completion; see the class.
 
         Args:
             completions: Generated texts.
             reference_answers: One each; empty is unscorable if the rubric shows it.
-            columns: The other columns of the data, of the same length.
+            context: Columns ``question`` or ``prompt``, of the same length.
 
         Raises:
             VerifierError: The rubric shows the question and no column holds it, or lengths differ.
@@ -120,7 +122,7 @@ class JudgeVerifier:
             EndpointError: The endpoint cannot be asked at all: no key, or nothing recorded.
         """
         check_same_length(completions, reference_answers)
-        questions = self._questions(columns, len(completions))
+        questions = self._questions(context, len(completions))
         answers = [final_answer(completion) for completion in completions]
         verdicts: dict[int, Verdict] = {}
         asked: dict[int, tuple[Message, ...]] = {}
@@ -139,19 +141,20 @@ class JudgeVerifier:
     def close(self) -> None:
         """Nothing is held: connections end with each batch."""
 
-    def _questions(self, columns: Mapping[str, Any], count: int) -> list[str]:
+    def _questions(self, context: Mapping[str, Sequence[Any]], count: int) -> list[str]:
+        """The question of each completion, from the first column that has them all."""
         if not self.rubric.shows_question:
             return [""] * count
-        column = columns.get("question") or columns.get("prompt")
-        questions = None if column is None else [_question_of(cell) for cell in column]
-        if questions is None or len(questions) != count or None in questions:
-            raise VerifierError(
-                f"rubric {self.rubric.rubric_id!r} shows the question; found columns "
-                f"{', '.join(sorted(columns)) or 'none'}; required: `question` or `prompt` with a "
-                f"text for each of {count} completions. Pass them (verify_with), or name a rubric "
-                "without {question}"
-            )
-        return [str(question) for question in questions]
+        for name in self.context_columns:
+            questions = [_question_of(cell) for cell in context.get(name, ())]
+            if len(questions) == count and None not in questions:
+                return [str(question) for question in questions]
+        raise VerifierError(
+            f"rubric {self.rubric.rubric_id!r} shows the question; found columns "
+            f"{', '.join(sorted(context)) or 'none'}; required: `question` or `prompt` with a text "
+            f"for each of {count} completions. Pass them (verify_in_context), or name a rubric "
+            "without {question}"
+        )
 
     def _collect(self, asked: Mapping[int, tuple[Message, ...]]) -> dict[int, list[_Vote]]:
         """Votes by position; those that are no verdict are asked for again, all together."""

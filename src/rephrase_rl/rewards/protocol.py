@@ -6,13 +6,13 @@ judge at all: a gold answer it cannot read, a time-out or a crash is a status, n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from rephrase_rl.errors import VerifierError
 
 if TYPE_CHECKING:
-    from rephrase_rl.records import Problem, Verdict
+    from rephrase_rl.records import Verdict
 
 
 @runtime_checkable
@@ -36,37 +36,6 @@ class Verifier(Protocol):
     def close(self) -> None:
         """Free what the verifier holds (processes, connections); it may be called twice."""
         ...
-
-
-@runtime_checkable
-class ColumnVerifier(Protocol):
-    """A verifier that also reads other columns of the data, such as the question."""
-
-    def verify_with(
-        self,
-        completions: Sequence[str],
-        reference_answers: Sequence[str],
-        columns: Mapping[str, Any],
-    ) -> list[Verdict]:
-        """Like ``verify``; ``columns`` has a list of the same length for each column."""
-        ...
-
-
-def verify_with_columns(
-    verifier: Verifier,
-    completions: Sequence[str],
-    reference_answers: Sequence[str],
-    columns: Mapping[str, Any],
-) -> list[Verdict]:
-    """Judge with the other columns where the verifier reads them, and without where not."""
-    if isinstance(verifier, ColumnVerifier):
-        return verifier.verify_with(completions, reference_answers, columns)
-    return verifier.verify(completions, reference_answers)
-
-
-def problem_columns(problems: Sequence[Problem]) -> dict[str, Any]:
-    """The columns that a ``ColumnVerifier`` may read, one problem for each completion."""
-    return {"question": [problem.question for problem in problems]}
 
 
 def check_same_length(completions: Sequence[str], reference_answers: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.errors import VerifierError
-from rephrase_rl.rewards.protocol import verify_with_columns
+from rephrase_rl.rewards.context import verify_in_context
 
 if TYPE_CHECKING:
     from rephrase_rl.records import Verdict
@@ -63,11 +63,11 @@ class VerifierReward:
         """Score the completions of one batch.
 
         Args:
-            prompts: Column ``prompt`` for verifiers that read columns.
+            prompts: Column ``prompt`` for a verifier that asks for it.
             completions: Texts, or conversations whose last turn is the completion.
             reference_answer: The dataset's column, one per completion.
-            **kwargs: The dataset's other columns, for verifiers that read columns, and whatever
-                TRL passes.
+            **kwargs: The dataset's other columns and whatever TRL passes; a verifier that asks for
+                columns gets them from here.
 
         Returns:
             Reward per completion, None where it could not be judged.
@@ -78,7 +78,7 @@ class VerifierReward:
         """
         texts = [_text_of(completion, index) for index, completion in enumerate(completions)]
         columns = {**kwargs, "prompt": prompts}
-        verdicts = verify_with_columns(self.verifier, texts, list(reference_answer), columns)
+        verdicts = verify_in_context(self.verifier, texts, list(reference_answer), columns)
         self.last_verdicts = tuple(verdicts)
         self._recent.extend(verdicts)
         self._stop_if_blind()
