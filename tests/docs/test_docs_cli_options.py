@@ -17,11 +17,15 @@ FROZEN = {
     "demo": ["--arm", "--check", "--no-check", "--out", "--seed", "--set", "--steps"],
     "doctor": ["--json"],
     "eval": ["--benchmark", "--json", "--out", "--samples", "--seed", "--set", "-k"],
+    "experts": [
+        "--json", "--keep-unsolved", "--out", "--samples", "--set", "--teacher", "--teacher-model",
+        "-k",
+    ],
     "ledger": ["--json", "--limit", "--samples", "--seed", "--utilisation", "-k"],
     "methods": ["--json"],
     "report": [],
     "train": ["--overwrite", "--resume", "--set"],
-}
+}  # fmt: skip
 
 
 def options_of(command: Any, path: str) -> dict[str, list[str]]:

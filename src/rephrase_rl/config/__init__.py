@@ -9,6 +9,8 @@ from rephrase_rl.config.blocks.gates import AlwaysGate, FailedShareGate, Gate, N
 from rephrase_rl.config.blocks.slots import ReplaceWorstSlot, ReservedSlot, Slot
 from rephrase_rl.config.blocks.sources import NoSource, RephraseSource, Source
 from rephrase_rl.config.blocks.train import ClippedRatioTrain, Train
+from rephrase_rl.config.endpoint import BudgetConfig, EndpointConfig
+from rephrase_rl.config.experts import EndpointTeacher, ExpertsConfig, ModelTeacher
 from rephrase_rl.config.guidance import (
     AdvantageConfig,
     GuidanceConfig,
@@ -22,6 +24,8 @@ from rephrase_rl.config.load import (
     load_config,
     parse_benchmarks,
     parse_config,
+    parse_endpoint,
+    parse_experts,
     parse_guidance,
 )
 from rephrase_rl.config.schema import (
@@ -42,15 +46,20 @@ __all__ = [
     "AdvantageConfig",
     "AlwaysGate",
     "BenchmarkConfig",
+    "BudgetConfig",
     "ClippedRatioTrain",
     "CustomBlock",
     "DataConfig",
+    "EndpointConfig",
+    "EndpointTeacher",
     "EvaluationConfig",
+    "ExpertsConfig",
     "FailedShareGate",
     "Gate",
     "GuidanceConfig",
     "LogConfig",
     "ModelConfig",
+    "ModelTeacher",
     "NeverGate",
     "NoSource",
     "NoSpreadConfig",
@@ -71,6 +80,8 @@ __all__ = [
     "merge_blocks",
     "parse_benchmarks",
     "parse_config",
+    "parse_endpoint",
+    "parse_experts",
     "parse_guidance",
     "read_yaml",
     "write_yaml",

@@ -77,8 +77,11 @@ class TestDataConfig(DataConfig):
 
 
 class PromptsConfig(ConfigModel):
-    """Ids of the prompt templates."""
+    """How the policy is asked: a style, or ids of prompt templates."""
 
+    style: Literal["plain", "think"] = "plain"
+    """Style of the task kind's default templates. plain: reason, then the answer. think: reason
+    inside ``<think>``, then a short answer. A template named below has a style of its own."""
     solve: str | None = None
     """Template that asks for a solution. null: the default of the problems' task kind."""
     rephrase: str | None = None
@@ -93,8 +96,9 @@ class RewardConfig(ConfigModel):
     """One verifier and its weight in the reward."""
 
     verifier: str
-    """Name of the verifier: exact, math; or ``package.module:name`` or ``path/to/file.py:name`` of
-    a verifier class, or of a function (completion, reference_answer) -> reward."""
+    """Name of the verifier: exact, judge, math; or ``package.module:name`` or
+    ``path/to/file.py:name`` of a verifier class, or of a function (completion, reference_answer)
+    -> reward."""
     weight: float = 1.0
     """Factor of its verdict (0 to 1 for the shipped verifiers) in the total reward."""
     options: PlainMapping = Field(default_factory=dict)
@@ -181,7 +185,7 @@ class RunConfig(ConfigModel):
     output_dir: str | None = None
     """Run directory. null: ``runs/<name of the configuration file>``."""
     prompts: PromptsConfig = PromptsConfig()
-    """Ids of the prompt templates."""
+    """How the policy is asked."""
     rewards: Many[RewardConfig] = ()
     """Verifiers and weights. Empty: the verifier of the problems' task kind, weight 1."""
     guidance: PlainMapping = Field(default_factory=dict)
