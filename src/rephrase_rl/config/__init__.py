@@ -9,6 +9,7 @@ from rephrase_rl.config.blocks.gates import AlwaysGate, FailedShareGate, Gate, N
 from rephrase_rl.config.blocks.slots import ReplaceWorstSlot, ReservedSlot, Slot
 from rephrase_rl.config.blocks.sources import NoSource, RephraseSource, Source
 from rephrase_rl.config.blocks.train import ClippedRatioTrain, Train
+from rephrase_rl.config.data import DataConfig, MappingConfig, TableConfig, TestDataConfig
 from rephrase_rl.config.guidance import (
     AdvantageConfig,
     GuidanceConfig,
@@ -26,14 +27,12 @@ from rephrase_rl.config.load import (
 )
 from rephrase_rl.config.schema import (
     BenchmarkConfig,
-    DataConfig,
     EvaluationConfig,
     LogConfig,
     ModelConfig,
     PromptsConfig,
     RewardConfig,
     RunConfig,
-    TestDataConfig,
 )
 from rephrase_rl.config.yaml_text import read_yaml, write_yaml
 
@@ -50,6 +49,7 @@ __all__ = [
     "Gate",
     "GuidanceConfig",
     "LogConfig",
+    "MappingConfig",
     "ModelConfig",
     "NeverGate",
     "NoSource",
@@ -62,6 +62,7 @@ __all__ = [
     "RunConfig",
     "Slot",
     "Source",
+    "TableConfig",
     "TestDataConfig",
     "Train",
     "config_hash",
