@@ -14,6 +14,9 @@ LETTERS = string.ascii_uppercase
 ANSWER_FORMS = ("either", "letter", "text")
 """How the right option is named: by letter (or label, or index), by its text, or by either."""
 
+OPTIONS_KEY = "options"
+"""Metadata key of a choice question's options, in the order of their letters."""
+
 _LABELLED = re.compile(r"\(?([A-Z]|[1-9])[).:]\s*(\S.*)")
 _DASHED = re.compile(r"[-*•]\s+(\S.*)")
 _HEADING = re.compile(r"(?:answer )?(?:options|choices)\s*:?", re.IGNORECASE)
@@ -128,6 +131,13 @@ def _index_of(item: str, items: Sequence[str]) -> int | None:
 def listed(options: Sequence[str]) -> str:
     """The options as they are shown: one a line, ``A.``, ``B.``, ..."""
     return "\n".join(f"{LETTERS[i]}. {text}" for i, text in enumerate(options))
+
+
+def without_options(question: str, options: Any) -> str:
+    """A question without the list of its options; unchanged if it does not end with them."""
+    if not isinstance(options, list) or not all(isinstance(text, str) for text in options):
+        return question
+    return question.removesuffix(f"\n\n{listed(options[:26])}")
 
 
 def _in_order(labels: Sequence[str]) -> bool:

@@ -11,7 +11,7 @@ from rephrase_rl.data.answers import (
     read_answer,
     read_worked_answer,
 )
-from rephrase_rl.data.choices import answer_letter, listed
+from rephrase_rl.data.choices import OPTIONS_KEY, answer_letter, listed
 from rephrase_rl.data.columns import Row
 from rephrase_rl.data.experts import CLOSE_TAG, EXPERT_FORMS, take_part
 from rephrase_rl.data.faults import BadRow, found_text
@@ -22,8 +22,6 @@ from rephrase_rl.records import JSON, Message, Problem
 if TYPE_CHECKING:
     from rephrase_rl.data.mappings import ColumnMapping
 
-OPTIONS_KEY = "options"
-"""Metadata key of a choice question's options, in the order of their letters."""
 PART_KEY = "expert_part"
 """Metadata key that says which part of the expert's text is k, where another part was left out."""
 STRIPPED_KEY = "stripped_think"
