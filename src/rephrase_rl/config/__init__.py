@@ -9,6 +9,7 @@ from rephrase_rl.config.blocks.gates import AlwaysGate, FailedShareGate, Gate, N
 from rephrase_rl.config.blocks.slots import ReplaceWorstSlot, ReservedSlot, Slot
 from rephrase_rl.config.blocks.sources import NoSource, RephraseSource, Source
 from rephrase_rl.config.blocks.train import ClippedRatioTrain, Train
+from rephrase_rl.config.data import DataConfig, MappingConfig, TableConfig, TestDataConfig
 from rephrase_rl.config.endpoint import BudgetConfig, EndpointConfig
 from rephrase_rl.config.experts import EndpointTeacher, ExpertsConfig, ModelTeacher
 from rephrase_rl.config.guidance import (
@@ -30,14 +31,12 @@ from rephrase_rl.config.load import (
 )
 from rephrase_rl.config.schema import (
     BenchmarkConfig,
-    DataConfig,
     EvaluationConfig,
     LogConfig,
     ModelConfig,
     PromptsConfig,
     RewardConfig,
     RunConfig,
-    TestDataConfig,
 )
 from rephrase_rl.config.yaml_text import read_yaml, write_yaml
 
@@ -58,6 +57,7 @@ __all__ = [
     "Gate",
     "GuidanceConfig",
     "LogConfig",
+    "MappingConfig",
     "ModelConfig",
     "ModelTeacher",
     "NeverGate",
@@ -71,6 +71,7 @@ __all__ = [
     "RunConfig",
     "Slot",
     "Source",
+    "TableConfig",
     "TestDataConfig",
     "Train",
     "config_hash",

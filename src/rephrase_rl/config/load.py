@@ -44,17 +44,22 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     return _validated(RunConfig, raw, f"{path} is not a valid configuration", faults)
 
 
-def parse_config(raw: Mapping[str, Any], where: str = "configuration") -> RunConfig:
+def parse_config(
+    raw: Mapping[str, Any], where: str = "configuration", overrides: Sequence[str] = ()
+) -> RunConfig:
     """Check plain data as a run configuration.
 
     Args:
         raw: What a YAML file would hold.
         where: How the error message calls it.
+        overrides: Changes of the form ``a.b.0.c=value``, applied in order.
 
     Raises:
         ConfigError: With every fault.
     """
-    return _validated(RunConfig, raw, f"{where} is not valid", [])
+    changed = copy.deepcopy(dict(raw))
+    faults = apply_overrides(changed, overrides)
+    return _validated(RunConfig, changed, f"{where} is not valid", faults)
 
 
 def parse_guidance(raw: Mapping[str, Any], where: str = "guidance") -> GuidanceConfig:

@@ -11,11 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from rephrase_rl.config.base import ConfigModel, Many, PlainMapping
+from rephrase_rl.config.data import DataConfig, Name, Positive, TestDataConfig
 
-Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-"""Used as a folder name in run directories, hence letters, digits and ``._-`` only."""
 
 
 def _require_unique(field: str, values: list[str]) -> None:
@@ -39,41 +37,6 @@ class ModelConfig(ConfigModel):
     fast and keeps the weights exact."""
     gguf_file: str | None = None
     """Name of a GGUF file in the folder, to be de-quantised on loading."""
-
-
-class DataConfig(ConfigModel):
-    """One set of problems."""
-
-    path: Annotated[str, Field(min_length=1)]
-    """A file (.jsonl, .jsonl.gz, .json, .parquet), a local folder or hub id of a Hugging Face
-    dataset, or ``lab:hard``, ``lab:easy``, ``lab:general``, ``lab:mixed``."""
-    name: Name = "data"
-    """How records and reports call it; needed if there are several."""
-    mapping: str = "canonical"
-    """Which column is what: canonical, gsm8k, trl. The lab ignores it."""
-    config_name: str | None = None
-    """Configuration of a dataset that has several, such as ``main`` of openai/gsm8k. A single
-    file has none."""
-    split: str = "train"
-    """Split of a Hugging Face dataset or of the lab. A single file is one split: its whole
-    content is read."""
-    revision: str | None = None
-    """Branch, tag or commit on the hub. null: the main branch."""
-    limit: Positive | None = None
-    """Number of problems, from the start. null: all of them (the lab: its default number)."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the lab's problem generator; other sources are read in their own order."""
-    expert: Literal["alien", "near"] = "alien"
-    """Style of the lab's expert; other sources bring their own."""
-
-
-class TestDataConfig(DataConfig):
-    """Problems to be evaluated on: the test split unless another one is named."""
-
-    __test__ = False  # pytest would take the class name for a test case
-
-    split: str = "test"
-    """Split of a Hugging Face dataset or of the lab; never the training split by default."""
 
 
 class PromptsConfig(ConfigModel):
