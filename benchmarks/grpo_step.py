@@ -5,6 +5,7 @@ compared as ratios pair by pair:
 
 * ``trl``: TRL's ``GRPOTrainer`` tuned for a CPU (bf16 autocast where the CPU has it, no
   checkpointing).
+* ``trl-small``: the same in micro-batches of 8 rows, whose gradients TRL accumulates.
 * ``trl-default``: the same with TRL's defaults (gradient checkpointing).
 * ``grpo``: ``RePOTrainer`` without guidance.
 * ``repo-closed``: ``RePOTrainer`` with RePO, whose gates stay closed.
@@ -32,7 +33,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ARMS = ("trl", "trl-default", "grpo", "repo-closed", "repo-open")
+ARMS = ("trl", "trl-small", "trl-default", "grpo", "repo-closed", "repo-open")
 GROUP = 8
 PHASES = (
     "generate",
@@ -229,9 +230,11 @@ def build(options: argparse.Namespace, folder: Path) -> Any:
     prompt_tokens, new_tokens = SHAPES[options.model]
     model, tokenizer, rows = lab() if options.model == "lab" else smollm2(prompt_tokens)
     arm = options.worker
+    rows_at_once = GROUP if arm == "trl-small" else options.rows
     fields: dict[str, Any] = dict(TRAINER_DEFAULTS) | {
         "num_generations": GROUP,
-        "per_device_train_batch_size": options.rows,
+        "per_device_train_batch_size": rows_at_once,
+        "gradient_accumulation_steps": options.rows // rows_at_once,
         "max_completion_length": new_tokens,
         "max_steps": options.steps + options.warm_up,
         "bf16": bool(torch.cpu._is_avx512_bf16_supported()) and options.model != "lab",

@@ -17,8 +17,9 @@ from accelerate import PartialState
 from rephrase_rl.assembly.blocks import build_accept_rules, build_source
 from rephrase_rl.assembly.evaluating import load_benchmarks
 from rephrase_rl.assembly.in_training import PolicyEvaluations
-from rephrase_rl.assembly.objects import build_verifiers, load_data, solve_template
+from rephrase_rl.assembly.objects import build_verifiers, solve_template
 from rephrase_rl.assembly.precision import precision_fields
+from rephrase_rl.assembly.problems import training_problems
 from rephrase_rl.assembly.rewriting import (
     Rewriter,
     RewriteRecord,
@@ -225,7 +226,7 @@ def _text_of(
 
 
 def _load_problems(config: RunConfig) -> list[Problem]:
-    problems = [problem for data in config.data for problem in load_data(data)]
+    problems = training_problems(config)
     if all(problem.expert_solution is None for problem in problems):
         raise DataError(
             f"none of the {len(problems)} problems has an expert_solution, which method "

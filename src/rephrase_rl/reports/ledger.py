@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
@@ -80,10 +81,8 @@ def cumulative_counts(ledger: Ledger) -> list[LedgerCounts]:
         if history.interventions
     ]
     solved = [solve.step for history in hard if (solve := history.first_unguided_solve)]
-    return [
-        LedgerCounts(step, *(sum(s <= step for s in when) for when in (seen, intervened, solved)))
-        for step in steps
-    ]
+    events = [sorted(when) for when in (seen, intervened, solved)]
+    return [LedgerCounts(step, *(bisect_right(when, step) for when in events)) for step in steps]
 
 
 def later_pass_fractions(ledger: Ledger) -> list[tuple[int, float]]:

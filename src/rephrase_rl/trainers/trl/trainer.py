@@ -23,12 +23,12 @@ from accelerate.utils import gather, gather_object
 from transformers.trainer_utils import get_last_checkpoint
 from trl import GRPOTrainer
 
-from rephrase_rl.core.advantages import multi_reward_advantages
 from rephrase_rl.errors import CompatibilityError
 from rephrase_rl.guidance.blocks import Guidance, Score, StepContext
 from rephrase_rl.guidance.ledger import Ledger
 from rephrase_rl.guidance.recording import group_record, step_metrics
 from rephrase_rl.guidance.step import guide
+from rephrase_rl.trainers.trl.advantages import core_advantages
 from rephrase_rl.trainers.trl.anticipation import Anticipation, anticipate, can_anticipate
 from rephrase_rl.trainers.trl.batch import (
     GenerationOutput,
@@ -58,6 +58,7 @@ from rephrase_rl.trainers.trl.stream import (
     send_to_stream,
 )
 from rephrase_rl.trainers.trl.trained_rows import TrainedRows, trained_rows
+from rephrase_rl.trainers.trl.verification import judging_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -153,7 +154,8 @@ class RePOTrainer(GRPOTrainer):
         try:
             output = super()._generate_and_score_completions(inputs)
             assert self._batch is not None
-            output["advantages"] = self._core_advantages(len(inputs))
+            assert self._final_rewards is not None
+            output["advantages"] = core_advantages(self, self._final_rewards, len(inputs))
             self._record(self._batch, output["advantages"])
             self._prepare_loss(self._batch, output)
         finally:
@@ -189,7 +191,13 @@ class RePOTrainer(GRPOTrainer):
             return turn
         # Only the first call of a batch is that of its rollouts.
         ahead, self._ahead = self._ahead or Anticipation(), None
-        sampled = sample_ids(self, [*prompt_ids, *map(list, ahead.prompts)])
+        # Candidates and resampled groups come later and are not the rows at hand.
+        rollouts = self._rows is not None and self._batch is None and not self.keeps_logps
+        sampled = sample_ids(
+            self,
+            [*prompt_ids, *map(list, ahead.prompts)],
+            judging_ahead(self, self._rows or []) if rollouts else None,
+        )
         ids, logps = sampled.completion_ids, sampled.logps
         own = len(prompt_ids)
         if ahead.prompts:
@@ -336,26 +344,6 @@ class RePOTrainer(GRPOTrainer):
         )
 
     # --- advantages and records
-
-    def _core_advantages(self, local_rows: int) -> torch.Tensor:
-        """Advantages of the local rows after injection, by ``core``, float32, shape (B,)."""
-        assert self._final_rewards is not None
-        functions = self._final_rewards.size(1)
-        advantages_PG = multi_reward_advantages(
-            self._final_rewards.view(-1, self.num_generations, functions),
-            self.reward_weights.to(self._final_rewards.device),
-            aggregation=self.multi_objective_aggregation,
-            scale=self.scale_rewards,
-            std_ddof=self.guidance.std_ddof,
-            eps=self.guidance.advantage_eps,
-        )
-        advantages = advantages_PG.flatten()
-        logged = self._logs["advantages"]
-        for _ in range(min(len(logged), advantages.numel())):
-            logged.pop()
-        logged.extend(advantages.tolist())
-        start = self.accelerator.process_index * local_rows
-        return advantages[start : start + local_rows]
 
     def _prepare_loss(self, batch: GuidedBatch, output: dict[str, Any]) -> None:
         """Mark what the loss has to treat apart; nothing is added for plain GRPO."""
