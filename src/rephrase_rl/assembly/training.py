@@ -28,10 +28,12 @@ from rephrase_rl.assembly.run_parts import (
 )
 from rephrase_rl.assembly.supervised import supervised_run
 from rephrase_rl.config import parse_guidance
+from rephrase_rl.errors import DataError
 from rephrase_rl.methods import resolve_config
 from rephrase_rl.prompts import render_prompt
 from rephrase_rl.rewards import VerifierReward
 from rephrase_rl.seeding import seed_everything
+from rephrase_rl.trainers.trl.anticipation import PASS_RATE
 from rephrase_rl.trainers.trl.arguments import grpo_arguments
 from rephrase_rl.trainers.trl.callbacks import StepReporter
 from rephrase_rl.trainers.trl.compute import Compute
@@ -126,7 +128,12 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
 
 
 def training_dataset(problems: Sequence[Problem], config: RunConfig) -> Dataset:
-    """Rows in the form that ``RePOTrainer`` takes (see there)."""
+    """Rows in the form that ``RePOTrainer`` takes (see there).
+
+    Raises:
+        DataError: Metadata ``pass_rate`` is there and no share.
+    """
+    _check_pass_rates(problems)
     return Dataset.from_list(
         [
             {
@@ -139,7 +146,23 @@ def training_dataset(problems: Sequence[Problem], config: RunConfig) -> Dataset:
                 "expert_solution": problem.expert_solution,
                 "reference_answer": problem.reference_answer,
                 "task_kind": problem.task_kind,
+                PASS_RATE: problem.metadata.get(PASS_RATE),
             }
             for problem in problems
         ]
     )
+
+
+def _check_pass_rates(problems: Sequence[Problem]) -> None:
+    faults = []
+    for problem in problems:
+        rate = problem.metadata.get(PASS_RATE)
+        is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
+        if rate is not None and not (is_number and 0 <= rate <= 1):
+            faults.append(f"problem {problem.problem_id!r}: found {rate!r}")
+    if faults:
+        raise DataError(
+            f"column {PASS_RATE!r} is read as the share of samples that pass, as mined; required: "
+            "a number from 0 to 1, or null; rename the column if it is something else",
+            faults,
+        )
