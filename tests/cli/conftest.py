@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,10 @@ from typing import Any
 import pytest
 
 from rephrase_rl.cli.main import main
+from rephrase_rl.data.contamination import ContaminationReport, Overlap
+from rephrase_rl.data.duplicates import DuplicateReport
+from rephrase_rl.data.inspection import DataCheck, DataReport, ExpertVerdicts, Fit, PromptView
+from rephrase_rl.data.lengths import LengthSummary
 from rephrase_rl.statistics import Interval
 
 
@@ -46,6 +51,34 @@ def result(mean: float, k: int = 4) -> SimpleNamespace:
     )
 
 
+def data_check(**changes: Any) -> DataCheck:
+    """What ``data check`` found in two problems, one of them with an expert."""
+    verdicts = ExpertVerdicts("math", 4, 3, 1, 0, ("p0: rejected: differs from '2'",))
+    overlap = Overlap("p1", "e7", "question", "a shared run")
+    report = DataReport(
+        rows=2,
+        problems=2,
+        faults=(),
+        missing_answers=0,
+        task_kinds={"math": 2},
+        with_expert=1,
+        with_thoughts=0,
+        thoughts_left_out=0,
+        prompts_stripped=0,
+        expert_budget=None,
+        duplicates=DuplicateReport(2, 1, (("p1", "p0"),), (("p1", "p0"),)),
+        tokens={"solve": LengthSummary(2, 10, 14, 14, 15)},
+        prompt_fit=Fit(2048, 1, 2),
+        completion_fit=Fit(256, 3, 4),
+        without_prompt={},
+        expert_verdicts={"math": verdicts},
+        not_judged={},
+        contamination=(ContaminationReport("gsm8k", 13, 8, 2, 1, 0, (overlap,)),),
+    )
+    views = (PromptView("p0", "solve", "SOLVE [bold]x[/bold]", ("SO", "LVE")),)
+    return DataCheck(dataclasses.replace(report, **changes), views)
+
+
 class FakeAssembly(ModuleType):
     """Stands in for ``rephrase_rl.assembly``: records its calls and answers by script."""
 
@@ -58,6 +91,7 @@ class FakeAssembly(ModuleType):
             "repo": {"hard": 0.9, "easy": 0.99, "general": 0.97},
         }
         self.failure: Exception | None = None
+        self.checked = data_check()
 
     def train_run(
         self, config: Any, *, on_step: Any, on_progress: Any, **options: Any
@@ -94,18 +128,12 @@ class FakeAssembly(ModuleType):
                 options["on_progress"](benchmark.name, 1, 2)
         return {b.name: result(self.scores["base"].get(b.name, 0.5)) for b in benchmarks}
 
-    def load_data(self, data: Any) -> list[SimpleNamespace]:
-        return [SimpleNamespace(expert_solution=text) for text in ("worked", None)]
+    CheckOptions = SimpleNamespace
 
-    def prompt_preview(self, config: Any, rows: int) -> list[dict[str, Any]]:
-        self.calls.append(("prompt_preview", SimpleNamespace(config=config, rows=rows)))
-        hard = {
-            "problem_id": "p0", "solve_prompt": "SOLVE [bold]x[/bold]", "solve_tokens": 10,
-            "rephrase_prompt": "REPHRASE", "rephrase_tokens": 30, "expert_tokens": 12,
-        }  # fmt: skip
-        plain = {**hard, "problem_id": "p1", "solve_tokens": 14, "rephrase_prompt": None,
-                 "rephrase_tokens": None, "expert_tokens": None}  # fmt: skip
-        return [hard, plain]
+    def check_data(self, config: Any, evaluation_data: Any, options: Any) -> DataCheck:
+        call = SimpleNamespace(config=config, evaluation_data=evaluation_data, options=options)
+        self.calls.append(("check_data", call))
+        return self.checked
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -57,31 +56,6 @@ def test_config_check_knows_the_trainers_fields(cli, config_file: Path) -> None:
     assert (outcome.status, "learning_rate" in outcome.err) == (2, True)
     outcome = cli("config", "check", config_file, "--set", "guidance.gate.kind=nevr")
     assert (outcome.status, "did you mean never?" in outcome.err) == (2, True)
-
-
-def test_data_check_without_model_counts(cli, assembly) -> None:
-    out = cli("data", "check", "train.jsonl").out
-    assert out.startswith("2 problems, every row valid; 1 with an expert solution")
-
-
-def test_data_check_shows_prompts_as_they_are_and_lengths(cli, assembly, config_file) -> None:
-    out = cli("data", "check", config_file, "--rows", "1").out
-    assert "problem p0: solve prompt\nSOLVE [bold]x[/bold]\n" in out  # no markup is interpreted
-    assert "problem p0: rephrase prompt\nREPHRASE\n" in out
-    assert "problem p1" not in out
-    cells = {tuple(re.findall(r"[\w.]+", line)) for line in out.splitlines()}
-    assert ("solve", "2", "12", "14") in cells  # median of 10 and 14
-    assert ("rephrase", "1", "30", "30") in cells
-
-
-def test_data_check_of_a_file_passes_its_options(cli, assembly) -> None:
-    cli("data", "check", "train.jsonl", "--mapping", "gsm8k", "--model", "m", "--limit", "5")
-    ((_, call),) = assembly.calls
-    data = call.config.data[0]
-    assert (data.path, data.mapping, data.limit, call.rows) == ("train.jsonl", "gsm8k", 5, 5)
-    assert call.config.model.path == "m"
-    outcome = cli("data", "check", "train.jsonl", "--set", "seed=1")
-    assert outcome.status == 2
 
 
 def test_report_prints_where_it_is(cli, reports, tmp_path: Path) -> None:

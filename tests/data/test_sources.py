@@ -54,6 +54,21 @@ def write_json_gz(folder):
     return folder / "rows.json.gz"
 
 
+CELLS = [("question", "reference_answer", "level"), *[tuple(r.values()) for r in ROWS]]
+TEXT_ROWS = [(i, {k: str(v) for k, v in row.items()}) for i, row in NUMBERED]
+
+
+def write_csv(folder):
+    (folder / "rows.csv").write_text("".join(",".join(map(str, c)) + "\n" for c in CELLS))
+    return folder / "rows.csv"
+
+
+def write_tsv_gz(folder):
+    text = "\ufeff" + "".join("\t".join(map(str, c)) + "\r\n" for c in CELLS)
+    (folder / "rows.tsv.gz").write_bytes(gzip.compress(text.encode()))
+    return folder / "rows.tsv.gz"
+
+
 def write_parquet(folder):
     parquet.write_table(pa.Table.from_pylist(ROWS), folder / "rows.parquet", row_group_size=2)
     return folder / "rows.parquet"
@@ -95,6 +110,13 @@ def test_rows(write, tmp_path):
     assert list(read_rows(str(path), limit=2)) == NUMBERED[:2]
 
 
+@pytest.mark.parametrize("write", [write_csv, write_tsv_gz])
+def test_rows_of_tables_are_texts(write, tmp_path):
+    path = write(tmp_path)
+    assert list(read_rows(path)) == TEXT_ROWS
+    assert list(read_rows(path, limit=2)) == TEXT_ROWS[:2]
+
+
 @pytest.mark.parametrize("write", [write_saved_splits, write_plain_folder])
 def test_splits(write, tmp_path):
     assert list(read_rows(write(tmp_path), split="test")) == NUMBERED[:1]
@@ -119,6 +141,9 @@ def test_arguments_reach_the_hub_loader(monkeypatch):
     problems = load_problems("openai/gsm8k", split="test", config_name="main", revision="abc")
     assert seen == [(("openai/gsm8k", "main"), {"split": "test", "revision": "abc"})]
     assert next(p.problem_id for p in problems) == "openai/gsm8k/test-1"
+    # A limit streams: no more of a large data set is fetched than is read.
+    load_problems("openai/gsm8k", limit=1)
+    assert seen[1][1] == {"split": "train", "revision": None, "streaming": True}
 
 
 @pytest.mark.parametrize("error", [ValueError("no config"), ConnectionError("offline")])
@@ -167,7 +192,9 @@ def test_deep_nesting_is_a_fault_and_no_crash(tmp_path):
         ("a.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 999)[:-20], "cannot be read"),
         ("a.jsonl", b'{"a": "\xff"}', "cannot be read as UTF-8"),
         ("a.parquet", b"not parquet", "cannot be read as Parquet"),
-        ("a.csv", b"a,b", "required: one of .jsonl"),
+        ("a.txt", b"a,b", "required: one of .jsonl"),
+        ("a.csv", b"a,a\n1,2\n", "a name for every column, each once"),
+        ("a.tsv", b"\n", "a name for every column"),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path, name, content, message):
@@ -176,10 +203,43 @@ def test_files_that_cannot_be_read(tmp_path, name, content, message):
         list(read_rows(tmp_path / name))
 
 
+def test_a_damaged_stream_inside_gzip_is_told_and_no_crash(tmp_path):
+    content = bytearray(gzip.compress(LINES.encode() * 50))
+    content[len(content) // 2] ^= 0xFF
+    (tmp_path / "a.jsonl.gz").write_bytes(bytes(content))
+    with pytest.raises(DataError, match=r"cannot be read|fault"):
+        list(read_rows(tmp_path / "a.jsonl.gz"))
+
+
 def test_what_is_not_there():
     for path in ("missing.jsonl", "no/such/folder/x", "/no/such/file.parquet"):
         with pytest.raises(DataError, match="found no file or folder"):
             list(read_rows(path))
+
+
+def test_a_hub_data_set_that_breaks_off_while_it_is_read(monkeypatch):
+    import datasets
+
+    def rows():
+        yield ROWS[0]
+        raise ConnectionError("lost")
+
+    monkeypatch.setattr(datasets, "load_dataset", lambda *a, **k: rows())
+    reader = read_rows("openai/gsm8k")
+    assert next(reader) == NUMBERED[0]
+    with pytest.raises(DataError, match="ConnectionError: lost"):
+        next(reader)
+
+
+def test_a_json_object_of_rows_gives_each_its_name(tmp_path):
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps({"a": ROWS[0], "b": ROWS[1]}, indent=1))
+    assert list(read_rows(path)) == [(1, {"key": "a", **ROWS[0]}), (2, {"key": "b", **ROWS[1]})]
+    path.write_text(json.dumps({"a": {"key": 1}}))
+    with pytest.raises(DataError, match="where the row's name goes"):
+        list(read_rows(path))
+    path.write_text(json.dumps(ROWS[0], indent=2))  # one row over several lines
+    assert list(read_rows(path)) == NUMBERED[:1]
 
 
 def test_limit_below_one(tmp_path):

@@ -8,20 +8,29 @@ import typer
 
 from rephrase_rl.cli.main import app
 
+# fmt: off
 FROZEN = {
     "": ["--debug", "--version"],
     "compare": ["--json", "--out"],
     "config check": ["--set"],
     "config show": ["--set"],
-    "data check": ["--limit", "--mapping", "--model", "--rows", "--set", "--split"],
+    "data check": [
+        "--against", "--json", "--judge", "--limit", "--mapping", "--model", "--no-judge", "--rows",
+        "--set", "--split", "--words",
+    ],
     "demo": ["--arm", "--check", "--no-check", "--out", "--seed", "--set", "--steps"],
     "doctor": ["--json"],
     "eval": ["--benchmark", "--json", "--out", "--samples", "--seed", "--set", "-k"],
+    "experts": [
+        "--json", "--keep-unsolved", "--out", "--samples", "--set", "--teacher", "--teacher-model",
+        "-k",
+    ],
     "ledger": ["--json", "--limit", "--samples", "--seed", "--utilisation", "-k"],
     "methods": ["--json"],
     "report": [],
     "train": ["--overwrite", "--resume", "--set"],
 }
+# fmt: on
 
 
 def options_of(command: Any, path: str) -> dict[str, list[str]]:

@@ -40,6 +40,10 @@ def test_finished_and_without_meta_text() -> None:
     assert not Finished()(candidate(finished=False), FAILED, PROBLEM)
     assert NoMetaText()(candidate("x = 2"), FAILED, PROBLEM)
     assert not NoMetaText()(candidate("The expert solution shows that x = 2."), FAILED, PROBLEM)
+    thought = "<think>{}</think>\nSo x = 2."
+    assert NoMetaText()(candidate(thought.format("Add two and two.")), FAILED, PROBLEM)
+    assert not NoMetaText()(candidate(thought.format("The solution says 4.")), FAILED, PROBLEM)
+    assert NoMetaText()(candidate("The solution says 4."), FAILED, PROBLEM)
 
 
 def test_copies_are_refused_above_the_limit_only() -> None:

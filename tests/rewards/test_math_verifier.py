@@ -14,7 +14,7 @@ from rephrase_rl.errors import VerifierError
 from rephrase_rl.rewards import MathVerifier, Verifier
 from rephrase_rl.rewards import worker_pool as worker_pool_module
 from rephrase_rl.rewards.math_verifier import UNBOXED_TAIL_CHARS
-from rephrase_rl.rewards.worker_pool import CallResult, KillablePool
+from rephrase_rl.rewards.worker_pool import Begun, CallResult, KillablePool
 
 
 @pytest.fixture(scope="module")
@@ -146,15 +146,31 @@ def test_a_call_that_breaks_the_pool_is_an_error_alone(monkeypatch):
     pool = KillablePool(echo, timeout_s=5.0)
     attempts = []
 
-    def attempt(calls):
-        attempts.append(list(calls))
+    def attempt(begun):
+        calls = [one.call for one in begun]
+        attempts.append(calls)
         return [CallResult("done", c[0]) if len(calls) == 1 and c != (2,) else None for c in calls]
 
     monkeypatch.setattr(pool, "_attempt", attempt)
+    monkeypatch.setattr(pool, "begin", lambda calls: [Begun(c, None, None) for c in calls])
     monkeypatch.setattr(pool, "_check_start", lambda: None)
     results = pool.run([(1,), (2,), (3,)])
     assert [r.status for r in results] == ["done", "error", "done"]
     assert attempts == [[(1,), (2,), (3,)], [(1,)], [(2,)], [(3,)]]
+
+
+def test_calls_that_were_begun_go_on_meanwhile_and_outlive_a_closed_pool():
+    pool = KillablePool(echo, timeout_s=5.0)
+    try:
+        pool.run([(0,)])  # the worker is up
+        (first,) = pool.begin([(1,)])
+        assert first.future.result(5.0) == 1, "nobody asked for the result, and it is there"
+        assert [r.value for r in pool.finish([first])] == [1]
+        (second,) = pool.begin([(2,)])
+        pool.close()
+        assert [(r.status, r.value) for r in pool.finish([second])] == [("done", 2)]
+    finally:
+        pool.close()
 
 
 @pytest.mark.parametrize("initializer", [fail_to_start, die_at_once])

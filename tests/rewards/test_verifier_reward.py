@@ -110,7 +110,7 @@ def test_settings_out_of_range(settings):
 
 
 def test_verifiers_by_name():
-    assert verifier_names() == ("exact", "math")
+    assert verifier_names() == ("exact", "judge", "math")
     exact = get_verifier("exact", answer_marker="####")
     assert isinstance(exact, ExactVerifier)
     assert exact.answer_marker == "####"
@@ -120,7 +120,7 @@ def test_verifiers_by_name():
 
 
 def test_unknown_names_and_options():
-    with pytest.raises(VerifierError, match=r"'maths'.*exact, math"):
+    with pytest.raises(VerifierError, match=r"'maths'.*exact, judge, math"):
         get_verifier("maths")
     with pytest.raises(VerifierError, match="no option marker; it takes answer_marker, name"):
         get_verifier("exact", marker="#")

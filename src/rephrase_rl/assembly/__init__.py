@@ -5,20 +5,24 @@ Importing this package imports torch, so the command line does it inside its com
 """
 
 from rephrase_rl.assembly.blocks import build_guidance, preset_guidance
+from rephrase_rl.assembly.checking import CheckOptions, check_data
 from rephrase_rl.assembly.evaluating import EvaluationSetting, evaluate_policy
+from rephrase_rl.assembly.experts import ExpertsSummary, sample_experts
 from rephrase_rl.assembly.objects import load_data, load_model
-from rephrase_rl.assembly.preview import prompt_preview
 from rephrase_rl.assembly.training import RunSummary, StepView, train_run
 
 __all__ = [
+    "CheckOptions",
     "EvaluationSetting",
+    "ExpertsSummary",
     "RunSummary",
     "StepView",
     "build_guidance",
+    "check_data",
     "evaluate_policy",
     "load_data",
     "load_model",
     "preset_guidance",
-    "prompt_preview",
+    "sample_experts",
     "train_run",
 ]

@@ -129,16 +129,20 @@ def build_source(config: GuidanceConfig, prompts: PromptsConfig) -> Source:
 
 def _build_source(source: Any, prompts: PromptsConfig, failure_reward_threshold: float) -> Source:
     if source.kind == "rephrase":
-        return sources.RephraseSource(_template(prompts.rephrase), source.remove_meta_text)
+        template = _template(prompts.rephrase)
+        return sources.RephraseSource(template, source.remove_meta_text, prompts.style)
     if source.kind == "expert_text":
         return sources.ExpertTextSource()
     if source.kind == "expert_prefix":
         return sources.ExpertPrefixSource(source.share, source.end_share, source.over_steps)
     if source.kind == "rationale":
-        return sources.RationaleSource(_template(prompts.rationale), source.remove_meta_text)
+        template = _template(prompts.rationale)
+        return sources.RationaleSource(template, source.remove_meta_text, prompts.style)
     if source.kind == "refinement":
         template = _template(prompts.refine)
-        return sources.RefinementSource(template, source.remove_meta_text, source.show_expert)
+        return sources.RefinementSource(
+            template, source.remove_meta_text, source.show_expert, prompts.style
+        )
     if source.kind == "replay":
         return ReplaySource(source.capacity, failure_reward_threshold)
     built: Source = build_custom("source", source, ("draft", "clean", "origin"))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+import dataclasses
+from typing import TYPE_CHECKING, Any, cast
 
 from rephrase_rl.assembly.imports import import_object
-from rephrase_rl.data import load_problems
+from rephrase_rl.config import MappingConfig, TableConfig
+from rephrase_rl.data import ColumnMapping, get_mapping, load_problems, scan_problems
 from rephrase_rl.errors import ConfigError
 from rephrase_rl.lab.policies import policy_path
 from rephrase_rl.lab.problems import (
@@ -16,10 +18,10 @@ from rephrase_rl.lab.problems import (
 )
 from rephrase_rl.prompts import default_template, get_template
 from rephrase_rl.rewards import as_verifier, get_verifier
-from rephrase_rl.rollout import load_policy
+from rephrase_rl.rollout import load_policy, load_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rephrase_rl.config import (
         DataConfig,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
         RewardConfig,
         RunConfig,
     )
+    from rephrase_rl.data import BadRow
     from rephrase_rl.lab.splits import Split
     from rephrase_rl.prompts import PromptTemplate
     from rephrase_rl.records import Problem
@@ -53,12 +56,52 @@ def load_data(data: DataConfig) -> list[Problem]:
         return _lab_problems(data)
     return load_problems(
         data.path,
-        mapping=data.mapping,
+        mapping=column_mapping(data),
         split=data.split,
         config_name=data.config_name,
         revision=data.revision,
         limit=data.limit,
     )
+
+
+def scan_data(data: DataConfig) -> Iterator[Problem | BadRow]:
+    """Like ``load_data``, one by one: bad rows come out with their faults.
+
+    Raises:
+        DataError: The source is not there, or cannot be read.
+        ConfigError: A lab set does not exist or has no such split.
+    """
+    if data.path.startswith(LAB_PREFIX):
+        return iter(_lab_problems(data))
+    return scan_problems(
+        data.path,
+        mapping=column_mapping(data),
+        split=data.split,
+        config_name=data.config_name,
+        revision=data.revision,
+        limit=data.limit,
+    )
+
+
+def column_mapping(data: DataConfig) -> ColumnMapping:
+    """The mapping that a configuration names or describes, with its handling of thoughts.
+
+    Raises:
+        DataError: The name is unknown, or what is described contradicts itself; with all faults.
+    """
+    thoughts: dict[str, Any] = {"expert_part": data.expert_part, "strip_think": data.strip_think}
+    if not isinstance(data.mapping, MappingConfig):
+        return dataclasses.replace(get_mapping(data.mapping), **thoughts)
+    base = get_mapping(data.mapping.like)
+    changes = {**_given(data.mapping), "name": f"mapping of {data.name}", **thoughts}
+    del changes["like"]
+    changes["table"] = dataclasses.replace(base.table, **_given(data.mapping.table))
+    return dataclasses.replace(base, **changes)
+
+
+def _given(block: MappingConfig | TableConfig) -> dict[str, Any]:
+    """The fields of a block that are not null."""
+    return {name: value for name, value in block if value is not None}
 
 
 def _lab_problems(data: DataConfig) -> list[Problem]:
@@ -85,24 +128,34 @@ def _lab_problems(data: DataConfig) -> list[Problem]:
 
 def load_model(model: ModelConfig) -> LoadedPolicy:
     """The policy and its tokenizer, from the hub, a folder or the lab."""
-    path = model.path
-    if path.startswith(LAB_PREFIX):
-        path = str(policy_path(path.removeprefix(LAB_PREFIX)))
-    return load_policy(path, revision=model.revision, dtype=model.dtype, gguf_file=model.gguf_file)
+    return load_policy(
+        _model_path(model), revision=model.revision, dtype=model.dtype, gguf_file=model.gguf_file
+    )
+
+
+def load_model_tokenizer(model: ModelConfig) -> Any:
+    """The tokenizer of a policy alone, without its weights."""
+    return load_tokenizer(_model_path(model), revision=model.revision, gguf_file=model.gguf_file)
+
+
+def _model_path(model: ModelConfig) -> str:
+    if model.path.startswith(LAB_PREFIX):
+        return str(policy_path(model.path.removeprefix(LAB_PREFIX)))
+    return model.path
 
 
 def solve_template(problem: Problem, prompts: PromptsConfig) -> PromptTemplate:
     """The template that asks for a solution of this problem."""
     if prompts.solve is not None:
         return get_template(prompts.solve)
-    return default_template(problem.task_kind, "solve")
+    return default_template(problem.task_kind, "solve", prompts.style)
 
 
 def rephrase_template(problem: Problem, prompts: PromptsConfig) -> PromptTemplate:
     """The template P(q, k) of this problem."""
     if prompts.rephrase is not None:
         return get_template(prompts.rephrase)
-    return default_template(problem.task_kind, "rephrase")
+    return default_template(problem.task_kind, "rephrase", prompts.style)
 
 
 def task_kind_of(problems: Sequence[Problem]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from rephrase_rl.assembly.evaluating import FINAL_POLICY, resolve_policy_path
 from rephrase_rl.assembly.objects import load_model, rephrase_template, solve_template
 from rephrase_rl.config import config_hash, dump_config
 from rephrase_rl.data import data_fingerprint
+from rephrase_rl.data.budget import FATE_KEY
 from rephrase_rl.errors import CheckpointError, ConfigError
 from rephrase_rl.methods import get_preset
 from rephrase_rl.runs import RunDirectory, collect_manifest
@@ -116,6 +118,8 @@ def run_manifest(
             rephrase_template(problem, config.prompts),
         )
     }
+    fates = Counter(p.metadata[FATE_KEY]["fate"] for p in problems if FATE_KEY in p.metadata)
+    experts: dict[str, JSON] = {"expert_budget": dict(sorted(fates.items()))} if fates else {}
     return collect_manifest(
         list(request.command),
         config.seed,
@@ -129,6 +133,7 @@ def run_manifest(
             "precision": {"bf16": arguments.bf16, "fp16": arguments.fp16},
             "num_processes": arguments.world_size,
             "deviations": list(get_preset(config.method).deviations),
+            **experts,
             **extra,
         },
     )

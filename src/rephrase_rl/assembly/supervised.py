@@ -17,7 +17,9 @@ from accelerate import PartialState
 from rephrase_rl.assembly.blocks import build_accept_rules, build_source
 from rephrase_rl.assembly.evaluating import load_benchmarks
 from rephrase_rl.assembly.in_training import PolicyEvaluations
-from rephrase_rl.assembly.objects import build_verifiers, load_data, solve_template
+from rephrase_rl.assembly.objects import build_verifiers, solve_template
+from rephrase_rl.assembly.precision import precision_fields
+from rephrase_rl.assembly.problems import training_problems
 from rephrase_rl.assembly.rewriting import (
     Rewriter,
     RewriteRecord,
@@ -97,10 +99,12 @@ def supervised_run(request: RunRequest, guidance: GuidanceConfig) -> RunSummary:
     refuse_unused(guidance)
     problems = _load_problems(config)
     benchmarks = load_benchmarks(config.evaluation.benchmarks)
-    arguments = supervised_arguments(
-        config.trainer, output_dir=str(request.run_path / "checkpoints"), seed=config.seed
-    )
     policy, start = load_start(config)
+    arguments = supervised_arguments(
+        {**config.trainer, **precision_fields(request, policy.model)},
+        output_dir=str(request.run_path / "checkpoints"),
+        seed=config.seed,
+    )
     # What can be refused is refused before the run directory is touched.
     if guidance.source.kind == "expert_text":
         training_texts(problems, config, arguments, policy.tokenizer)
@@ -222,7 +226,7 @@ def _text_of(
 
 
 def _load_problems(config: RunConfig) -> list[Problem]:
-    problems = [problem for data in config.data for problem in load_data(data)]
+    problems = training_problems(config)
     if all(problem.expert_solution is None for problem in problems):
         raise DataError(
             f"none of the {len(problems)} problems has an expert_solution, which method "

@@ -11,10 +11,11 @@ from rephrase_rl.assembly.evaluating import load_benchmarks
 from rephrase_rl.assembly.in_training import PolicyEvaluations
 from rephrase_rl.assembly.objects import (
     build_verifiers,
-    load_data,
     reward_names,
     solve_template,
 )
+from rephrase_rl.assembly.precision import precision_fields
+from rephrase_rl.assembly.problems import training_problems
 from rephrase_rl.assembly.run_parts import (
     Recorder,
     RunRequest,
@@ -87,14 +88,14 @@ def train_run(
 
 def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSummary:
     config = request.config
-    problems = [problem for data in config.data for problem in load_data(data)]
+    problems = training_problems(config)
     benchmarks = load_benchmarks(config.evaluation.benchmarks)
     policy, start = load_start(config)
     verifiers = build_verifiers(config.rewards, problems)
     try:
         # What can be refused is refused before the run directory is touched.
         arguments = grpo_arguments(
-            config.trainer,
+            {**precision_fields(request, policy.model), **config.trainer},
             output_dir=str(request.run_path / "checkpoints"),
             seed=config.seed,
             scale_rewards=guidance.advantages.scale,

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Mapping, Sequence
+import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from rephrase_rl.cli.console import messages, output
-from rephrase_rl.cli.options import SetOption
+from rephrase_rl.cli.console import output
+from rephrase_rl.cli.data_report import print_check
+from rephrase_rl.cli.options import JsonOption, SetOption
 
 if TYPE_CHECKING:
-    from rephrase_rl.config import RunConfig
+    from rephrase_rl.config import DataConfig, RunConfig
+    from rephrase_rl.data.inspection import DataCheck
 
 data_app = typer.Typer(help="Look at data.", no_args_is_help=True)
 
 CONFIG_SUFFIXES = (".yaml", ".yml")
-LENGTHS = ("solve_tokens", "rephrase_tokens", "expert_tokens")
 
 
 @data_app.callback()
@@ -28,7 +29,7 @@ def _group() -> None:
 
 
 @data_app.command("check")
-def check(
+def check(  # noqa: PLR0913 - typer makes one option of each parameter
     target: Annotated[
         str,
         typer.Argument(
@@ -39,67 +40,129 @@ def check(
         ),
     ],
     mapping: Annotated[
-        str, typer.Option(help="Which column is what: canonical, gsm8k, trl.")
-    ] = "canonical",
+        str | None,
+        typer.Option(
+            help="Which column is what, by name: canonical, gsm8k, verl ...; docs/data.md lists "
+            "them.",
+            show_default=False,
+        ),
+    ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Model whose tokenizer renders the prompts; without it, schema only."),
+        typer.Option(help="Model whose tokenizer is used; without it, no token figures."),
     ] = None,
-    split: Annotated[str, typer.Option(help="Split of a Hugging Face dataset.")] = "train",
-    limit: Annotated[int | None, typer.Option(min=1, help="Problems to look at.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Split of a Hugging Face dataset. By default train.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Rows to read, from the start.")] = None,
     rows: Annotated[int, typer.Option(min=0, help="Problems whose prompts are printed.")] = 2,
+    against: Annotated[
+        list[str],
+        typer.Option(
+            metavar="[MAPPING:]FILE",
+            help="Evaluation set that the data must not hold, beside the benchmarks of a run "
+            "configuration. May be given several times.",
+            show_default=False,
+        ),
+    ] = [],
+    words: Annotated[
+        int, typer.Option(min=1, help="Words in a row that count as overlap with it.")
+    ] = 13,
+    judge: Annotated[
+        bool, typer.Option(help="Have the verifier judge the expert solutions.")
+    ] = True,
+    as_json: JsonOption = False,
     overrides: SetOption = [],
 ) -> None:
-    """Check every row, then show token lengths and the exact prompts of the first problems."""
-    from rephrase_rl.config import load_config, parse_config
+    """Check every row, then show what the data is like and the exact prompts of the first rows."""
+    from rephrase_rl.assembly import CheckOptions, check_data
+
+    given = {"mapping": mapping, "split": split, "limit": limit}
+    is_run = Path(target).suffix in CONFIG_SUFFIXES
+    if is_run:
+        config = _limited(_run_config(target, given, model, overrides), limit)
+    else:
+        config = _config_of_data(target, given, model, overrides)
+    options = CheckOptions(
+        shown_rows=rows,
+        with_tokenizer=is_run or model is not None,
+        judge_experts=judge,
+        num_words=words,
+    )
+    found = check_data(config, evaluation_data(against, mapping), options)
+    if as_json:
+        _print_json(found)
+    else:
+        print_check(found)
+    _refuse_faulty(found)
+
+
+def evaluation_data(against: Sequence[str], mapping: str | None) -> list[DataConfig]:
+    """Where evaluation sets are, from ``[MAPPING:]FILE``; by default in the data's own mapping."""
+    from rephrase_rl.config import TestDataConfig
+    from rephrase_rl.data import mapping_names
+
+    sets: list[DataConfig] = []
+    for text in against:
+        name, colon, path = text.partition(":")
+        if not colon or name not in mapping_names():
+            name, path = mapping or "canonical", text
+        shown = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(Path(path).parts[-2:])).strip("-.")
+        sets.append(TestDataConfig(path=path, name=shown or "evaluation", mapping=name))
+    return sets
+
+
+def _run_config(
+    path: str, given: dict[str, Any], model: str | None, overrides: Sequence[str]
+) -> RunConfig:
+    from rephrase_rl.config import load_config
     from rephrase_rl.errors import ConfigError
 
-    if Path(target).suffix in CONFIG_SUFFIXES:
-        _show_prompts(load_config(target, overrides), rows, limit)
-        return
-    if overrides:
+    told = {"--mapping": given["mapping"], "--split": given["split"], "--model": model}
+    unused = [option for option, value in told.items() if value is not None]
+    if unused:
         raise ConfigError(
-            f"--set: found {overrides[0]!r} with a data file; required: a run configuration to "
-            "change; do this: use the other options, or give a YAML file"
+            f"found {', '.join(unused)} with a run configuration; required: what {path} says; do "
+            "this: leave them out, or change a field with --set data.0.mapping=... or model.path="
         )
-    data = {"path": target, "mapping": mapping, "split": split, "limit": limit}
+    return load_config(path, overrides)
+
+
+def _config_of_data(
+    path: str, given: dict[str, Any], model: str | None, overrides: Sequence[str]
+) -> RunConfig:
+    from rephrase_rl.config import parse_config
+
+    data = {"path": path, **{key: value for key, value in given.items() if value is not None}}
     # The method decides nothing here; any preset with a rephrase prompt shows both prompts.
-    config = parse_config({"method": "repo", "model": {"path": model or "unused"}, "data": data})
-    if model is None:
-        _count(config)
-    else:
-        _show_prompts(config, rows, limit)
+    raw = {"method": "repo", "model": {"path": model or "unused"}, "data": data}
+    return parse_config(raw, "what the command line asks for", overrides)
 
 
-def _count(config: RunConfig) -> None:
-    from rephrase_rl.assembly import load_data
-
-    problems = load_data(config.data[0])
-    with_expert = sum(problem.expert_solution is not None for problem in problems)
-    output.print(
-        f"{len(problems)} problems, every row valid; {with_expert} with an expert solution. "
-        "Give --model to see token lengths and prompts."
-    )
+def _limited(config: RunConfig, limit: int | None) -> RunConfig:
+    """The configuration with each data set cut to a number of rows."""
+    if limit is None:
+        return config
+    data = tuple(d.model_copy(update={"limit": min(limit, d.limit or limit)}) for d in config.data)
+    return config.model_copy(update={"data": data})
 
 
-def _show_prompts(config: RunConfig, rows: int, limit: int | None) -> None:
-    from rephrase_rl.assembly import prompt_preview
+def _print_json(found: DataCheck) -> None:
+    from rephrase_rl.records import to_json
 
-    preview: Sequence[Mapping[str, Any]] = prompt_preview(config, rows=limit or 1000)
-    if not preview:
-        messages.print("no problems")
-        return
-    for row in preview[:rows]:
-        output.print(f"--- problem {row['problem_id']}: solve prompt\n{row['solve_prompt']}")
-        if row["rephrase_prompt"] is not None:
-            output.print(
-                f"--- problem {row['problem_id']}: rephrase prompt\n{row['rephrase_prompt']}"
-            )
-    table = Table("tokens", "problems", "median", "longest", title="token lengths")
-    for name in LENGTHS:
-        lengths = [row[name] for row in preview if row[name] is not None]
-        if lengths:
-            label = name.removesuffix("_tokens")
-            median = f"{statistics.median(lengths):g}"
-            table.add_row(label, str(len(lengths)), median, str(max(lengths)))
-    output.print(table, soft_wrap=False)
+    output.print(json.dumps(to_json(found), indent=2))
+
+
+def _refuse_faulty(found: DataCheck) -> None:
+    """End with the status of a user's error where a run would not start."""
+    from rephrase_rl.errors import DataError
+
+    report = found.report
+    if report.faults:
+        raise DataError(
+            f"found {len(report.faults)} fault(s) in {report.rows - report.problems} of "
+            f"{report.rows} rows, all listed above; a run needs every row to be right: correct or "
+            "remove them"
+        )
+    if not report.problems:
+        raise DataError("found no rows; required: at least one problem")

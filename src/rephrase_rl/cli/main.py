@@ -24,6 +24,7 @@ from rephrase_rl.cli.data import data_app
 from rephrase_rl.cli.demo import demo
 from rephrase_rl.cli.doctor import doctor
 from rephrase_rl.cli.eval import evaluate
+from rephrase_rl.cli.experts import experts
 from rephrase_rl.cli.ledger import ledger
 from rephrase_rl.cli.methods import methods
 from rephrase_rl.cli.report import report
@@ -42,6 +43,7 @@ app = typer.Typer(
 app.command("demo")(demo)
 app.command("train")(train)
 app.command("eval")(evaluate)
+app.command("experts")(experts)
 app.command("report")(report)
 app.command("ledger")(ledger)
 app.command("compare")(compare)

@@ -9,6 +9,9 @@ from rephrase_rl.config.blocks.gates import AlwaysGate, FailedShareGate, Gate, N
 from rephrase_rl.config.blocks.slots import ReplaceWorstSlot, ReservedSlot, Slot
 from rephrase_rl.config.blocks.sources import NoSource, RephraseSource, Source
 from rephrase_rl.config.blocks.train import ClippedRatioTrain, Train
+from rephrase_rl.config.data import DataConfig, MappingConfig, TableConfig, TestDataConfig
+from rephrase_rl.config.endpoint import BudgetConfig, EndpointConfig
+from rephrase_rl.config.experts import EndpointTeacher, ExpertsConfig, ModelTeacher
 from rephrase_rl.config.guidance import (
     AdvantageConfig,
     GuidanceConfig,
@@ -22,18 +25,18 @@ from rephrase_rl.config.load import (
     load_config,
     parse_benchmarks,
     parse_config,
+    parse_endpoint,
+    parse_experts,
     parse_guidance,
 )
 from rephrase_rl.config.schema import (
     BenchmarkConfig,
-    DataConfig,
     EvaluationConfig,
     LogConfig,
     ModelConfig,
     PromptsConfig,
     RewardConfig,
     RunConfig,
-    TestDataConfig,
 )
 from rephrase_rl.config.yaml_text import read_yaml, write_yaml
 
@@ -42,15 +45,21 @@ __all__ = [
     "AdvantageConfig",
     "AlwaysGate",
     "BenchmarkConfig",
+    "BudgetConfig",
     "ClippedRatioTrain",
     "CustomBlock",
     "DataConfig",
+    "EndpointConfig",
+    "EndpointTeacher",
     "EvaluationConfig",
+    "ExpertsConfig",
     "FailedShareGate",
     "Gate",
     "GuidanceConfig",
     "LogConfig",
+    "MappingConfig",
     "ModelConfig",
+    "ModelTeacher",
     "NeverGate",
     "NoSource",
     "NoSpreadConfig",
@@ -62,6 +71,7 @@ __all__ = [
     "RunConfig",
     "Slot",
     "Source",
+    "TableConfig",
     "TestDataConfig",
     "Train",
     "config_hash",
@@ -71,6 +81,8 @@ __all__ = [
     "merge_blocks",
     "parse_benchmarks",
     "parse_config",
+    "parse_endpoint",
+    "parse_experts",
     "parse_guidance",
     "read_yaml",
     "write_yaml",

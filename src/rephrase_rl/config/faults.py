@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from rephrase_rl.config.data import WAYS_OF_NAMING
+
 LONGEST_SHOWN_VALUE = 80
 
 
@@ -65,12 +67,14 @@ def _describe(detail: Any, model: type[BaseModel], raw: object, prefix: str) -> 
 def _written_path(raw: object, loc: Sequence[int | str]) -> list[int | str]:
     """Pydantic's location as the user would write it.
 
-    Pydantic puts the chosen kind of a block into the location, and an index where a lone item was
-    written in place of a list.
+    Pydantic puts the chosen kind of a block into the location, the way in which a mapping is
+    written, and an index where a lone item was written in place of a list.
     """
     path: list[int | str] = []
     here = raw
     for part in loc:
+        if part in WAYS_OF_NAMING and not (isinstance(here, Mapping) and part in here):
+            continue
         if isinstance(here, Mapping):
             if isinstance(part, int) or (part not in here and here.get("kind") == part):
                 continue

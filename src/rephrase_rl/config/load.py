@@ -13,6 +13,8 @@ import yaml
 from pydantic import ValidationError
 
 from rephrase_rl.config.base import ConfigModel
+from rephrase_rl.config.endpoint import EndpointConfig
+from rephrase_rl.config.experts import ExpertsConfig
 from rephrase_rl.config.faults import describe_faults
 from rephrase_rl.config.guidance import GuidanceConfig
 from rephrase_rl.config.overrides import apply_overrides
@@ -42,17 +44,22 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     return _validated(RunConfig, raw, f"{path} is not a valid configuration", faults)
 
 
-def parse_config(raw: Mapping[str, Any], where: str = "configuration") -> RunConfig:
+def parse_config(
+    raw: Mapping[str, Any], where: str = "configuration", overrides: Sequence[str] = ()
+) -> RunConfig:
     """Check plain data as a run configuration.
 
     Args:
         raw: What a YAML file would hold.
         where: How the error message calls it.
+        overrides: Changes of the form ``a.b.0.c=value``, applied in order.
 
     Raises:
         ConfigError: With every fault.
     """
-    return _validated(RunConfig, raw, f"{where} is not valid", [])
+    changed = copy.deepcopy(dict(raw))
+    faults = apply_overrides(changed, overrides)
+    return _validated(RunConfig, changed, f"{where} is not valid", faults)
 
 
 def parse_guidance(raw: Mapping[str, Any], where: str = "guidance") -> GuidanceConfig:
@@ -85,6 +92,52 @@ def parse_benchmarks(
     title = "the benchmarks are not valid"
     whole = _validated(EvaluationConfig, {"benchmarks": changed}, title, faults)
     return list(whole.benchmarks)
+
+
+def parse_endpoint(raw: Mapping[str, Any], where: str = "endpoint") -> EndpointConfig:
+    """Check plain data as the description of an endpoint.
+
+    Args:
+        raw: What a YAML file would hold.
+        where: Field of the configuration that ``raw`` stands in; begins the place of every fault.
+
+    Raises:
+        ConfigError: With every fault.
+    """
+    return _validated(EndpointConfig, raw, f"{where} is not valid", [], prefix=where)
+
+
+def parse_experts(
+    source: str | Path | Mapping[str, Any],
+    changes: Mapping[str, Any],
+    overrides: Sequence[str] = (),
+) -> ExpertsConfig:
+    """Read how expert solutions are sampled from a YAML file or plain data.
+
+    Args:
+        source: The file, or what it would hold.
+        changes: Fields that take the place of those in ``source``; mappings of one kind are merged.
+        overrides: Changes of the form ``a.b.0.c=value``, applied last.
+
+    Raises:
+        ConfigError: The file cannot be read, or there are faults, all of which are listed.
+    """
+    raw = (
+        copy.deepcopy(dict(source)) if isinstance(source, Mapping) else _read_mapping(Path(source))
+    )
+    for name, value in changes.items():
+        raw[name] = _merged(raw.get(name), value)
+    faults = apply_overrides(raw, overrides)
+    return _validated(ExpertsConfig, raw, "the sampling of experts is not valid", faults)
+
+
+def _merged(here: object, change: object) -> object:
+    """The change, with the fields of what is there beside its own if both are of one kind."""
+    if not isinstance(here, dict) or not isinstance(change, Mapping):
+        return copy.deepcopy(change)
+    if change.get("kind", here.get("kind")) != here.get("kind"):
+        return dict(change)
+    return {**here, **change}
 
 
 def config_to_plain(config: ConfigModel) -> dict[str, Any]:

@@ -11,11 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from rephrase_rl.config.base import ConfigModel, Many, PlainMapping
+from rephrase_rl.config.data import DataConfig, Name, Positive, TestDataConfig
 
-Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-"""Used as a folder name in run directories, hence letters, digits and ``._-`` only."""
 
 
 def _require_unique(field: str, values: list[str]) -> None:
@@ -41,44 +39,12 @@ class ModelConfig(ConfigModel):
     """Name of a GGUF file in the folder, to be de-quantised on loading."""
 
 
-class DataConfig(ConfigModel):
-    """One set of problems."""
-
-    path: Annotated[str, Field(min_length=1)]
-    """A file (.jsonl, .jsonl.gz, .json, .parquet), a local folder or hub id of a Hugging Face
-    dataset, or ``lab:hard``, ``lab:easy``, ``lab:general``, ``lab:mixed``."""
-    name: Name = "data"
-    """How records and reports call it; needed if there are several."""
-    mapping: str = "canonical"
-    """Which column is what: canonical, gsm8k, trl. The lab ignores it."""
-    config_name: str | None = None
-    """Configuration of a dataset that has several, such as ``main`` of openai/gsm8k. A single
-    file has none."""
-    split: str = "train"
-    """Split of a Hugging Face dataset or of the lab. A single file is one split: its whole
-    content is read."""
-    revision: str | None = None
-    """Branch, tag or commit on the hub. null: the main branch."""
-    limit: Positive | None = None
-    """Number of problems, from the start. null: all of them (the lab: its default number)."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the lab's problem generator; other sources are read in their own order."""
-    expert: Literal["alien", "near"] = "alien"
-    """Style of the lab's expert; other sources bring their own."""
-
-
-class TestDataConfig(DataConfig):
-    """Problems to be evaluated on: the test split unless another one is named."""
-
-    __test__ = False  # pytest would take the class name for a test case
-
-    split: str = "test"
-    """Split of a Hugging Face dataset or of the lab; never the training split by default."""
-
-
 class PromptsConfig(ConfigModel):
-    """Ids of the prompt templates."""
+    """How the policy is asked: a style, or ids of prompt templates."""
 
+    style: Literal["plain", "think"] = "plain"
+    """Style of the task kind's default templates. plain: reason, then the answer. think: reason
+    inside ``<think>``, then a short answer. A template named below has a style of its own."""
     solve: str | None = None
     """Template that asks for a solution. null: the default of the problems' task kind."""
     rephrase: str | None = None
@@ -93,8 +59,9 @@ class RewardConfig(ConfigModel):
     """One verifier and its weight in the reward."""
 
     verifier: str
-    """Name of the verifier: exact, math; or ``package.module:name`` or ``path/to/file.py:name`` of
-    a verifier class, or of a function (completion, reference_answer) -> reward."""
+    """Name of the verifier: exact, judge, math; or ``package.module:name`` or
+    ``path/to/file.py:name`` of a verifier class, or of a function (completion, reference_answer)
+    -> reward."""
     weight: float = 1.0
     """Factor of its verdict (0 to 1 for the shipped verifiers) in the total reward."""
     options: PlainMapping = Field(default_factory=dict)
@@ -154,6 +121,10 @@ class ComputeConfig(ConfigModel):
     forward: Literal["auto", "packed", "plain"] = "auto"
     """packed: log-probs from one pass over each prompt for all its completions. auto: that on CPUs,
     where it was measured to be faster, if the model allows it; else plain."""
+    tokens_per_pass: Positive | Literal["auto"] | None = "auto"
+    """Most tokens of a forward and backward pass, prompts and padding included: a micro-batch of
+    more rows is computed in parts, longest first, whose gradients add up to the same. auto: 4096 on
+    CPUs, if the loss type allows it; null: never."""
     skip_untrained: bool = True
     """Leave rows of advantage 0 out of the forward pass where nothing else gives them a gradient.
     TRL's own figures of that pass, such as entropy, are then of the other rows."""
@@ -177,7 +148,7 @@ class RunConfig(ConfigModel):
     output_dir: str | None = None
     """Run directory. null: ``runs/<name of the configuration file>``."""
     prompts: PromptsConfig = PromptsConfig()
-    """Ids of the prompt templates."""
+    """How the policy is asked."""
     rewards: Many[RewardConfig] = ()
     """Verifiers and weights. Empty: the verifier of the problems' task kind, weight 1."""
     guidance: PlainMapping = Field(default_factory=dict)

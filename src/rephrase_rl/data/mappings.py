@@ -8,69 +8,133 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rephrase_rl.data.choices import ANSWER_FORMS
+from rephrase_rl.data.experts import EXPERT_FORMS, EXPERT_PARTS
+from rephrase_rl.data.tables import PLAIN_TABLE, TableFormat
 from rephrase_rl.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnMapping:
-    """Names of the columns that a Problem is made of; a column that is not named is metadata."""
+    """Where the parts of a Problem stand; a column that is not named is metadata.
+
+    Every place is a column's name or a path into nested columns, such as
+    ``reward_model.ground_truth`` or ``target.0.content``.
+    """
 
     name: str
     """For messages."""
     question: tuple[str, ...] = ("question", "messages")
     """Columns that may hold the question, the first present one counts: a string, or a list of
     turns whose last is the user's."""
+    context: tuple[str, ...] = ()
+    """Columns whose text stands before the question, such as a table: a string, a list of
+    paragraphs, or a list of table rows. One that is absent or null is left out."""
+    options: str | None = None
+    """Column with the options of a multiple-choice question: a list, or label to text. They are
+    listed below the question as A., B., ...; the reference answer becomes a letter."""
+    fixed_options: tuple[str, ...] = ()
+    """Options that are the same in every row, in place of a column."""
+    options_in_question: bool = False
+    """Whether the options stand at the end of the question's text, one a line, lettered, numbered
+    or with dashes."""
     reference_answer: str | None = "reference_answer"
-    """Column of the checkable answer: a string or a number. None: see ``worked_answer``."""
+    """Column of the checkable answer: a string or a number. With options: a letter, the text of an
+    option, or its index from 0. None: see ``worked_answer`` and ``boxed_answer``."""
+    answer_form: str = "either"
+    """How the reference answer names an option: ``letter``, ``text``, or ``either``, which is a
+    fault where a letter is also the text of another option."""
+    unit: str | None = None
+    """Column with a unit or scale that is put behind the reference answer; ``percent`` becomes
+    %."""
+    boxed_answer: str | None = None
+    r"""Column whose last ``\boxed{}`` holds the answer, where ``reference_answer`` gives none."""
+    worked_answer: str | None = None
+    """Column in GSM8K's format (worked text, last line ``#### N``) that holds the answer and the
+    expert's text."""
     expert_solution: str | None = "expert_solution"
     """Column of the expert's text; it may be absent or null. None: there is no such column."""
-    worked_answer: str | None = None
-    """Column in GSM8K's format (worked text, last line ``#### N``) that holds both of them."""
+    expert_form: str = "text"
+    """How the expert's text stands there, one of ``EXPERT_FORMS``."""
+    expert_flags: tuple[str, ...] = ()
+    """For ``first_correct``: columns with one truth value per text; true in any of them counts."""
+    append_answer: bool = False
+    r"""Whether the expert's text gets a last sentence with the answer in a box, for texts that do
+    not state it."""
+    expert_part: str = "whole"
+    """Which part of a text with ``<think>`` is k: ``whole``, ``after_think`` or ``think``."""
+    strip_think: bool = False
+    """Whether prompts lose ``<think>`` blocks of earlier assistant turns, and a system turn that
+    asks for such blocks."""
     problem_id: str = "problem_id"
     """Column of the id; where absent, the id is the source's name and the row number."""
     task_kind: str = "task_kind"
     """Column of the task kind; where absent, ``default_task_kind``."""
     metadata: str = "metadata"
     """Column with a mapping of further data; may be absent."""
+    ignored: tuple[str, ...] = ()
+    """Columns that are not even metadata, such as long ones that nothing here needs."""
     default_task_kind: str = "math"
+    table: TableFormat = PLAIN_TABLE
+    """How a CSV or TSV file of this kind is written."""
 
-    def columns(self) -> tuple[str, ...]:
-        """Every column that the mapping names."""
-        optional = (self.reference_answer, self.expert_solution, self.worked_answer)
-        named = tuple(column for column in optional if column is not None)
-        return (*self.question, *named, self.problem_id, self.task_kind, self.metadata)
+    def __post_init__(self) -> None:
+        faults = [*self._choices_not_known(), *self._contradictions(), *self.table.faults()]
+        if faults:
+            raise DataError(f"mapping {self.name!r} is not valid", faults)
 
+    @property
+    def has_options(self) -> bool:
+        """Whether the questions are multiple choice."""
+        return self.options is not None or bool(self.fixed_options) or self.options_in_question
 
-_MAPPINGS = {
-    mapping.name: mapping
-    for mapping in (
-        ColumnMapping("canonical"),
-        ColumnMapping(
-            "gsm8k",
-            question=("question",),
-            reference_answer=None,
-            expert_solution=None,
-            worked_answer="answer",
-        ),
-        # TRL calls the gold answer "solution".
-        ColumnMapping("trl", question=("prompt",), reference_answer="solution"),
-    )
-}
-
-
-def mapping_names() -> tuple[str, ...]:
-    """Names that ``get_mapping`` knows."""
-    return tuple(_MAPPINGS)
-
-
-def get_mapping(name: str) -> ColumnMapping:
-    """Return a mapping by name.
-
-    Raises:
-        DataError: The name is unknown.
-    """
-    if name not in _MAPPINGS:
-        raise DataError(
-            f"found mapping {name!r}; required: one of {', '.join(_MAPPINGS)}, or a ColumnMapping"
+    def paths(self) -> tuple[str, ...]:
+        """Every place that the mapping names."""
+        optional = (
+            self.options,
+            self.reference_answer,
+            self.unit,
+            self.boxed_answer,
+            self.worked_answer,
+            self.expert_solution,
         )
-    return _MAPPINGS[name]
+        named = tuple(path for path in optional if path is not None)
+        single = (self.problem_id, self.task_kind, self.metadata)
+        return (*self.question, *self.context, *named, *self.expert_flags, *single)
+
+    def _choices_not_known(self) -> list[str]:
+        found = []
+        if not self.question:
+            found.append("question names no column; name at least one")
+        for field, value, choices in (
+            ("answer_form", self.answer_form, ANSWER_FORMS),
+            ("expert_form", self.expert_form, EXPERT_FORMS),
+            ("expert_part", self.expert_part, EXPERT_PARTS),
+        ):
+            if value not in choices:
+                found.append(f"{field} is {value!r}; choose one of {', '.join(choices)}")
+        return found
+
+    def _contradictions(self) -> list[str]:
+        found = []
+        ways = [
+            name
+            for name, given in (
+                ("options", self.options is not None),
+                ("fixed_options", bool(self.fixed_options)),
+                ("options_in_question", self.options_in_question),
+            )
+            if given
+        ]
+        if len(ways) > 1:
+            found.append(f"{' and '.join(ways)} are given; the options stand in one place only")
+        if ways and self.worked_answer is not None:
+            found.append(f"worked_answer does not go with {ways[0]}; name reference_answer")
+        if ways and self.reference_answer is None:
+            found.append("there are options and no reference_answer; name its column")
+        if (self.expert_form == "first_correct") != bool(self.expert_flags):
+            found.append(
+                f"expert_form is {self.expert_form!r} and expert_flags are "
+                f"{list(self.expert_flags)}; first_correct needs flags, and nothing else has them"
+            )
+        return found

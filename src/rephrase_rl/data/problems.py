@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rephrase_rl.data.faults import bad_rows
-from rephrase_rl.data.mappings import ColumnMapping, get_mapping
-from rephrase_rl.data.rows import RowReader
-from rephrase_rl.data.sources import RawRow, scan_rows, source_name
+from rephrase_rl.data.faults import BadRow, RowFault, bad_rows
+from rephrase_rl.data.named_mappings import get_mapping
+from rephrase_rl.data.raw_rows import RawRow
+from rephrase_rl.data.rows import read_row
+from rephrase_rl.data.sources import scan_rows, source_name
 from rephrase_rl.errors import DataError
 from rephrase_rl.records import Problem, to_json
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from rephrase_rl.data.mappings import ColumnMapping
 
 
 def problems_from_rows(
@@ -36,7 +39,7 @@ def problems_from_rows(
             column and remedy.
     """
     raw = (RawRow(number, dict(values)) for number, values in rows)
-    return _collect(raw, mapping, source_name)
+    return _all_or_none(_read(raw, mapping, source_name), source_name)
 
 
 def load_problems(
@@ -52,7 +55,7 @@ def load_problems(
 
     Args:
         path: See ``read_rows``.
-        mapping: ``canonical``, ``gsm8k``, ``trl`` or a ColumnMapping.
+        mapping: A name of ``mapping_names()``, or a ColumnMapping.
         split: Split of a data set; files have none.
         config_name: Configuration of a data set.
         revision: Commit or tag of a data set on the hub.
@@ -61,12 +64,47 @@ def load_problems(
     Raises:
         DataError: The source or mapping is unknown, no row is there, or rows are faulty.
     """
-    columns = get_mapping(mapping) if isinstance(mapping, str) else mapping
-    rows = scan_rows(path, split=split, config_name=config_name, revision=revision, limit=limit)
-    problems = _collect(rows, columns, source_name(path, split))
+    read = scan_problems(
+        path,
+        mapping=mapping,
+        split=split,
+        config_name=config_name,
+        revision=revision,
+        limit=limit,
+    )
+    problems = _all_or_none(read, source_name(path, split))
     if not problems:
         raise DataError(f"{path} has no rows; required: at least one problem")
     return problems
+
+
+def scan_problems(
+    path: str | Path,
+    *,
+    mapping: str | ColumnMapping = "canonical",
+    split: str = "train",
+    config_name: str | None = None,
+    revision: str | None = None,
+    limit: int | None = None,
+) -> Iterator[Problem | BadRow]:
+    """Like ``load_problems``, one by one: for data that is larger than memory.
+
+    A row that gives no Problem comes out as a BadRow with its faults. Of the rows before, only the
+    ids are kept in memory, to find those that repeat.
+
+    Raises:
+        DataError: The source or mapping is unknown, or cannot be read.
+    """
+    columns = get_mapping(mapping) if isinstance(mapping, str) else mapping
+    rows = scan_rows(
+        path,
+        split=split,
+        config_name=config_name,
+        revision=revision,
+        limit=limit,
+        table=columns.table,
+    )
+    return _read(rows, columns, source_name(path, split))
 
 
 def data_fingerprint(problems: Sequence[Problem]) -> str:
@@ -81,26 +119,38 @@ def data_fingerprint(problems: Sequence[Problem]) -> str:
     return digest.hexdigest()
 
 
-def _collect(rows: Iterable[RawRow], mapping: ColumnMapping, name: str) -> list[Problem]:
-    problems: list[Problem] = []
-    faults: list[str] = []
+def _read(rows: Iterable[RawRow], mapping: ColumnMapping, name: str) -> Iterator[Problem | BadRow]:
     first_rows: dict[str, int] = {}
     for row in rows:
         if row.values is None:
-            faults.append(row.fault)
+            yield BadRow(row.number, () if row.fault is None else (row.fault,))
             continue
-        reader = RowReader(row.number, row.values, mapping)
-        problem = reader.read(default_id=f"{name}-{row.number}")
-        faults.extend(reader.faults)
-        if problem is None:
-            continue
-        first = first_rows.setdefault(problem.problem_id, row.number)
-        if first != row.number:
-            faults.append(
-                f"row {row.number}, column {mapping.problem_id!r}: {problem.problem_id!r} is also "
-                f"row {first}'s; make it unique, or leave the column out"
-            )
-        problems.append(problem)
+        item = read_row(row.number, row.values, mapping, default_id=f"{name}-{row.number}")
+        if isinstance(item, Problem):
+            first = first_rows.setdefault(item.problem_id, row.number)
+            if first != row.number:
+                item = BadRow(row.number, (_repeated_id(item, row.number, first, mapping),))
+        yield item
+
+
+def _repeated_id(problem: Problem, number: int, first: int, mapping: ColumnMapping) -> RowFault:
+    return RowFault(
+        number,
+        f"column {mapping.problem_id!r}",
+        f"{problem.problem_id!r} is also row {first}'s",
+        "make it unique, or leave the column out",
+        "problem_id",
+    )
+
+
+def _all_or_none(items: Iterable[Problem | BadRow], name: str) -> list[Problem]:
+    problems: list[Problem] = []
+    faults: list[RowFault] = []
+    for item in items:
+        if isinstance(item, BadRow):
+            faults.extend(item.faults)
+        else:
+            problems.append(item)
     if faults:
         raise bad_rows(faults, name)
     return problems

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.errors import VerifierError
 from rephrase_rl.rewards.exact import ExactVerifier
+from rephrase_rl.rewards.judge import JudgeVerifier
 from rephrase_rl.rewards.math_verifier import MathVerifier
 
 if TYPE_CHECKING:
     from rephrase_rl.rewards.protocol import Verifier
 
-_VERIFIERS: dict[str, Callable[..., Verifier]] = {"exact": ExactVerifier, "math": MathVerifier}
+_VERIFIERS: dict[str, Callable[..., Verifier]] = {
+    "exact": ExactVerifier,
+    "judge": JudgeVerifier,
+    "math": MathVerifier,
+}
 
 
 def verifier_names() -> tuple[str, ...]:
@@ -25,7 +30,7 @@ def get_verifier(name: str, **options: Any) -> Verifier:
     """Build a verifier from its name and options.
 
     Args:
-        name: ``exact`` or ``math``.
+        name: ``exact``, ``judge`` or ``math``.
         **options: Arguments of its class, such as ``answer_marker`` or ``timeout_s``.
 
     Raises:
@@ -41,5 +46,14 @@ def get_verifier(name: str, **options: Any) -> Verifier:
         raise VerifierError(
             f"verifier {name!r} has no option {', '.join(unknown)}; it takes "
             f"{', '.join(signature.parameters)}"
+        )
+    required = [
+        parameter.name
+        for parameter in signature.parameters.values()
+        if parameter.default is parameter.empty and parameter.name not in options
+    ]
+    if required:
+        raise VerifierError(
+            f"verifier {name!r} lacks the option {', '.join(required)}; give it under `options`"
         )
     return _VERIFIERS[name](**options)

@@ -1,7 +1,7 @@
 """Generation: what an engine is, and the one that samples with transformers.
 
-``SamplingSettings`` and ``Engine`` need no torch; ``TransformersEngine``, ``load_policy`` and
-``LoadedPolicy`` bring torch and transformers in when they are first asked for.
+``SamplingSettings``, ``Engine`` and ``prompt_token_ids`` need no torch; the rest brings torch and
+transformers in when it is first asked for.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.rollout.engine import Engine, ProgressCallback
+from rephrase_rl.rollout.prompt_ids import prompt_token_ids
 from rephrase_rl.rollout.settings import SamplingSettings
 
 if TYPE_CHECKING:
-    from rephrase_rl.rollout.policy import LoadedPolicy, load_policy
+    from rephrase_rl.rollout.policy import LoadedPolicy, load_policy, load_tokenizer
     from rephrase_rl.rollout.transformers_engine import TransformersEngine
 
 __all__ = [
@@ -22,12 +23,15 @@ __all__ = [
     "SamplingSettings",
     "TransformersEngine",
     "load_policy",
+    "load_tokenizer",
+    "prompt_token_ids",
 ]
 
 _HEAVY = {
     "LoadedPolicy": "rephrase_rl.rollout.policy",
     "TransformersEngine": "rephrase_rl.rollout.transformers_engine",
     "load_policy": "rephrase_rl.rollout.policy",
+    "load_tokenizer": "rephrase_rl.rollout.policy",
 }
 
 

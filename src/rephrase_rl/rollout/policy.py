@@ -75,6 +75,30 @@ def load_policy(
     return LoadedPolicy(model.eval(), tokenizer)
 
 
+def load_tokenizer(
+    path: str | Path, *, revision: str | None = None, gguf_file: str | None = None
+) -> Any:
+    """Load a policy's tokenizer alone, for looking at prompts and lengths.
+
+    Args:
+        path: See ``load_policy``.
+        revision: Branch, tag or commit on the hub.
+        gguf_file: Name of the GGUF file inside ``path``.
+
+    Raises:
+        EngineError: Nothing loadable is there.
+    """
+    source = str(path)
+    if gguf_file is None and source.endswith(".gguf"):
+        source, gguf_file = str(Path(path).parent), Path(path).name
+    given = {"revision": revision, "gguf_file": gguf_file}
+    arguments = {name: value for name, value in given.items() if value is not None}
+    try:
+        return AutoTokenizer.from_pretrained(source, **arguments)
+    except (OSError, ValueError, ImportError) as error:
+        raise EngineError(_describe_failure(source, gguf_file, error)) from error
+
+
 def _resolve_dtype(name: str) -> str | torch.dtype:
     if name == "auto":
         return name

@@ -12,6 +12,7 @@ from transformers import GenerationConfig, LogitsProcessorList
 from rephrase_rl.errors import EngineError
 from rephrase_rl.records import Completion
 from rephrase_rl.rollout.logps import LogpRecorder
+from rephrase_rl.rollout.prompt_ids import prompt_token_ids
 from rephrase_rl.rollout.shared_prefix import (
     TokenSampling,
     sample_shared_prefix,
@@ -76,14 +77,7 @@ class TransformersEngine:
 
     def render(self, prompt: Sequence[Message]) -> list[int]:
         """Return the token ids that a conversation becomes, the assistant's turn opened."""
-        encoded = self.tokenizer.apply_chat_template(
-            [dict(message) for message in prompt],
-            tokenize=True,
-            add_generation_prompt=True,
-            return_dict=True,
-            **self.chat_template_kwargs,
-        )
-        return list(encoded["input_ids"])
+        return prompt_token_ids(self.tokenizer, prompt, self.chat_template_kwargs)
 
     def sample(
         self,

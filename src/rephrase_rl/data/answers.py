@@ -1,0 +1,118 @@
+"""The checkable answer of a row, from whichever column has it."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+from rephrase_rl.data.faults import found_text
+from rephrase_rl.data.gsm8k import WorkedAnswer, parse_worked_answer
+
+if TYPE_CHECKING:
+    from rephrase_rl.data.columns import Row
+    from rephrase_rl.data.mappings import ColumnMapping
+
+ABOUT_ANSWER = "reference_answer"
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_BARE_PERCENT = re.compile(r"(?<!\\)%")
+
+
+def read_worked_answer(row: Row, column: str) -> WorkedAnswer | None:
+    """Answer and expert's text of a column in GSM8K's format; None after a fault."""
+    text = row.get(column)
+    remedy = "end the worked answer with a line '#### N', N a number"
+    if not isinstance(text, str):
+        row.fault(column, found_text(text), remedy, ABOUT_ANSWER)
+        return None
+    try:
+        return parse_worked_answer(row.writable(column, text, ABOUT_ANSWER))
+    except ValueError as error:
+        row.fault(column, str(error), remedy, ABOUT_ANSWER)
+        return None
+
+
+def read_answer(row: Row, mapping: ColumnMapping) -> str:
+    """The reference answer with its unit; empty after a fault."""
+    column = mapping.reference_answer
+    answer = row.get(column)
+    if answer is None and mapping.boxed_answer is not None:
+        return _boxed_answer(row, mapping.boxed_answer)
+    if column is None:
+        row.fault(
+            ABOUT_ANSWER,
+            f"mapping {mapping.name!r} names no column for it",
+            "name one in reference_answer, boxed_answer or worked_answer",
+            ABOUT_ANSWER,
+        )
+        return ""
+    is_number = isinstance(answer, int | float) and not isinstance(answer, bool)
+    if is_number and math.isfinite(answer):
+        return f"{_number_text(answer)}{_unit(row, mapping.unit)}"
+    if isinstance(answer, str) and answer.strip():
+        text = row.writable(column, answer, ABOUT_ANSWER)
+        return f"{text}{_unit(row, mapping.unit)}"
+    found = found_text(answer)
+    if answer is None and column.split(".")[0] not in row.values:
+        found = f"no such column (the row's columns: {row.column_names})"
+    row.fault(column, found, "give the checkable answer as text or as a number", ABOUT_ANSWER)
+    return ""
+
+
+def last_box(text: str) -> str | None:
+    r"""Content of the last complete ``\boxed{}``; None if there is none.
+
+    Example:
+        >>> last_box(r"\boxed{1}, then \boxed{\frac{1}{2}}.")
+        '\\frac{1}{2}'
+    """
+    for box in reversed(list(_BOX.finditer(text))):
+        depth = 1
+        for token in _BRACE.finditer(text, box.end()):
+            depth += {"{": 1, "}": -1}.get(token.group(), 0)
+            if depth == 0:
+                return text[box.end() : token.start()].strip()
+    return None
+
+
+def answer_sentence(answer: str) -> str:
+    r"""The last sentence of an expert's text that does not state the answer itself.
+
+    Example:
+        >>> answer_sentence("12%")
+        'The final answer is \\boxed{12\\%}.'
+    """
+    escaped = _BARE_PERCENT.sub(r"\\%", answer)
+    return f"The final answer is \\boxed{{{escaped}}}."
+
+
+def _boxed_answer(row: Row, column: str) -> str:
+    text = row.get(column)
+    answer = last_box(text) if isinstance(text, str) else None
+    if answer:
+        return row.writable(column, answer, ABOUT_ANSWER)
+    found = r"no \boxed{} with an answer" if isinstance(text, str) else found_text(text)
+    row.fault(
+        column, found, r"put the answer into \boxed{}, or into a column of its own", ABOUT_ANSWER
+    )
+    return ""
+
+
+def _number_text(number: float) -> str:
+    """A number as text; one with too many digits for Python to write stays a float's."""
+    try:
+        return str(number)
+    except ValueError:
+        return repr(float(number))
+
+
+def _unit(row: Row, column: str | None) -> str:
+    value = row.get(column)
+    if value is None or value == "" or column is None:
+        return ""
+    if not isinstance(value, str) or not value.strip():
+        row.fault(column, found_text(value), "give a unit as text, or null", ABOUT_ANSWER)
+        return ""
+    unit = row.writable(column, value.strip(), ABOUT_ANSWER)
+    return "%" if unit in ("percent", "%") else f" {unit}"

@@ -1,0 +1,240 @@
+"""What a set of problems looks like: one pass, in memory that grows by hashes and not by texts.
+
+Pure counting. Tokens, prompts and verdicts come from whoever has a tokenizer, templates and
+verifiers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rephrase_rl.data.answers import ABOUT_ANSWER
+from rephrase_rl.data.contamination import ContaminationReport, EvaluationIndex, ProblemWords
+from rephrase_rl.data.duplicates import DuplicateFinder, DuplicateReport
+from rephrase_rl.data.experts import CLOSE_TAG
+from rephrase_rl.data.lengths import LengthCounts, LengthSummary
+from rephrase_rl.data.rows import PART_KEY, STRIPPED_KEY
+
+if TYPE_CHECKING:
+    from rephrase_rl.data.faults import BadRow
+    from rephrase_rl.records import Problem, Verdict
+
+MAX_EXAMPLES = 5
+TEXTS = ("question", "solve", "expert", "rephrase")
+"""Texts whose lengths are measured: the question alone, the prompt q, k, and the prompt P(q, k)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertVerdicts:
+    """What a verifier says of the expert solutions of one task kind."""
+
+    verifier: str
+    judged: int
+    accepted: int
+    rejected: int
+    unscorable: int
+    """Neither: the verifier cannot read the reference answer, timed out or broke."""
+    examples: tuple[str, ...]
+    """The first ones not accepted, up to five, with what the verifier found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How many texts keep to a limit."""
+
+    limit: int
+    fitting: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class DataReport:
+    """Everything that ``data check`` says of a set of problems."""
+
+    rows: int
+    problems: int
+    faults: tuple[str, ...]
+    missing_answers: int
+    """Rows without a usable reference answer; they are among the faulty ones."""
+    task_kinds: Mapping[str, int]
+    with_expert: int
+    with_thoughts: int
+    """Experts with a ``<think>`` part, all of which was taken or not."""
+    thoughts_left_out: int
+    """Experts of which only one part is taken."""
+    prompts_stripped: int
+    """Prompts that lost thoughts or the system turn that asks for them."""
+    expert_budget: Mapping[str, int] | None
+    """What becomes of experts under the token budget; None: there is no budget, or no tokenizer."""
+    duplicates: DuplicateReport
+    tokens: Mapping[str, LengthSummary] | None
+    """By text; None: no tokenizer."""
+    prompt_fit: Fit | None
+    """P(q, k) within ``guidance.source.max_prompt_tokens``."""
+    completion_fit: Fit | None
+    """k, with an end token, within ``trainer.max_completion_length``."""
+    without_prompt: Mapping[str, str]
+    """Task kind -> why its prompts could not be made."""
+    expert_verdicts: Mapping[str, ExpertVerdicts]
+    """By task kind."""
+    not_judged: Mapping[str, str]
+    """Task kind -> why its experts were not judged."""
+    contamination: tuple[ContaminationReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptView:
+    """One prompt as the policy gets it."""
+
+    problem_id: str
+    purpose: str
+    """``solve``, ``rephrase`` or ``evaluation``."""
+    text: str
+    """The tokens decoded, special ones included; without a tokenizer the turns."""
+    tokens: tuple[str, ...] | None
+    """Each token as the tokenizer writes it; None: no tokenizer."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataCheck:
+    """The report, and the prompts of the first problems."""
+
+    report: DataReport
+    prompts: tuple[PromptView, ...]
+
+
+@dataclass
+class _VerdictTally:
+    verifier: str
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, problem: Problem, verdict: Verdict, threshold: float) -> None:
+        if verdict.status != "scored" or verdict.value is None:
+            outcome = "unscorable"
+        else:
+            outcome = "rejected" if verdict.value < threshold else "accepted"
+        self.counts[outcome] += 1
+        if outcome != "accepted" and len(self.examples) < MAX_EXAMPLES:
+            said = verdict.detail or verdict.status
+            self.examples.append(f"{problem.problem_id}: {outcome}: {said}")
+
+    def frozen(self) -> ExpertVerdicts:
+        return ExpertVerdicts(
+            self.verifier,
+            self.counts.total(),
+            self.counts["accepted"],
+            self.counts["rejected"],
+            self.counts["unscorable"],
+            tuple(self.examples),
+        )
+
+
+class DataInspector:
+    """Takes in problems and rows one by one; ``report`` says what they are like."""
+
+    def __init__(
+        self,
+        evaluation_sets: Sequence[EvaluationIndex] = (),
+        *,
+        max_prompt_tokens: int | None = None,
+        max_completion_tokens: int | None = None,
+    ) -> None:
+        """Start empty.
+
+        Args:
+            evaluation_sets: To look for in the training data.
+            max_prompt_tokens: Limit of P(q, k). None: none to compare with.
+            max_completion_tokens: Limit of k with its end token. None: the same.
+        """
+        self._evaluation_sets = evaluation_sets
+        self._limits = (max_prompt_tokens, max_completion_tokens)
+        self._counts: Counter[str] = Counter()
+        self._faults: list[str] = []
+        self._kinds: Counter[str] = Counter()
+        self._budget: Counter[str] = Counter()
+        self._duplicates = DuplicateFinder()
+        self._lengths = {text: LengthCounts() for text in TEXTS}
+        self._without_prompt: dict[str, str] = {}
+        self._tallies: dict[str, _VerdictTally] = {}
+        self._not_judged: dict[str, str] = {}
+
+    def add_bad_row(self, row: BadRow) -> None:
+        """Take in a row that gives no problem."""
+        self._counts["rows"] += 1
+        self._faults += [str(fault) for fault in row.faults]
+        self._counts["missing_answers"] += any(f.about == ABOUT_ANSWER for f in row.faults)
+
+    def add(self, problem: Problem) -> None:
+        """Take in a problem."""
+        self._counts["rows"] += 1
+        self._counts["problems"] += 1
+        self._kinds[problem.task_kind] += 1
+        expert = problem.expert_solution or ""
+        self._counts["with_expert"] += problem.expert_solution is not None
+        self._counts["with_thoughts"] += CLOSE_TAG in expert or PART_KEY in problem.metadata
+        self._counts["thoughts_left_out"] += PART_KEY in problem.metadata
+        self._counts["prompts_stripped"] += STRIPPED_KEY in problem.metadata
+        self._duplicates.add(problem)
+        if self._evaluation_sets:
+            words = ProblemWords.of(problem)
+            for evaluation_set in self._evaluation_sets:
+                evaluation_set.compare(words)
+
+    def add_fate(self, fate: str) -> None:
+        """Take in what became of an expert under the budget."""
+        self._budget[fate] += 1
+
+    def add_length(self, text: str, num_tokens: int) -> None:
+        """Take in the length of one of ``TEXTS``."""
+        self._lengths[text].add(num_tokens)
+
+    def add_without_prompt(self, task_kind: str, reason: str) -> None:
+        """Take in why prompts of a task kind cannot be made."""
+        self._without_prompt.setdefault(task_kind, reason)
+
+    def add_verdict(
+        self, problem: Problem, verdict: Verdict, verifier: str, threshold: float
+    ) -> None:
+        """Take in a verdict on a problem's expert; below the threshold it is rejected."""
+        tally = self._tallies.setdefault(problem.task_kind, _VerdictTally(verifier))
+        tally.add(problem, verdict, threshold)
+
+    def add_not_judged(self, task_kind: str, reason: str) -> None:
+        """Take in why experts of a task kind are not judged."""
+        self._not_judged.setdefault(task_kind, reason)
+
+    def report(self) -> DataReport:
+        """What was taken in so far."""
+        summaries = {text: lengths.summary() for text, lengths in self._lengths.items()}
+        tokens = {text: summary for text, summary in summaries.items() if summary is not None}
+        max_prompt, max_completion = self._limits
+        return DataReport(
+            rows=self._counts["rows"],
+            problems=self._counts["problems"],
+            faults=tuple(self._faults),
+            missing_answers=self._counts["missing_answers"],
+            task_kinds=dict(sorted(self._kinds.items())),
+            with_expert=self._counts["with_expert"],
+            with_thoughts=self._counts["with_thoughts"],
+            thoughts_left_out=self._counts["thoughts_left_out"],
+            prompts_stripped=self._counts["prompts_stripped"],
+            expert_budget=dict(sorted(self._budget.items())) or None,
+            duplicates=self._duplicates.report(),
+            tokens=tokens or None,
+            prompt_fit=self._fit("rephrase", max_prompt, 0),
+            completion_fit=self._fit("expert", max_completion, 1),
+            without_prompt=self._without_prompt,
+            expert_verdicts={kind: tally.frozen() for kind, tally in self._tallies.items()},
+            not_judged=self._not_judged,
+            contamination=tuple(s.report() for s in self._evaluation_sets),
+        )
+
+    def _fit(self, text: str, limit: int | None, further_tokens: int) -> Fit | None:
+        summary = self._lengths[text].summary()
+        if limit is None or summary is None:
+            return None
+        return Fit(limit, self._lengths[text].at_most(limit - further_tokens), summary.count)
