@@ -24,6 +24,7 @@ from rephrase_rl.config.load import (
     parse_config,
     parse_guidance,
 )
+from rephrase_rl.config.plan import PlanConfig, ShapeConfig
 from rephrase_rl.config.schema import (
     BenchmarkConfig,
     DataConfig,
@@ -54,12 +55,14 @@ __all__ = [
     "NeverGate",
     "NoSource",
     "NoSpreadConfig",
+    "PlanConfig",
     "PromptsConfig",
     "RephraseSource",
     "ReplaceWorstSlot",
     "ReservedSlot",
     "RewardConfig",
     "RunConfig",
+    "ShapeConfig",
     "Slot",
     "Source",
     "TestDataConfig",

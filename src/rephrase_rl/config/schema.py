@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from rephrase_rl.config.base import ConfigModel, Many, PlainMapping
+from rephrase_rl.config.plan import PlanConfig
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -190,6 +191,8 @@ class RunConfig(ConfigModel):
     """When to evaluate, and on what."""
     log: LogConfig = LogConfig()
     """What the run directory keeps."""
+    plan: PlanConfig = PlanConfig()
+    """What ``rephrase-rl plan`` assumes; training does not read it."""
 
     @field_validator("data")
     @classmethod
