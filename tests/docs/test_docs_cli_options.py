@@ -19,6 +19,7 @@ FROZEN = {
     "eval": ["--benchmark", "--json", "--out", "--samples", "--seed", "--set", "-k"],
     "ledger": ["--json", "--limit", "--samples", "--seed", "--utilisation", "-k"],
     "methods": ["--json"],
+    "plan": ["--devices", "--json", "--measure", "--open-share", "--set"],
     "report": [],
     "train": ["--overwrite", "--resume", "--set"],
 }

@@ -13,8 +13,10 @@ from rephrase_rl.assembly.objects import (
 from rephrase_rl.prompts import render_prompt
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rephrase_rl.config import RunConfig
-    from rephrase_rl.records import Message
+    from rephrase_rl.records import Message, Problem
 
 
 def prompt_preview(config: RunConfig, rows: int) -> list[dict[str, Any]]:
@@ -29,6 +31,14 @@ def prompt_preview(config: RunConfig, rows: int) -> list[dict[str, Any]]:
         solution, ``rephrase_prompt``, ``rephrase_tokens``, ``expert_tokens`` (else None).
     """
     tokenizer = load_model(config.model).tokenizer
+    problems = [problem for data in config.data for problem in load_data(data)[:rows]]
+    return preview_problems(config, problems[:rows], tokenizer)
+
+
+def preview_problems(
+    config: RunConfig, problems: Sequence[Problem], tokenizer: Any
+) -> list[dict[str, Any]]:
+    """As ``prompt_preview``, of problems and a tokenizer that are at hand."""
     template_kwargs = config.trainer.get("chat_template_kwargs") or {}
 
     def rendered(messages: tuple[Message, ...]) -> tuple[str, int]:
@@ -38,9 +48,8 @@ def prompt_preview(config: RunConfig, rows: int) -> list[dict[str, Any]]:
         )
         return text, len(tokenizer.encode(text, add_special_tokens=False))
 
-    problems = [problem for data in config.data for problem in load_data(data)[:rows]]
     previews: list[dict[str, Any]] = []
-    for problem in problems[:rows]:
+    for problem in problems:
         solve, solve_tokens = rendered(
             render_prompt(problem, solve_template(problem, config.prompts))
         )
