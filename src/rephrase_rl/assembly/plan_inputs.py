@@ -9,14 +9,14 @@ import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rephrase_rl.assembly.objects import LAB_PREFIX, load_data
+from rephrase_rl.assembly.objects import LAB_PREFIX, VERIFIER_OF_KIND, load_data
 from rephrase_rl.assembly.preview import preview_problems
 from rephrase_rl.assembly.run_parts import starting_model
 from rephrase_rl.errors import ConfigError, RephraseError
 from rephrase_rl.lab.policies import policy_path
 from rephrase_rl.methods import resolve_config
 from rephrase_rl.planning import Plan, Setting, make_plan, shape_from_config
-from rephrase_rl.planning.choose import chosen_device
+from rephrase_rl.planning.choose import chosen_device, verdict_seconds
 from rephrase_rl.planning.devices import Fact
 from rephrase_rl.planning.from_config import (
     DataLengths,
@@ -48,7 +48,7 @@ def plan_run(config: RunConfig, device_counts: Sequence[int]) -> Plan:
     config = resolve_config(config)
     shape, shape_source = read_shape(config)
     lengths = read_lengths(config)
-    work, facts = workload_of(config, lengths)
+    work, facts = workload_of(config, lengths, verdict_seconds())
     how = computing_of(config)
     device = chosen_device(config.plan, how)
     several = max((config.plan.devices, *device_counts))
@@ -115,6 +115,7 @@ def read_lengths(config: RunConfig) -> DataLengths:
         expert_tokens=_mean([row["expert_tokens"] for row in previews]),
         open_share=_all_fail(every, int(config.trainer["num_generations"])),
         problems=len(every),
+        verifiers=_verifiers(config, every),
         source=f"{unit} of {len(sample)} problems",
         estimated=estimated,
     )
@@ -147,6 +148,13 @@ class _Characters:
 def _mean(values: Sequence[int | None]) -> float | None:
     present = [value for value in values if value is not None]
     return statistics.fmean(present) if present else None
+
+
+def _verifiers(config: RunConfig, problems: Sequence[Problem]) -> tuple[str, ...]:
+    if config.rewards:
+        return tuple(reward.verifier for reward in config.rewards)
+    kinds = {problem.task_kind for problem in problems}
+    return tuple(sorted(VERIFIER_OF_KIND[kind] for kind in kinds if kind in VERIFIER_OF_KIND))
 
 
 def _all_fail(problems: Sequence[Problem], group_size: int) -> float | None:

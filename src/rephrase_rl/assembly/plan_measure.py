@@ -24,6 +24,7 @@ from rephrase_rl.planning.sampling import Ask, sampling_work
 from rephrase_rl.planning.setting import BYTES, Computing, Number, Setting, Workload
 from rephrase_rl.planning.shape import ModelShape
 from rephrase_rl.planning.work import Rates, backward_work, forward_work
+from rephrase_rl.rewards import get_verifier
 from rephrase_rl.runs import collect_manifest
 from rephrase_rl.seeding import forked_rng
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 ROUNDS = 2
 """Times that all models are gone through: a neighbour's burst then spoils half of a case."""
 REPETITIONS = 2
+VERIFIERS = ("exact", "math")
+VERDICTS = 64
 GROUP = 8
 
 
@@ -138,6 +141,7 @@ def measure_constants(
         "process_bytes": process_bytes,
         "rates": rates,
         "fit_errors": errors,
+        "verify_s": {name: _time_verifier(name) for name in VERIFIERS},
         "optimiser_s_per_parameter": seconds
         / sum(timing.work.element_passes for timing in optimiser),
     }
@@ -295,6 +299,20 @@ def _time_optimiser(model: Any, shape: ModelShape) -> Timing:
     seconds = _median(step)
     model.zero_grad()
     return Timing(Work(element_passes=shape.parameters), seconds)
+
+
+def _time_verifier(name: str) -> float:
+    """Seconds of one verdict, workers already started."""
+    verifier = get_verifier(name)
+    steps = "First add the two numbers, then divide the sum by their product. " * 8
+    completions = [
+        f"{steps}The answer is \\boxed{{{i} + \\frac{{1}}{{2}}}}." for i in range(VERDICTS)
+    ]
+    answers = [f"{2 * i + 1}/2" for i in range(VERDICTS)]
+    try:
+        return _median(lambda: verifier.verify(completions, answers)) / VERDICTS
+    finally:
+        verifier.close()
 
 
 def _pass(model: Any, ids: Any, completion_tokens: int, number: Number) -> Any:

@@ -77,8 +77,9 @@ class PlanConfig(ConfigModel):
     expected_trained_share: Share | None = None
     """Share of the groups that have a gradient without guidance. null: those whose gate stays
     closed."""
-    verify_s: Annotated[float, Field(ge=0.0)] = 0.0
-    """Seconds to judge one completion, over all worker processes."""
+    verify_s: Annotated[float, Field(ge=0.0)] | None = None
+    """Seconds to judge one completion, over all worker processes. null: as measured on this machine
+    for the verifiers exact and math, 0 for others."""
     sample: Count = 256
     """Problems whose prompts are measured. 0: none; the lengths have to be given."""
     training_fraction: Fraction | None = None

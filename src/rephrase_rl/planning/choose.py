@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from rephrase_rl.errors import ConfigError
 from rephrase_rl.planning.measured import find_constants, measured_device
 from rephrase_rl.planning.published import Assumptions, published_device
 from rephrase_rl.runs.hardware import describe_hardware
@@ -33,6 +34,20 @@ def chosen_device(plan: PlanConfig, how: Computing) -> Device:
     )
     if plan.device != "this":
         return published_device(plan.device, how.sampler, said)
+    return measured_device(_constants(), how.arithmetic, said)
+
+
+def verdict_seconds() -> dict[str, float]:
+    """Seconds of one verdict by verifier on this machine; empty where it was never measured.
+
+    Verifiers run on CPUs whatever the device, so this machine's are the best guess for any.
+    """
+    try:
+        return dict(_constants().get("verify_s", {}))
+    except ConfigError:
+        return {}
+
+
+def _constants() -> dict[str, Any]:
     hardware = describe_hardware()
-    constants = find_constants(str(hardware["cpu"]), int(hardware["cores"]))
-    return measured_device(constants, how.arithmetic, said)
+    return find_constants(str(hardware["cpu"]), int(hardware["cores"]))

@@ -34,6 +34,8 @@ class DataLengths:
     """Share of groups that fail completely by the problems' pass rates."""
     problems: int | None = None
     """Problems of the whole data."""
+    verifiers: tuple[str, ...] = ()
+    """Names of those that judge completions."""
     source: str = ""
     """What was measured, or why nothing was."""
     estimated: bool = False
@@ -131,12 +133,15 @@ def _advantage_alone_trains(trainer: Mapping[str, Any]) -> bool:
     )
 
 
-def workload_of(config: RunConfig, lengths: DataLengths) -> tuple[Workload, list[Fact]]:
+def workload_of(
+    config: RunConfig, lengths: DataLengths, verify_s: Mapping[str, float] | None = None
+) -> tuple[Workload, list[Fact]]:
     """What one optimiser step has to do.
 
     Args:
         config: Resolved.
         lengths: What the data says.
+        verify_s: Seconds of one verdict by verifier, as measured on this machine.
 
     Raises:
         ConfigError: The method samples no rollouts, groups would be split, or a length is neither
@@ -169,16 +174,30 @@ def workload_of(config: RunConfig, lengths: DataLengths) -> tuple[Workload, list
         samples_candidates=hasattr(guidance.source, "sampling") or guidance.source.kind == "custom",
         reference_logps=bool(trainer.get("beta")),
         expert_every=guidance.expert_logp_every if mode != "none" else 0,
-        verify_s=plan.verify_s,
+        verify_s=_verify_s(plan, lengths.verifiers, verify_s or {}, gathered),
     )
     if mode != "none":
         accepted = f"{plan.expected_accepted_share:g}"
         given = "expected_accepted_share" in plan.model_fields_set
         origin: Origin = "configured" if given else "assumed"
         gathered.facts.append(Fact("expected accepted share", accepted, origin, "plan"))
-    if not plan.verify_s:
-        gathered.facts.append(Fact("verifier", "0 s", "assumed", "plan.verify_s is not set"))
     return work, gathered.facts
+
+
+def _verify_s(
+    plan: PlanConfig, names: tuple[str, ...], known: Mapping[str, float], gathered: _Gathered
+) -> float:
+    measured = [known[name] for name in names if name in known]
+    total = sum(measured) if measured else None
+    unknown = ", ".join(name for name in names if name not in known) or "no verifier is named"
+    return gathered.take(
+        "verify_s",
+        (
+            (plan.verify_s, "configured", "plan"),
+            (total, "measured", f"{' and '.join(names)}, this machine's CPU"),
+            (0.0, "assumed", f"never measured here: {unknown}"),
+        ),
+    )
 
 
 def _batches(trainer: Mapping[str, Any], gathered: _Gathered) -> dict[str, Any]:

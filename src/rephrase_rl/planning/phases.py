@@ -68,10 +68,12 @@ def _rollout_work(setting: Setting) -> SamplingWork:
         work.completion_tokens,
         work.longest_completion_tokens,
     )
-    asks = [own]
-    if joins_rollouts(setting) and work.open_share > 0:
-        asks.append(_rewrite_ask(setting, setting.local_problems * work.open_share))
-    return sampling_work(setting, asks)
+    alone = sampling_work(setting, [own])
+    occurs, groups = judged_groups(setting)
+    if not occurs or not joins_rollouts(setting):
+        return alone
+    together = sampling_work(setting, [own, _rewrite_ask(setting, groups)])
+    return together.weighed(occurs, alone)
 
 
 def _rewrite_work(setting: Setting) -> tuple[float, SamplingWork | None]:

@@ -46,6 +46,16 @@ class SamplingWork(NamedTuple):
     prompt_tokens: float
     sampled_tokens: float
 
+    def weighed(self, share: float, other: SamplingWork) -> SamplingWork:
+        """The mean where this call is made in a share of the steps and another in the rest."""
+        rest = 1.0 - share
+        return SamplingWork(
+            self.prefill * share + other.prefill * rest,
+            self.decode * share + other.decode * rest,
+            self.prompt_tokens * share + other.prompt_tokens * rest,
+            self.sampled_tokens * share + other.sampled_tokens * rest,
+        )
+
 
 def sampling_work(setting: Setting, asks: Sequence[Ask]) -> SamplingWork:
     """Work of sampling all asked completions in one call.
