@@ -27,6 +27,7 @@ FROZEN = {
     ],
     "ledger": ["--json", "--limit", "--samples", "--seed", "--utilisation", "-k"],
     "methods": ["--json"],
+    "plan": ["--devices", "--json", "--measure", "--open-share", "--set"],
     "report": [],
     "train": ["--overwrite", "--resume", "--set"],
 }

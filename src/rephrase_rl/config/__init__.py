@@ -29,6 +29,7 @@ from rephrase_rl.config.load import (
     parse_experts,
     parse_guidance,
 )
+from rephrase_rl.config.plan import PlanConfig, ShapeConfig
 from rephrase_rl.config.schema import (
     BenchmarkConfig,
     EvaluationConfig,
@@ -63,12 +64,14 @@ __all__ = [
     "NeverGate",
     "NoSource",
     "NoSpreadConfig",
+    "PlanConfig",
     "PromptsConfig",
     "RephraseSource",
     "ReplaceWorstSlot",
     "ReservedSlot",
     "RewardConfig",
     "RunConfig",
+    "ShapeConfig",
     "Slot",
     "Source",
     "TableConfig",

@@ -24,8 +24,8 @@ from rephrase_rl.errors import ConfigError
 
 ModelT = TypeVar("ModelT", bound=ConfigModel)
 
-_NOT_HASHED = ("output_dir", "log")
-"""Fields that change where and what a run writes, not what it computes."""
+_NOT_HASHED = ("output_dir", "log", "plan")
+"""Fields that change where and what a run writes or what is planned, not what it computes."""
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -153,7 +153,8 @@ def dump_config(config: RunConfig) -> str:
 def config_hash(config: RunConfig) -> str:
     """SHA-256 of everything in the configuration that can change what a run computes.
 
-    Where the run is written and what it logs is left out. Order of fields does not matter.
+    Where the run is written, what it logs and what was planned is left out. Order of fields does
+    not matter.
     """
     plain = {key: value for key, value in config_to_plain(config).items() if key not in _NOT_HASHED}
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

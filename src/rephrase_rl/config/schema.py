@@ -12,6 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from rephrase_rl.config.base import ConfigModel, Many, PlainMapping
 from rephrase_rl.config.data import DataConfig, Name, Positive, TestDataConfig
+from rephrase_rl.config.plan import PlanConfig
 
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 
@@ -161,6 +162,8 @@ class RunConfig(ConfigModel):
     """When to evaluate, and on what."""
     log: LogConfig = LogConfig()
     """What the run directory keeps."""
+    plan: PlanConfig = PlanConfig()
+    """What ``rephrase-rl plan`` assumes; training does not read it."""
 
     @field_validator("data")
     @classmethod
