@@ -8,7 +8,7 @@ from rephrase_rl.assembly.blocks import build_guidance, preset_guidance
 from rephrase_rl.assembly.checking import CheckOptions, check_data
 from rephrase_rl.assembly.evaluating import EvaluationSetting, evaluate_policy
 from rephrase_rl.assembly.experts import ExpertsSummary, sample_experts
-from rephrase_rl.assembly.objects import load_data, load_model
+from rephrase_rl.assembly.objects import column_mapping, load_data, load_model
 from rephrase_rl.assembly.training import RunSummary, StepView, train_run
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "StepView",
     "build_guidance",
     "check_data",
+    "column_mapping",
     "evaluate_policy",
     "load_data",
     "load_model",
