@@ -28,12 +28,16 @@ from rephrase_rl.config.load import (
 from rephrase_rl.config.schema import (
     BenchmarkConfig,
     EvaluationConfig,
+    JudgeConfig,
     LogConfig,
     ModelConfig,
     PromptsConfig,
     RewardConfig,
     RunConfig,
+    SetEvaluationConfig,
+    TrainDataConfig,
 )
+from rephrase_rl.config.sets import all_benchmarks, deciding_reward
 from rephrase_rl.config.yaml_text import read_yaml, write_yaml
 
 __all__ = [
@@ -48,6 +52,7 @@ __all__ = [
     "FailedShareGate",
     "Gate",
     "GuidanceConfig",
+    "JudgeConfig",
     "LogConfig",
     "MappingConfig",
     "ModelConfig",
@@ -60,13 +65,17 @@ __all__ = [
     "ReservedSlot",
     "RewardConfig",
     "RunConfig",
+    "SetEvaluationConfig",
     "Slot",
     "Source",
     "TableConfig",
     "TestDataConfig",
     "Train",
+    "TrainDataConfig",
+    "all_benchmarks",
     "config_hash",
     "config_to_plain",
+    "deciding_reward",
     "dump_config",
     "load_config",
     "merge_blocks",
