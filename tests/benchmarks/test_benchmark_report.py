@@ -53,12 +53,17 @@ RECORDS = {
 }
 
 
-def conclude(tmp_path, records=RECORDS):
-    return run.conclude(ABOUT, "full", records, tmp_path / "history", tmp_path / "out")
+def conclude(folder, records):
+    return run.conclude(ABOUT, "full", records, folder / "history", folder / "out")
 
 
-def test_the_report_names_machine_versions_and_commit(tmp_path) -> None:
-    _, file = conclude(tmp_path)
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    """The report of a first run."""
+    return conclude(tmp_path_factory.mktemp("bench"), RECORDS)[1]
+
+
+def test_the_report_names_machine_versions_and_commit(file) -> None:
     text = file.read_text()
 
     assert file.name == "lab_test-cpu-tm-3-5ghz-2-cores_20260203.md"
@@ -72,42 +77,39 @@ def test_the_report_names_machine_versions_and_commit(tmp_path) -> None:
     assert "| grpo / trl, step | 0.5 |" in text
 
 
-def test_every_plot_of_the_report_is_there(tmp_path) -> None:
-    _, file = conclude(tmp_path)
+def test_every_plot_of_the_report_is_there(file) -> None:
     text = file.read_text()
 
     for part in ("guidance", "records", "verifiers", "growth"):
         assert f"({file.stem}/{part}.svg)" in text
-        svg = (tmp_path / "out" / file.stem / f"{part}.svg").read_text()
+        svg = (file.parent / file.stem / f"{part}.svg").read_text()
         assert svg.startswith("<?xml")
         assert len(svg) > 5000
 
 
 def test_a_slow_down_is_named_in_the_report(tmp_path) -> None:
-    changes, file = conclude(tmp_path)
+    records = {part: RECORDS[part] for part in ("micro", "step")}
+    changes, file = conclude(tmp_path, records)
     assert {change.verdict for change in changes} == {"new"}
     assert "No earlier run to compare with." in file.read_text()
 
-    slower = json.loads(json.dumps(RECORDS))
-    slower["guidance"]["figures"]["guide, half open, 1000 groups"] = figure([70, 71], "us/group")
-    slower["step"]["runs"]["grpo"][0]["step_s"] = 0.5
-    changes, file = conclude(tmp_path, slower)
+    later = json.loads(json.dumps(records))
+    later["micro"]["milliseconds"]["core: advantages"] = [0.26, 0.25, 0.4]
+    later["step"]["runs"]["grpo"][0]["step_s"] = 0.5
+    changes, file = conclude(tmp_path, later)
 
     found = {c.name: c.verdict for c in changes if c.verdict != "within noise"}
-    assert found == {
-        "guidance: guide, half open, 1000 groups": "regression",
-        "step: grpo, step": "improvement",
-    }
+    assert found == {"micro: core: advantages": "regression", "step: grpo, step": "improvement"}
     text = file.read_text()
     assert "Regressions: 1." in text
-    # (70.5 - 52.5) / 52.5 = 34 %
-    assert "1000 groups | 70.5 us/group | 52.5 us/group | 34% worse | 1 |" in text
+    # (0.26 - 0.2) / 0.2 = 30 %; (0.5 - 1) / 1 = -50 %
+    assert "| micro: core: advantages | 0.26 ms | 0.2 ms | 30% worse | 1 |" in text
+    assert "| step: grpo, step | 0.5 s/step | 1 s/step | 50% better | 1 |" in text
     (history,) = (tmp_path / "history").iterdir()
     assert len(read_lines(history)) == 2
 
 
-def test_every_benchmark_has_a_description_in_the_report(tmp_path) -> None:
-    _, file = conclude(tmp_path)
+def test_every_benchmark_has_a_description_in_the_report(file) -> None:
     text = file.read_text()
     assert "The pool of verifier workers beside bare math-verify" in text
     assert "    python benchmarks/" not in text
@@ -133,6 +135,10 @@ def test_measured_parts_are_taken_up_at_the_same_commit_only(tmp_path, monkeypat
         before = len(calls)
         run.measured("guidance", "full", facts, resume=resume)
         assert len(calls) == before + 1
+    # Two runs with uncommitted changes may be of different code.
+    (tmp_path / "full-guidance.json").write_text(json.dumps({"about": changed}))
+    run.measured("guidance", "full", changed, resume=True)
+    assert len(calls) == 5
 
 
 def test_the_exponent_of_a_power_law_is_found_with_its_interval() -> None:
