@@ -5,6 +5,7 @@
 PYTHON ?= python3
 PIP_ARGS ?=
 DEMO_ARGS ?=
+BENCH_ARGS ?=
 PYTEST_ARGS ?=
 
 VENV := .venv
@@ -47,8 +48,10 @@ check: $(INSTALLED)
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
 
+# Adds a line to benchmarks/history and writes a report to results/benchmarks; --quick: to build/.
+bench: export HF_HUB_OFFLINE = 1
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/micro.py
+	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
 smollm2: $(SMOLLM2)/config.json
 

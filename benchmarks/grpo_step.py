@@ -9,7 +9,9 @@ compared as ratios pair by pair:
 * ``trl-default``: the same with TRL's defaults (gradient checkpointing).
 * ``grpo``: ``RePOTrainer`` without guidance.
 * ``repo-closed``: ``RePOTrainer`` with RePO, whose gates stay closed.
-* ``repo-open``: the same with every gate open and every rewrite accepted.
+* ``repo-open``: the same with every gate open and every rewrite accepted; rewrites are sampled
+  after the gate (lazy).
+* ``repo-anticipated``: as ``repo-open``, but rewrites are sampled together with the rollouts.
 
 ``smollm2`` is SmolLM2-135M's architecture with random weights (its cost does not depend on their
 values, and no end token is ever drawn, so every completion has full length); ``lab`` is the lab's
@@ -33,7 +35,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ARMS = ("trl", "trl-small", "trl-default", "grpo", "repo-closed", "repo-open")
+ARMS = ("trl", "trl-small", "trl-default", "grpo", "repo-closed", "repo-open", "repo-anticipated")
 GROUP = 8
 PHASES = (
     "generate",
@@ -224,7 +226,7 @@ def build(options: argparse.Namespace, folder: Path) -> Any:
     from transformers import PrinterCallback
     from trl import GRPOConfig, GRPOTrainer
 
-    from rephrase_rl import RePOTrainer, preset_guidance
+    from rephrase_rl import RePOTrainer
     from rephrase_rl.methods import TRAINER_DEFAULTS
 
     prompt_tokens, new_tokens = SHAPES[options.model]
@@ -257,17 +259,29 @@ def build(options: argparse.Namespace, folder: Path) -> Any:
     if arm.startswith("trl"):
         trainer = GRPOTrainer(**common)
     else:
-        guidance = preset_guidance("grpo" if arm == "grpo" else "repo")
-        trainer = RePOTrainer(guidance=guidance, **common)
+        trainer = RePOTrainer(guidance=guidance_of(arm), **common)
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def guidance_of(arm: str) -> Any:
+    """The guidance of one of our arms."""
+    from rephrase_rl import preset_guidance
+
+    if arm == "grpo":
+        return preset_guidance("grpo")
+    if arm == "repo-closed":
+        return preset_guidance("repo")
+    sampling = "anticipated" if arm == "repo-anticipated" else "lazy"
+    # Random weights never end a text, which acceptance rules would refuse.
+    return preset_guidance("repo", {"source": {"sampling": sampling}, "accept": []})
 
 
 def reward_of(arm: str, rows: int) -> Any:
     """A reward with spread in every group; nothing but rewrites is right where gates shall open."""
 
     def reward(completion_ids: list[list[int]], **columns: Any) -> list[float]:
-        if arm == "repo-open":
+        if arm in ("repo-open", "repo-anticipated"):
             return [float(len(completion_ids) != rows)] * len(completion_ids)
         return [float(i % 2) for i in range(len(completion_ids))]
 
@@ -302,8 +316,15 @@ def smollm2(prompt_tokens: int) -> tuple[Any, Any, list[dict[str, Any]]]:
     def text(tokens: int) -> str:
         return "".join(rng.choice("0123456789") for _ in range(tokens))
 
+    # Of the lab's kind, whose P(q, k) is q, k and two tokens; a template of words has 100 more.
     rows = [
-        {"prompt": text(prompt_tokens), "expert_solution": text(64), "problem_id": f"p{i}"}
+        {
+            "prompt": text(prompt_tokens),
+            "expert_solution": text(64),
+            "problem_id": f"p{i}",
+            "task_kind": "lab",
+            "pass_rate": 0.0,
+        }
         for i in range(256)
     ]
     return LlamaForCausalLM(config), tokenizer, rows

@@ -53,6 +53,8 @@ class Problem:
     """Chooses default templates and verifier: math, lab, ..."""
     metadata: Mapping[str, JSON] = field(default_factory=dict)
     """Anything else worth keeping in records, such as level or source."""
+    dataset: str = ""
+    """Name of its set in a run with several; chooses verifier and gate. Empty: there is one set."""
 
     @property
     def question(self) -> str:
@@ -237,6 +239,8 @@ class GroupRecord:
     """What an accepted candidate becomes: ``member``, ``whole_group`` or ``stream``."""
     used: bool = True
     """Whether the group was trained on; False if dynamic sampling put another in its place."""
+    dataset: str = ""
+    """Set of the problem in a run with several; empty: there is one."""
 
 
 @dataclass(frozen=True, slots=True)

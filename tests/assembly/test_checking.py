@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from rephrase_rl.assembly import CheckOptions, check_data
 from rephrase_rl.assembly.objects import column_mapping, load_data, load_model_tokenizer
 from rephrase_rl.assembly.problems import training_problems
+from rephrase_rl.assembly.run_parts import RunRequest, run_manifest
 from rephrase_rl.config import TestDataConfig, parse_config
 from rephrase_rl.errors import ConfigError, DataError, EngineError
+from rephrase_rl.methods import resolve_config
 from rephrase_rl.rewards import MathVerifier
 from rephrase_rl.rollout import prompt_token_ids
 
@@ -175,6 +178,18 @@ def test_training_warns_of_what_it_changes(rows, over, kept):
     with pytest.warns(UserWarning, match=f"of 2 expert solutions, {int(over == 'cut')} were cut"):
         first, second = training_problems(config(data))
     assert (first.expert_solution, second.expert_solution) == (kept, "ab")
+
+
+def test_the_manifest_counts_what_was_cut_and_left_out(rows, tmp_path):
+    path = rows(*[row(i, expert_solution=LONG) for i in range(3)], row(4, expert_solution="ab"))
+    data = {"path": path, "expert_tokens": 7, "over_expert_tokens": "cut"}
+    resolved = resolve_config(config(data))
+    with pytest.warns(UserWarning, match="3 were cut"):
+        problems = training_problems(resolved)
+    arguments = SimpleNamespace(bf16=False, fp16=False, world_size=1)
+    request = RunRequest(resolved, tmp_path / "run", ["test"])
+    assert run_manifest(request, arguments, problems, {})["expert_budget"] == {"cut": 3}
+    assert "expert_budget" not in run_manifest(request, arguments, problems[3:], {})
 
 
 def test_training_takes_the_part_that_is_chosen(rows):

@@ -262,6 +262,32 @@ def test_samples_made_differently_are_not_mixed(tmp_path, changes, named) -> Non
     assert (tmp_path / "experts.jsonl").read_text() == before
 
 
+def judged(server: Any, **endpoint: Any) -> dict[str, Any]:
+    """Fields that make a model at the same address the judge."""
+    described = {"base_url": server.url, "model": "judge", "max_retries": 0, **endpoint}
+    return {"verifier": "judge", "verifier_options": {"endpoint": described}}
+
+
+def test_a_judge_as_verifier_may_be_reached_and_paid_differently_later(tmp_path) -> None:
+    problems_file(tmp_path, 2)
+
+    def answer(body: dict) -> dict:
+        return chat("Score: 1" if body["model"] == "judge" else "my answer")
+
+    with serving(answer) as server:
+        poor = judged(server, budget={"requests": 1})
+        with pytest.raises(BudgetError, match=r"judge: budget of requests.*Samples of 0 of 2"):
+            sample_experts(config_for(server, tmp_path, **poor))
+        summary = sample_experts(config_for(server, tmp_path, **judged(server, budget={})))
+        assert (summary.solved, summary.now_requests) == (2, 0)
+        faster = judged(server, concurrency=2, base_url="http://127.0.0.1:1/v1")
+        assert sample_experts(config_for(server, tmp_path, **faster)).solved == 2
+        with pytest.raises(ConfigError, match="verifier_options changed"):
+            sample_experts(config_for(server, tmp_path, **judged(server, model="other")))
+    told = rows_of(tmp_path / "experts.jsonl")[0]["metadata"]["expert"]
+    assert told["verifier_options"] == {"endpoint": {"model": "judge"}}
+
+
 def test_another_question_under_the_same_id_is_not_mixed_and_more_problems_are(tmp_path) -> None:
     problems_file(tmp_path, 1)
     with serving(lambda body: chat(f"#{body['messages'][-1]['content'][-1]}")) as server:

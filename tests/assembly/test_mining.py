@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +81,14 @@ def job(monkeypatch, tmp_path, data):
     """Runs a mining job of the five problems; two problems share a request."""
     monkeypatch.setattr(mining, "ROWS_PER_REQUEST", 8)
 
-    @contextmanager
-    def judging(config, guidance, problems):
-        yield judge_with([(ScriptedVerifier(VERDICTS), 1.0)])
+    class Rewards:
+        judge = staticmethod(judge_with([(ScriptedVerifier(VERDICTS), 1.0)]))
 
-    monkeypatch.setattr(mining, "judging", judging)
+        def close(self) -> None:
+            closed.append(self)
+
+    closed: list[Rewards] = []
+    monkeypatch.setattr(mining, "build_rewards", lambda config, problems: Rewards())
 
     def run(engine: Any = None, *, out: str = "out", data: Path = data, changes=(), **options):
         def load_engine(config, job):
@@ -101,6 +103,7 @@ def job(monkeypatch, tmp_path, data):
         )
         return mine(config, tmp_path / out, **{"samples": 4, **options})
 
+    run.closed = closed
     return run
 
 
@@ -110,6 +113,7 @@ def lines(tmp_path, out="out") -> list[dict[str, Any]]:
 
 def test_rates_are_of_scored_samples(job, tmp_path) -> None:
     job(MiningEngine())
+    assert len(job.closed) == 1, "the verifiers were left open"
     found = {line["problem_id"]: line for line in lines(tmp_path)}
     assert {k: v["pass_rate"] for k, v in found.items()} == pytest.approx(
         {k: None if math.isnan(v) else v for k, v in RATES.items()}

@@ -25,7 +25,8 @@ def test_micro_benchmark_times_every_case(tmp_path) -> None:
 @pytest.mark.slow
 def test_step_benchmark_compares_all_arms(tmp_path) -> None:
     out = tmp_path / "figures.json"
-    arms = ["trl", "trl-small", "trl-default", "grpo", "repo-closed", "repo-open"]
+    arms = ["trl", "trl-small", "trl-default", "grpo"]
+    arms += ["repo-closed", "repo-open", "repo-anticipated"]
     command = [sys.executable, "benchmarks/grpo_step.py", "--model", "lab", "--rows", "16"]
     command += ["--steps", "1", "--pairs", "1", "--arms", *arms, "--json", str(out)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)

@@ -56,6 +56,9 @@ def test_config_check_knows_the_trainers_fields(cli, config_file: Path) -> None:
     assert (outcome.status, "learning_rate" in outcome.err) == (2, True)
     outcome = cli("config", "check", config_file, "--set", "guidance.gate.kind=nevr")
     assert (outcome.status, "did you mean never?" in outcome.err) == (2, True)
+    for field in ("data.0", "evaluation.benchmarks.0.data"):
+        outcome = cli("config", "check", config_file, "--set", f"{field}.mapping=gsm9k")
+        assert (outcome.status, "found mapping 'gsm9k'" in outcome.err) == (2, True)
 
 
 def test_report_prints_where_it_is(cli, reports, tmp_path: Path) -> None:

@@ -68,6 +68,16 @@ def test_a_row_whose_part_is_not_there_is_a_fault():
         load({**ROW, "expert_solution": "<think>a"}, expert_part="after_think")
 
 
+def test_a_worked_answer_is_cut_like_any_other_text():
+    row = {"question": "q", "answer": "<think>a</think>1+1=2\n#### 2"}
+    mapping = dataclasses.replace(get_mapping("gsm8k"), expert_part="after_think")
+    (problem,) = problems_from_rows([(1, row)], mapping, source_name="s")
+    assert problem.expert_solution == "1+1=2\nThe final answer is \\boxed{2}."
+    mapping = dataclasses.replace(mapping, expert_part="think")
+    with pytest.raises(DataError, match="column 'answer': no </think>"):
+        problems_from_rows([(1, {**row, "answer": "2\n#### 2"})], mapping, source_name="s")
+
+
 TURNS = [
     {"role": "system", "content": "Put thoughts into <think> tags."},
     {"role": "user", "content": "1+1?"},

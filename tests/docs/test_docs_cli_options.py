@@ -29,6 +29,7 @@ FROZEN = {
     "methods": ["--json"],
     "mine": ["--high", "--json", "--low", "--model", "--out", "--samples", "--set", "-k"],
     "rephrase": ["--json", "--out", "--samples", "--set", "-k"],
+    "plan": ["--devices", "--json", "--measure", "--open-share", "--set"],
     "report": [],
     "train": ["--overwrite", "--resume", "--set"],
 }

@@ -161,6 +161,7 @@ THOUGHTS = [
     ("this_solution", "This solution starts by doubling. Then 5.", "This solution starts by"),
     ("says", "Hmm, the solution says 12, so fine.", "the solution says"),
     ("that_was_given", "From the solution that was given, x = 2.", "the solution that was given"),
+    ("described_in", "Follow the steps described in the solution.", "steps described in the"),
     ("i_was_given", "The answer I was given is 5.", "The answer I was given"),
     (
         "we_are_given",

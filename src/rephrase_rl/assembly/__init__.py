@@ -9,7 +9,7 @@ from rephrase_rl.assembly.checking import CheckOptions, check_data
 from rephrase_rl.assembly.evaluating import EvaluationSetting, evaluate_policy
 from rephrase_rl.assembly.experts import ExpertsSummary, sample_experts
 from rephrase_rl.assembly.mining import MiningSummary, mine
-from rephrase_rl.assembly.objects import load_data, load_model
+from rephrase_rl.assembly.objects import column_mapping, load_data, load_model
 from rephrase_rl.assembly.offline_rewrites import RewritesSummary
 from rephrase_rl.assembly.rephrasing import rephrase
 from rephrase_rl.assembly.training import RunSummary, StepView, train_run
@@ -24,6 +24,7 @@ __all__ = [
     "StepView",
     "build_guidance",
     "check_data",
+    "column_mapping",
     "evaluate_policy",
     "load_data",
     "load_model",

@@ -9,6 +9,7 @@ from rephrase_rl.config import PromptsConfig
 from rephrase_rl.errors import ConfigError
 from rephrase_rl.guidance import acceptance, gates, slots, sources, training
 from rephrase_rl.guidance.blocks import Guidance
+from rephrase_rl.guidance.gate_by_dataset import GateByDataset
 from rephrase_rl.guidance.memory import CachedSource, ReplaySource
 from rephrase_rl.lab.problems import TASK_KIND
 from rephrase_rl.lab.steps import chain_steps
@@ -44,6 +45,7 @@ def build_guidance(
     config: GuidanceConfig,
     prompts: PromptsConfig,
     reward_names: Mapping[str, str] | None = None,
+    gates_of_sets: Mapping[str, Any] | None = None,
 ) -> Guidance:
     """The five blocks as objects.
 
@@ -52,6 +54,7 @@ def build_guidance(
         prompts: Ids of templates.
         reward_names: Name of a verifier in the configuration -> its name in metrics, where they
             differ.
+        gates_of_sets: Name of a data set -> its gate as data, where it has one of its own.
 
     Raises:
         ConfigError: A custom block cannot be imported or does not have the block's form.
@@ -73,7 +76,7 @@ def build_guidance(
     if config.source.kind == "expert_text":
         common["over_length"] = config.source.over_length
     return Guidance(
-        gate=build_gate(config.gate, config.failure_reward_threshold),
+        gate=_build_gates(config, gates_of_sets or {}),
         source=build_source(config, prompts),
         accept=build_accept_rules(config),
         slot=_build_slot(config),
@@ -101,6 +104,16 @@ def preset_guidance(method: str, overrides: Mapping[str, Any] | None = None) -> 
             f"use train_run or `rephrase-rl train` with `method: {method}`"
         )
     return build_guidance(config, PromptsConfig())
+
+
+def _build_gates(config: GuidanceConfig, of_sets: Mapping[str, Any]) -> Gate | None:
+    """The run's gate, or one that asks the gate of each set; None if none ever opens."""
+    threshold = config.failure_reward_threshold
+    default = build_gate(config.gate, threshold)
+    own = {name: build_gate(gate, threshold) for name, gate in of_sets.items()}
+    if default is None and all(gate is None for gate in own.values()):
+        return None
+    return GateByDataset(own, default) if own else default
 
 
 def build_gate(gate: Any, failure_reward_threshold: float) -> Gate | None:

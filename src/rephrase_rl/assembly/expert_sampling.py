@@ -7,7 +7,7 @@ asked again, and those that a verifier failed on are judged again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.assembly.expert_samples import (
     JudgedSample,
@@ -81,7 +81,7 @@ class ExpertSampling:
                 "template": template.template_id,
                 "template_sha256": template.sha256,
                 "verifier": config.verifier or VERIFIER_OF_KIND[kind],
-                "verifier_options": config.verifier_options or None,
+                "verifier_options": _deciding_options(config.verifier_options) or None,
             }
         )
 
@@ -92,18 +92,28 @@ class ExpertSampling:
             on_progress: Called with (problems sampled, problems).
 
         Raises:
-            BudgetError: The teacher's budget is used up.
+            BudgetError: The teacher's budget is used up, or a judge's.
             EndpointError: The teacher does not answer, or not with what the choice needs.
         """
         problems = self.problems
         for start in range(0, len(problems), PROBLEMS_PER_REQUEST):
             request = problems[start : start + PROBLEMS_PER_REQUEST]
-            self._judge_again(request)
-            open_problems = [problem for problem in request if not self._is_done(problem)]
-            if open_problems:
-                self._sample(request, open_problems, start)
+            try:
+                self._work_off(request, start)
+            except BudgetError as error:
+                raise BudgetError(
+                    f"{error}. Samples of {len(self.file)} of {len(problems)} problems are kept in "
+                    f"{self.file.path}; the same command goes on from there"
+                ) from None
             if on_progress is not None:
                 on_progress(start + len(request), len(problems))
+
+    def _work_off(self, request: Sequence[Problem], start: int) -> None:
+        """Do what is left to do for the problems from ``start`` on that make one request."""
+        self._judge_again(request)
+        open_problems = [problem for problem in request if not self._is_done(problem)]
+        if open_problems:
+            self._sample(request, open_problems, start)
 
     def _is_done(self, problem: Problem) -> bool:
         found = self.file.get(problem.problem_id)
@@ -114,13 +124,7 @@ class ExpertSampling:
     ) -> None:
         asked = request if self.teacher.draws_together else open_problems
         prompts = [render_prompt(p, self.templates[p.task_kind]) for p in asked]
-        try:
-            drawn = self.teacher.draw(prompts, derive_seed(self.config.seed, "experts", start))
-        except BudgetError as error:
-            raise BudgetError(
-                f"{error}. Samples of {len(self.file)} of {len(self.problems)} problems are kept "
-                f"in {self.file.path}; the same command goes on from there"
-            ) from None
+        drawn = self.teacher.draw(prompts, derive_seed(self.config.seed, "experts", start))
         self._check_drawn([sample for of_problem in drawn for sample in of_problem])
         by_id = {problem.problem_id: samples for problem, samples in zip(asked, drawn, strict=True)}
         self._append([(problem, by_id[problem.problem_id]) for problem in open_problems])
@@ -188,3 +192,17 @@ class ExpertSampling:
                     f"the teacher gave no log-probs with {missing} of {len(answered)} answers; "
                     "choose: most_likely requires them. Choose first or shortest"
                 )
+
+
+def _deciding_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a verifier that decide its verdicts.
+
+    How a judge is reached and paid does not: a larger budget must not cost all samples.
+    """
+    kept = dict(options)
+    if isinstance(kept.get("endpoint"), Mapping):
+        endpoint = kept["endpoint"]
+        kept["endpoint"] = {
+            name: endpoint[name] for name in ("model", "extra_body") if endpoint.get(name)
+        }
+    return kept

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rephrase_rl.assembly.objects import load_data, solve_template
 from rephrase_rl.assembly.offline import (
+    every_problem_once,
     job_settings,
-    judging,
     load_engine,
-    refuse_repeated_ids,
     refuse_several_processes,
 )
+from rephrase_rl.assembly.rewards_of_sets import build_rewards
 from rephrase_rl.config import parse_guidance
 from rephrase_rl.data.writing import METADATA, canonical_row, write_parquet
 from rephrase_rl.errors import ConfigError
@@ -129,8 +130,7 @@ def mine(
     refuse_several_processes()
     config = resolve_config(config)
     guidance = parse_guidance(config.guidance)
-    problems = [problem for data in config.data for problem in load_data(data)]
-    refuse_repeated_ids(problems)
+    problems = every_problem_once(config, [load_data(data) for data in config.data])
     settings = {**job_settings(config, guidance, problems), "samples": samples}
     facts = {"job": "mining", "model": config.model.path, "method": config.method}
     manifest = collect_manifest(list(command), config.seed, facts)
@@ -153,8 +153,8 @@ def mine(
         )
         engine = load_engine(config, job)
         engine.refuse_long(asking.prompts, asking.settings.max_new_tokens)
-        with judging(config, guidance, problems) as judge:
-            _sample(problems, asking, engine, judge, job, on_progress)
+        with closing(build_rewards(config, problems)) as rewards:
+            _sample(problems, asking, engine, rewards.judge, job, on_progress)
     mined = {line["problem_id"]: from_json(MinedProblem, line) for line in job.lines()}
     return _write(problems, mined, job, samples, pass_range)
 
@@ -278,7 +278,13 @@ def _write(
     write_parquet(
         job.path / ALL_PROBLEMS,
         [
-            {**to_json(row), "scored": row.scored, "task_kind": problem.task_kind, "chosen": chosen}
+            {
+                **to_json(row),
+                "scored": row.scored,
+                "task_kind": problem.task_kind,
+                "dataset": problem.dataset or None,
+                "chosen": chosen,
+            }
             for row, problem, chosen in zip(rows, problems, is_chosen, strict=True)
         ],
     )
@@ -316,4 +322,6 @@ def hard_row(problem: Problem, mined: MinedProblem) -> dict[str, JSON]:
     row = canonical_row(problem)
     # Problems that were mined before bring their old rate along as metadata.
     metadata = {key: value for key, value in problem.metadata.items() if key != PASS_RATE}
+    if problem.dataset:
+        metadata.setdefault("dataset", problem.dataset)
     return {**row, METADATA: metadata, PASS_RATE: mined.pass_rate}

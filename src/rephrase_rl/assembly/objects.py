@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from rephrase_rl.config import (
         DataConfig,
+        JudgeConfig,
         ModelConfig,
         PromptsConfig,
         RewardConfig,
-        RunConfig,
     )
     from rephrase_rl.data import BadRow
     from rephrase_rl.lab.splits import Split
@@ -167,8 +167,9 @@ def task_kind_of(problems: Sequence[Problem]) -> str:
     kinds = sorted({problem.task_kind for problem in problems})
     if len(kinds) != 1:
         raise ConfigError(
-            f"data: found problems of {len(kinds)} task kinds ({', '.join(kinds)}); without "
-            "`rewards` they must be of one kind: name the verifier under `rewards`"
+            f"data: found problems of {len(kinds)} task kinds ({', '.join(kinds)}) in one set; "
+            "without `rewards` a set must be of one kind: name the verifier under `rewards`, or "
+            "make a set of each kind"
         )
     return kinds[0]
 
@@ -179,20 +180,18 @@ def build_verifiers(
     """Verifiers with their weights; the task kind's own where none is configured."""
     if not rewards:
         return [(get_verifier(VERIFIER_OF_KIND[task_kind_of(problems)]), 1.0)]
-    return [(_verifier(reward), reward.weight) for reward in rewards]
+    return [(build_verifier(reward), reward.weight) for reward in rewards]
 
 
-def reward_names(config: RunConfig, verifiers: Sequence[tuple[Verifier, float]]) -> dict[str, str]:
-    """How the configuration calls each verifier -> the name that it has in metrics.
-
-    They differ for one by import path.
-    """
-    called = [reward.verifier for reward in config.rewards]
-    names = [verifier.name for verifier, _ in verifiers]
-    return dict(zip(called, names, strict=False))
+def build_judge(judge: JudgeConfig | None, problems: Sequence[Problem]) -> Verifier:
+    """One verifier; None: the task kind's own."""
+    if judge is not None:
+        return build_verifier(judge)
+    ((verifier, _),) = build_verifiers((), problems)
+    return verifier
 
 
-def _verifier(reward: RewardConfig) -> Verifier:
+def build_verifier(reward: JudgeConfig) -> Verifier:
     """One of ours by name, or the user's by import path."""
     if ":" not in reward.verifier:
         return get_verifier(reward.verifier, **reward.options)

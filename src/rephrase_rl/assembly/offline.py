@@ -1,17 +1,15 @@
-"""What jobs without training share: the problems, the policy that answers, and who judges."""
+"""What jobs without training share: the problems, and the policy that answers."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import PartialState
 
-from rephrase_rl.assembly.objects import build_verifiers
-from rephrase_rl.assembly.rewriting import judge_with
+from rephrase_rl.assembly.mixture import named_after
 from rephrase_rl.assembly.run_parts import load_start
 from rephrase_rl.config import config_to_plain
 from rephrase_rl.data import data_fingerprint
@@ -19,10 +17,9 @@ from rephrase_rl.errors import ConfigError, DataError
 from rephrase_rl.rollout import TransformersEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
-    from rephrase_rl.config import GuidanceConfig, RunConfig
-    from rephrase_rl.guidance.blocks import Score
+    from rephrase_rl.config import GuidanceConfig, RewardConfig, RunConfig
     from rephrase_rl.records import JSON, Problem
     from rephrase_rl.runs.resumable import ResumableJob
 
@@ -45,18 +42,29 @@ def job_settings(
         "chat_template_kwargs": config.trainer.get("chat_template_kwargs"),
         "seed": config.seed,
         "prompts": config_to_plain(config.prompts),
-        "rewards": [config_to_plain(reward) for reward in config.rewards],
+        "rewards": _plain(config.rewards),
+        "rewards_of_sets": {data.name: _plain(data.rewards) for data in config.data},
         "correctness": guidance.correctness,
+        "correctness_of_sets": {data.name: data.correctness for data in config.data},
         "failure_reward_threshold": guidance.failure_reward_threshold,
     }
 
 
-def refuse_repeated_ids(problems: Sequence[Problem]) -> None:
-    """Refuse problems that could not be told apart in the lines of a job.
+def _plain(rewards: Sequence[RewardConfig]) -> list[JSON]:
+    return [config_to_plain(reward) for reward in rewards]
+
+
+def every_problem_once(config: RunConfig, sets: Sequence[Sequence[Problem]]) -> list[Problem]:
+    """The problems of all sets, one set after the other, whatever the weights of a mixture.
 
     Raises:
-        DataError: An id occurs more than once.
+        DataError: An id occurs more than once, so that lines could not be told apart.
     """
+    problems = [
+        problem
+        for data, of_set in zip(config.data, sets, strict=True)
+        for problem in named_after(config, data, of_set)
+    ]
     counts = Counter(problem.problem_id for problem in problems)
     repeated = sorted(name for name, count in counts.items() if count > 1)
     if repeated:
@@ -64,6 +72,7 @@ def refuse_repeated_ids(problems: Sequence[Problem]) -> None:
             f"data: found {len(repeated)} problem ids that occur more than once, such as "
             f"{repeated[0]!r}; required: distinct ids, by which results are kept: rename them"
         )
+    return problems
 
 
 def refuse_several_processes() -> None:
@@ -100,18 +109,3 @@ def weights_fingerprint(model: Any) -> str:
         start = weight.detach().flatten()[:_VALUES_HASHED].to("cpu", torch.float32)
         digest.update(name.encode() + bytes(start.contiguous().numpy().tobytes()))
     return digest.hexdigest()
-
-
-@contextmanager
-def judging(
-    config: RunConfig, guidance: GuidanceConfig, problems: Sequence[Problem]
-) -> Iterator[Callable[[Sequence[str], Sequence[Problem]], Sequence[Score]]]:
-    """The run's rewards as a function of texts and their problems; closed in the end."""
-    names = [reward.verifier for reward in config.rewards]
-    decides = names.index(guidance.correctness) if guidance.correctness in names else 0
-    verifiers = build_verifiers(config.rewards, problems)
-    try:
-        yield judge_with(verifiers, decides)
-    finally:
-        for verifier, _ in verifiers:
-            verifier.close()

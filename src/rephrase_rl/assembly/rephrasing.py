@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.assembly.blocks import build_accept_rules, build_source, check_steps
 from rephrase_rl.assembly.objects import solve_template
 from rephrase_rl.assembly.offline import (
+    every_problem_once,
     job_settings,
-    judging,
     load_engine,
-    refuse_repeated_ids,
     refuse_several_processes,
 )
 from rephrase_rl.assembly.offline_rewrites import (
@@ -25,7 +25,8 @@ from rephrase_rl.assembly.offline_rewrites import (
     RewrittenProblem,
     summarise_rewrites,
 )
-from rephrase_rl.assembly.problems import training_problems
+from rephrase_rl.assembly.problems import problems_of_sets
+from rephrase_rl.assembly.rewards_of_sets import build_rewards
 from rephrase_rl.assembly.rewriting import (
     PROBLEMS_PER_REQUEST,
     Rewriter,
@@ -94,8 +95,7 @@ def rephrase(
             f"guidance.source.kind is {guidance.source.kind!r}; required: rephrase, since expert "
             "solutions are to be rewritten; do this: use a method that does, such as repo"
         )
-    problems = training_problems(config)
-    refuse_repeated_ids(problems)
+    problems = every_problem_once(config, problems_of_sets(config))
     sampling = rewriting_settings(guidance, config, samples, config.seed)
     settings = {
         **job_settings(config, guidance, problems),
@@ -129,12 +129,12 @@ def _rewrite_missing(
     source: Any = guidance.source
     done = {line["problem_id"] for line in job.lines()}
     temperature = config.trainer["temperature"] or 1.0
-    with judging(config, guidance, problems) as judge:
+    with closing(build_rewards(config, problems)) as rewards:
         rewriter = Rewriter(
             ask=asks(guidance, config),
             clean=build_source(guidance, config.prompts).clean,
             accept=build_accept_rules(guidance),
-            judge=judge,
+            judge=rewards.judge,
             max_prompt_tokens=source.max_prompt_tokens,
         )
         for start in range(0, len(problems), PROBLEMS_PER_REQUEST):

@@ -17,15 +17,16 @@ from accelerate import PartialState
 from rephrase_rl.assembly.blocks import build_accept_rules, build_source
 from rephrase_rl.assembly.evaluating import load_benchmarks
 from rephrase_rl.assembly.in_training import PolicyEvaluations
-from rephrase_rl.assembly.objects import build_verifiers, solve_template
+from rephrase_rl.assembly.mixture import refuse_gates_of_sets
+from rephrase_rl.assembly.objects import solve_template
 from rephrase_rl.assembly.precision import precision_fields
 from rephrase_rl.assembly.problems import training_problems
+from rephrase_rl.assembly.rewards_of_sets import build_rewards
 from rephrase_rl.assembly.rewriting import (
     Rewriter,
     RewriteRecord,
     asks,
     count_outcomes,
-    judge_with,
     rewrite_problems,
     rewriting_settings,
 )
@@ -38,6 +39,7 @@ from rephrase_rl.assembly.run_parts import (
     open_run,
     run_manifest,
 )
+from rephrase_rl.config import all_benchmarks
 from rephrase_rl.errors import ConfigError, DataError
 from rephrase_rl.prompts import render_prompt
 from rephrase_rl.records import from_json
@@ -98,8 +100,9 @@ def supervised_run(request: RunRequest, guidance: GuidanceConfig) -> RunSummary:
     """
     config = request.config
     refuse_unused(guidance)
+    refuse_gates_of_sets(config)
     problems = _load_problems(config)
-    benchmarks = load_benchmarks(config.evaluation.benchmarks)
+    benchmarks = load_benchmarks(all_benchmarks(config))
     policy, start = load_start(config)
     arguments = supervised_arguments(
         {**config.trainer, **precision_fields(request, policy.model)},
@@ -274,8 +277,7 @@ def _make_rewrites(
         return Rewrites([from_json(RewriteRecord, row) for row in jsonl.read_lines(file)], earlier)
     started = time.perf_counter()
     source: Any = guidance.source
-    names = [reward.verifier for reward in config.rewards]
-    verifiers = build_verifiers(config.rewards, problems)
+    rewards = build_rewards(config, problems)
     policy.model.to(arguments.sft.device)
     engine = TransformersEngine(
         policy.model, policy.tokenizer, chat_template_kwargs=arguments.chat_template_kwargs
@@ -284,9 +286,7 @@ def _make_rewrites(
         ask=asks(guidance, config),
         clean=build_source(guidance, config.prompts).clean,
         accept=build_accept_rules(guidance),
-        judge=judge_with(
-            verifiers, names.index(guidance.correctness) if guidance.correctness in names else 0
-        ),
+        judge=rewards.judge,
         max_prompt_tokens=source.max_prompt_tokens,
     )
     settings = rewriting_settings(
@@ -302,8 +302,7 @@ def _make_rewrites(
             on_progress=on_progress and (lambda done, total: on_progress("rewriting", done, total)),
         )
     finally:
-        for verifier, _ in verifiers:
-            verifier.close()
+        rewards.close()
     if PartialState().is_main_process:
         with atomic.replacing(file) as lines:
             for record in records:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
+from typing import TYPE_CHECKING, Any
 
 from datasets import Dataset
 
 from rephrase_rl.assembly.blocks import build_guidance, build_stream
 from rephrase_rl.assembly.evaluating import load_benchmarks
 from rephrase_rl.assembly.in_training import PolicyEvaluations
-from rephrase_rl.assembly.objects import (
-    build_verifiers,
-    reward_names,
-    solve_template,
-)
+from rephrase_rl.assembly.mixture import gates_of_sets
+from rephrase_rl.assembly.objects import solve_template
 from rephrase_rl.assembly.precision import precision_fields
 from rephrase_rl.assembly.problems import training_problems
+from rephrase_rl.assembly.rewards_of_sets import build_rewards
 from rephrase_rl.assembly.run_parts import (
     Recorder,
     RunRequest,
@@ -27,11 +26,10 @@ from rephrase_rl.assembly.run_parts import (
     run_manifest,
 )
 from rephrase_rl.assembly.supervised import supervised_run
-from rephrase_rl.config import parse_guidance
+from rephrase_rl.config import all_benchmarks, parse_guidance
 from rephrase_rl.errors import DataError
 from rephrase_rl.methods import resolve_config
 from rephrase_rl.prompts import render_prompt
-from rephrase_rl.rewards import VerifierReward
 from rephrase_rl.seeding import seed_everything
 from rephrase_rl.trainers.trl.anticipation import PASS_RATE
 from rephrase_rl.trainers.trl.arguments import grpo_arguments
@@ -91,9 +89,9 @@ def train_run(
 def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSummary:
     config = request.config
     problems = training_problems(config)
-    benchmarks = load_benchmarks(config.evaluation.benchmarks)
+    benchmarks = load_benchmarks(all_benchmarks(config))
     policy, start = load_start(config)
-    verifiers = build_verifiers(config.rewards, problems)
+    rewards = build_rewards(config, problems)
     try:
         # What can be refused is refused before the run directory is touched.
         arguments = grpo_arguments(
@@ -101,18 +99,21 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
             output_dir=str(request.run_path / "checkpoints"),
             seed=config.seed,
             scale_rewards=guidance.advantages.scale,
-            reward_weights=[weight for _, weight in verifiers],
+            reward_weights=rewards.weights,
+        )
+        blocks = build_guidance(
+            guidance, config.prompts, rewards.names, gates_of_sets(config, guidance)
         )
         manifest = run_manifest(request, arguments, problems, start)
         run, checkpoint = open_run(request, manifest)
         recorder = Recorder(run, config.log.groups, request.on_step)
         trainer = RePOTrainer(
             model=policy.model,
-            reward_funcs=[VerifierReward(verifier) for verifier, _ in verifiers],
+            reward_funcs=rewards.functions,
             args=arguments,
             train_dataset=training_dataset(problems, config),
             processing_class=policy.tokenizer,
-            guidance=build_guidance(guidance, config.prompts, reward_names(config, verifiers)),
+            guidance=dataclasses.replace(blocks, correctness_of=rewards.correctness_of),
             stream=build_stream(guidance.slot),
             compute=Compute(**config.compute.model_dump()),
             on_groups=recorder.keep_groups,
@@ -123,8 +124,7 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
         )
         return conduct(request, trainer, recorder, evaluate_at, checkpoint)
     finally:
-        for verifier, _ in verifiers:
-            verifier.close()
+        rewards.close()
 
 
 def training_dataset(problems: Sequence[Problem], config: RunConfig) -> Dataset:
@@ -134,23 +134,21 @@ def training_dataset(problems: Sequence[Problem], config: RunConfig) -> Dataset:
         DataError: Metadata ``pass_rate`` is there and no share.
     """
     _check_pass_rates(problems)
-    return Dataset.from_list(
-        [
-            {
-                "prompt": [
-                    dict(message)
-                    for message in render_prompt(problem, solve_template(problem, config.prompts))
-                ],
-                "question": problem.question,
-                "problem_id": problem.problem_id,
-                "expert_solution": problem.expert_solution,
-                "reference_answer": problem.reference_answer,
-                "task_kind": problem.task_kind,
-                PASS_RATE: problem.metadata.get(PASS_RATE),
-            }
-            for problem in problems
-        ]
-    )
+    return Dataset.from_list([_row(problem, config) for problem in problems])
+
+
+def _row(problem: Problem, config: RunConfig) -> dict[str, Any]:
+    messages = render_prompt(problem, solve_template(problem, config.prompts))
+    row = {
+        "prompt": [dict(message) for message in messages],
+        "question": problem.question,
+        "problem_id": problem.problem_id,
+        "expert_solution": problem.expert_solution,
+        "reference_answer": problem.reference_answer,
+        "task_kind": problem.task_kind,
+        PASS_RATE: problem.metadata.get(PASS_RATE),
+    }
+    return row | ({"dataset": problem.dataset} if problem.dataset else {})
 
 
 def _check_pass_rates(problems: Sequence[Problem]) -> None:

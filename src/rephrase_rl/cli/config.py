@@ -34,8 +34,11 @@ def check(
     config = resolve_config(load_config(config_path, overrides))
     guidance = resolve_guidance(config.method, config.guidance)
 
+    from rephrase_rl.assembly import column_mapping
     from rephrase_rl.trainers.trl.arguments import grpo_arguments
 
+    for data in (*config.data, *(benchmark.data for benchmark in config.evaluation.benchmarks)):
+        column_mapping(data)
     grpo_arguments(
         config.trainer,
         output_dir="unused",

@@ -28,6 +28,7 @@ from rephrase_rl.cli.experts import experts
 from rephrase_rl.cli.ledger import ledger
 from rephrase_rl.cli.methods import methods
 from rephrase_rl.cli.mine import mine
+from rephrase_rl.cli.plan import plan
 from rephrase_rl.cli.rephrase import rephrase
 from rephrase_rl.cli.report import report
 from rephrase_rl.cli.train import train
@@ -43,6 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("demo")(demo)
+app.command("plan")(plan)
 app.command("train")(train)
 app.command("eval")(evaluate)
 app.command("experts")(experts)

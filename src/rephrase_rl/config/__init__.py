@@ -29,15 +29,20 @@ from rephrase_rl.config.load import (
     parse_experts,
     parse_guidance,
 )
+from rephrase_rl.config.plan import PlanConfig, ShapeConfig
 from rephrase_rl.config.schema import (
     BenchmarkConfig,
     EvaluationConfig,
+    JudgeConfig,
     LogConfig,
     ModelConfig,
     PromptsConfig,
     RewardConfig,
     RunConfig,
+    SetEvaluationConfig,
+    TrainDataConfig,
 )
+from rephrase_rl.config.sets import all_benchmarks, deciding_reward
 from rephrase_rl.config.yaml_text import read_yaml, write_yaml
 
 __all__ = [
@@ -56,6 +61,7 @@ __all__ = [
     "FailedShareGate",
     "Gate",
     "GuidanceConfig",
+    "JudgeConfig",
     "LogConfig",
     "MappingConfig",
     "ModelConfig",
@@ -63,19 +69,25 @@ __all__ = [
     "NeverGate",
     "NoSource",
     "NoSpreadConfig",
+    "PlanConfig",
     "PromptsConfig",
     "RephraseSource",
     "ReplaceWorstSlot",
     "ReservedSlot",
     "RewardConfig",
     "RunConfig",
+    "SetEvaluationConfig",
+    "ShapeConfig",
     "Slot",
     "Source",
     "TableConfig",
     "TestDataConfig",
     "Train",
+    "TrainDataConfig",
+    "all_benchmarks",
     "config_hash",
     "config_to_plain",
+    "deciding_reward",
     "dump_config",
     "load_config",
     "merge_blocks",

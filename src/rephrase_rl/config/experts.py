@@ -7,8 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from rephrase_rl.config.base import ConfigModel, Many, PlainMapping
+from rephrase_rl.config.data import DataConfig, Positive
 from rephrase_rl.config.endpoint import EndpointConfig
-from rephrase_rl.config.schema import DataConfig, Fraction, ModelConfig, Positive, PromptsConfig
+from rephrase_rl.config.schema import Fraction, ModelConfig, PromptsConfig
 
 DATASET_SUFFIXES = (".jsonl", ".parquet")
 

@@ -24,8 +24,11 @@ from rephrase_rl.errors import ConfigError
 
 ModelT = TypeVar("ModelT", bound=ConfigModel)
 
-_NOT_HASHED = ("output_dir", "log")
-"""Fields that change where and what a run writes, not what it computes."""
+_NOT_HASHED = ("output_dir", "log", "plan")
+"""Fields that change where and what a run writes or what is planned, not what it computes."""
+_HASHED_IF_GIVEN = ("weight", "rewards", "correctness", "gate", "evaluate", "judge")
+"""Fields of a data set or benchmark that only mixtures have: without them nothing is mixed, and the
+hash is that of runs from before there were any."""
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -153,9 +156,14 @@ def dump_config(config: RunConfig) -> str:
 def config_hash(config: RunConfig) -> str:
     """SHA-256 of everything in the configuration that can change what a run computes.
 
-    Where the run is written and what it logs is left out. Order of fields does not matter.
+    Where the run is written, what it logs and what was planned is left out. Order of fields does
+    not matter.
     """
     plain = {key: value for key, value in config_to_plain(config).items() if key not in _NOT_HASHED}
+    for item in (*plain["data"], *plain["evaluation"]["benchmarks"]):
+        for name in _HASHED_IF_GIVEN:
+            if not item.get(name, True):
+                del item[name]
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

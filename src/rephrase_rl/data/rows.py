@@ -44,7 +44,8 @@ def read_row(
     turns = read_turns(row, mapping)
     if mapping.worked_answer is not None:
         worked = read_worked_answer(row, mapping.worked_answer)
-        expert, answer = worked or (None, "")
+        text, answer = worked or (None, "")
+        expert = _part(row, mapping, mapping.worked_answer, text, extra)
     else:
         if mapping.has_options:
             turns, answer = _choice(row, mapping, turns, extra)
@@ -117,17 +118,30 @@ def _expert(row: Row, mapping: ColumnMapping, answer: str, extra: dict[str, JSON
     if column is None:
         return None
     flags = [row.get(path) for path in mapping.expert_flags]
-    remedy = "give the expert's text, or null where there is none"
     try:
         text = EXPERT_FORMS[mapping.expert_form](row.get(column), flags)
-        if text is None:
-            return None
+    except ValueError as error:
+        remedy = "give the expert's text, or null where there is none"
+        row.fault(column, str(error), remedy, "expert_solution")
+        return None
+    part = _part(row, mapping, column, text, extra)
+    if part is not None and mapping.append_answer and answer:
+        part = f"{part}\n{answer_sentence(answer)}"
+    return part
+
+
+def _part(
+    row: Row, mapping: ColumnMapping, column: str, text: str | None, extra: dict[str, JSON]
+) -> str | None:
+    """The chosen part of an expert's text; None without one, or after a fault."""
+    if text is None:
+        return None
+    try:
         part = take_part(text, mapping.expert_part)
     except ValueError as error:
+        remedy = "correct the text, give null, or take another expert_part"
         row.fault(column, str(error), remedy, "expert_solution")
         return None
     if mapping.expert_part != "whole" and CLOSE_TAG in text:
         extra[PART_KEY] = mapping.expert_part
-    if mapping.append_answer and answer:
-        part = f"{part}\n{answer_sentence(answer)}"
     return row.writable(column, part, "expert_solution")

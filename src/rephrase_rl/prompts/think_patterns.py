@@ -39,6 +39,10 @@ _PHRASES = (
     rf"(?:the|this|that)[ ]{_FULL_WORK}[ ](?:(?:that|which)[ ](?:was|is|i[ ]was|we[ ]were)[ ])?"
     r"(?:provided|given|shown|supplied|above|below|they[ ]gave|i[ ](?:was|am)[ ](?:given|shown))\b"
     r"(?![ ](?:by[ ](?!the[ ](?:expert|teacher))|in[ ]terms))",
+    # the steps described in the solution
+    r"(?:steps?|method|approach|way|idea|calculations?)[ ](?:(?:that|which)[ ](?:is|are)[ ]|as[ ])?"
+    r"(?:described|given|shown|used|outlined|explained|mentioned|stated|presented)[ ](?:in|by)[ ]"
+    rf"(?:the|this|that)[ ](?:{_GIVEN}[ ])?(?:solution|explanation|derivation|rationale)\b",
     # I was shown the answer
     r"(?:i|we)(?:['’]m|['’]re|['’]ve[ ]been|[ ](?:am|are|was|were|have[ ]been))[ ]"
     r"(?:given|shown|told|provided[ ]with|handed|presented[ ]with)[ ](?:(?:with|that)[ ])?"

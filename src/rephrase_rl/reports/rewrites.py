@@ -10,7 +10,6 @@ from rephrase_rl.errors import CheckpointError
 from rephrase_rl.reports import pages
 from rephrase_rl.runs.atomic import write_text
 from rephrase_rl.runs.jsonl import decode, read_lines
-from rephrase_rl.seeding import derive_seed
 
 if TYPE_CHECKING:
     import os
@@ -77,6 +76,7 @@ def write_rewrites_page(folder: str | os.PathLike[str], *, drawn: int = DRAWN) -
 
 def _draw(shown: Sequence[_Shown], count: int, seed: int, kind: str) -> list[_Shown]:
     """A random choice, in the order of the problems."""
-    generator = random.Random(derive_seed(seed, "shown rewrites", kind))
+    # Seeded with text, the same on every machine; rephrase_rl.seeding would bring torch here.
+    generator = random.Random(f"shown rewrites, {kind}, {seed}")
     chosen = sorted(generator.sample(range(len(shown)), min(count, len(shown))))
     return [shown[i] for i in chosen]

@@ -38,7 +38,7 @@ from rephrase_rl.trainers.trl.batch import (
     put_in_place,
     rows_left_out,
 )
-from rephrase_rl.trainers.trl.checks import correctness_index, refuse_unsupported
+from rephrase_rl.trainers.trl.checks import CorrectnessColumns, refuse_unsupported
 from rephrase_rl.trainers.trl.compact_head import compact_head
 from rephrase_rl.trainers.trl.compatibility import check_trl_version
 from rephrase_rl.trainers.trl.compute import Compute
@@ -71,8 +71,8 @@ class RePOTrainer(GRPOTrainer):
 
     The dataset has TRL's ``prompt`` column (chat or plain) and may have ``expert_solution`` (the
     text k; None or absent: trained like GRPO), ``question`` (the question without the solve
-    template, default: content of the prompt's last turn), ``problem_id``, ``reference_answer`` and
-    ``task_kind``.
+    template, default: content of the prompt's last turn), ``problem_id``, ``reference_answer``,
+    ``task_kind`` and ``dataset`` (name of the row's set in a mixture).
 
     Args:
         *args: As for ``GRPOTrainer``.
@@ -121,7 +121,7 @@ class RePOTrainer(GRPOTrainer):
         self._ahead: Anticipation | None = None
         self.keeps_logps = False
         self._step_records: list[GroupRecord] = []
-        self._correctness_index = correctness_index(self.guidance, self.reward_func_names)
+        self._correctness = CorrectnessColumns(self.guidance, self.reward_func_names)
         refuse_unsupported(self)
         self.compute = compute or Compute()
         self._shares_prefixes = shares_prefixes(self, self.compute.sampler)
@@ -284,13 +284,15 @@ class RePOTrainer(GRPOTrainer):
         )
         return rewards
 
-    def scores(self, rewards_per_func: torch.Tensor) -> list[Score]:
+    def scores(self, rewards_per_func: torch.Tensor, rows: Sequence[dict[str, Any]]) -> list[Score]:
         """Weighted total and correctness of rows; a row that no function scored is NaN."""
         weights = self.reward_weights.to(rewards_per_func.device)
         totals = (rewards_per_func * weights).nansum(dim=1)
         totals[torch.isnan(rewards_per_func).all(dim=1)] = torch.nan
-        correctness = rewards_per_func[:, self._correctness_index]
-        return [Score(*pair) for pair in zip(totals.tolist(), correctness.tolist(), strict=True)]
+        scored = zip(
+            totals.tolist(), rewards_per_func.tolist(), self._correctness.of_rows(rows), strict=True
+        )
+        return [Score(total, rewards[column]) for total, rewards, column in scored]
 
     @property
     def rows_of_batch(self) -> list[dict[str, Any]]:
@@ -318,7 +320,7 @@ class RePOTrainer(GRPOTrainer):
         rewards = self.score_rows(rows, prompts, generated.completions, generated.completion_ids)[
             local
         ].clone()
-        groups = rollout_groups(self, rows, generated, self.scores(rewards))
+        groups = rollout_groups(self, rows, generated, self.scores(rewards, rows))
         filler = groups[0].rollouts[0].completion
         engine = TrlGuidanceEngine(
             self, self.guidance, rows, generated, prompts, filler, self._next_draw(), ahead
