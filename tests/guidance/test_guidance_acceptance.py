@@ -50,10 +50,11 @@ def test_finished_and_without_meta_text() -> None:
 
 def test_copies_are_refused_above_the_limit_only() -> None:
     half = candidate("First add two and two. I find another way to the goal.")
-    share = copied_share(half.completion.text, PROBLEM.expert_solution)
-    assert 0.4 < share < 0.6
-    assert NotCopied(share)(half, FAILED, PROBLEM)
-    assert not NotCopied(share - 0.01)(half, FAILED, PROBLEM)
+    share = copied_share(half.completion.text, PROBLEM.expert_solution, 6)
+    assert 0.4 < share < 0.5
+    assert NotCopied(share, 6)(half, FAILED, PROBLEM)
+    assert not NotCopied(share - 0.01, 6)(half, FAILED, PROBLEM)
+    assert NotCopied(share - 0.01, 7)(half, FAILED, PROBLEM), "a passage of six words is too short"
     assert NotCopied(0.0)(candidate("anything"), FAILED, problem(expert_solution=None))
 
 

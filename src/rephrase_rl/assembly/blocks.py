@@ -188,7 +188,7 @@ def _build_rule(rule: Any, failure_reward_threshold: float) -> AcceptRule:
     if rule.kind == "no_meta_text":
         return acceptance.NoMetaText()
     if rule.kind == "not_copied":
-        return acceptance.NotCopied(rule.max_share)
+        return acceptance.NotCopied(rule.max_share, rule.min_run)
     if rule.kind == "within_length":
         return acceptance.WithinLength(rule.min_tokens, rule.max_tokens, rule.max_ratio_to_expert)
     if rule.kind == "steps_valid":

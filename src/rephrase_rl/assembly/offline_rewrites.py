@@ -24,7 +24,7 @@ class OfflineRewrite:
     leftover_meta: tuple[str, ...]
     """Meta phrases that could not be cut out."""
     copied_share: float
-    """Share of its words that lie in the longest passage in common with k."""
+    """Share of its words that lie in passages in common with k (``guidance.overlap``)."""
     steps_right: int
     """Of the steps that could be checked."""
     steps_found: int
@@ -63,7 +63,7 @@ class RewritesSummary:
     leftover_meta: int
     """Rewrites with meta text that could not be cut."""
     median_copied_share: float
-    """Of accepted rewrites: words in the longest passage in common with k."""
+    """Of accepted rewrites: words in passages in common with k."""
     steps_right: int
     """Steps of accepted rewrites that could be checked and are right."""
     steps_found: int

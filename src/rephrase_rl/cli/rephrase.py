@@ -92,7 +92,7 @@ def _print(summary: RewritesSummary) -> None:
     steps = f"{summary.steps_right:,} of {summary.steps_found:,}"
     table.add_row("accepted: steps right, of those checked", steps)
     table.add_row("accepted with a wrong step", f"{summary.accepted_with_wrong_step:,}")
-    table.add_row("accepted: median share copied in one run", f"{summary.median_copied_share:.2f}")
+    table.add_row("accepted: median share in passages of k", f"{summary.median_copied_share:.2f}")
     table.add_row("accepted: log-prob per token given q", f"{summary.logp_on_q:.2f}")
     table.add_row("accepted: log-prob per token given P(q, k)", f"{summary.logp_on_context:.2f}")
     table.add_row("tokens sampled", f"{summary.tokens:,}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rephrase_rl.guidance.overlap import copied_share
+from rephrase_rl.guidance.overlap import MIN_RUN, copied_share
 from rephrase_rl.guidance.steps import arithmetic_steps
 from rephrase_rl.prompts import remove_meta_text
 
@@ -71,17 +71,20 @@ class NoMetaText:
 
 @dataclass(frozen=True, slots=True)
 class NotCopied:
-    """The candidate must not be, for the most part, one passage of the expert solution."""
+    """The candidate must not be, for the most part, passages of the expert solution."""
 
-    max_share: float = 0.6
-    """Largest share of the candidate's words that its longest passage in common may have."""
+    max_share: float = 0.5
+    """Largest share of the candidate's words that may lie in passages in common with it."""
+    min_run: int = MIN_RUN
+    """Words in a row that count as a passage."""
     name: str = "not_copied"
 
     def __call__(self, candidate: Candidate, replaced: Rollout, problem: Problem) -> bool:
-        """The longest common run of words is short enough; anything goes without an expert."""
+        """Few enough words are copied; anything goes without an expert."""
         if problem.expert_solution is None:
             return True
-        return copied_share(candidate.completion.text, problem.expert_solution) <= self.max_share
+        share = copied_share(candidate.completion.text, problem.expert_solution, self.min_run)
+        return share <= self.max_share
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How much of a text is copied from another: the longest passage in common."""
+"""How much of a text is copied from another: the passages in common."""
 
 from __future__ import annotations
 
@@ -7,37 +7,52 @@ from collections.abc import Sequence
 
 _WORD = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_")
 """Words, numbers and single symbols: what a copy is counted in."""
+MIN_RUN = 8
+"""Words in a row that count as a passage; shorter ones are common to any two texts about one
+problem, such as ``20 + 5 = 25``."""
 
 
-def copied_share(text: str, expert_solution: str) -> float:
-    """Share of the text's words that lie in its longest passage in common with the expert's.
+def copied_share(text: str, expert_solution: str, min_run: int = MIN_RUN) -> float:
+    """Share of the text's words that lie in a passage in common with the expert's.
 
-    Words, numbers and symbols are compared, without regard to case and blanks. Time and memory
-    grow with the sum of the lengths, whatever the texts: a rollout that repeats itself to the
-    length limit costs no more than another.
+    A passage has at least ``min_run`` words, or is the whole text. Words, numbers and symbols are
+    compared, without regard to case and blanks; a passage that is repeated counts each time. Time
+    and memory grow with the sum of the lengths, whatever the texts: a rollout that repeats itself
+    to the length limit costs no more than another.
 
     Example:
-        >>> copied_share("First, 2 + 2 = 4.", "we see 2+2=4. done")  # 6 of 8
+        >>> copied_share("First, 2 + 2 = 4.", "we see 2+2=4. done", min_run=6)  # 6 of 8
         0.75
+        >>> copied_share("First, 2 + 2 = 4.", "we see 2+2=4. done")
+        0.0
     """
     words, expert = _WORD.findall(text.lower()), _WORD.findall(expert_solution.lower())
     if not words:
         return 0.0
-    return longest_common_run(words, expert) / len(words)
+    lengths = common_run_lengths(words, expert)
+    least = min(min_run, len(words))
+    copied, start = 0, len(words)
+    # From the end: the longest run that ends at a word covers what is before it.
+    for i in range(len(words) - 1, -1, -1):
+        if lengths[i] >= least:
+            start = min(start, i - lengths[i] + 1)
+        copied += i >= start
+    return copied / len(words)
 
 
-def longest_common_run(words: Sequence[str], others: Sequence[str]) -> int:
-    """Length of the longest contiguous run of words that occurs in both.
+def common_run_lengths(words: Sequence[str], others: Sequence[str]) -> list[int]:
+    """Length of the longest run of words in common that ends at each of the words.
 
     Source: matching against the suffix automaton of one side (Blumer et al. 1985, "The smallest
     automaton recognizing the subwords of a text"), linear where dynamic programming is quadratic.
 
     Example:
-        >>> longest_common_run("a b c d".split(), "x b c".split())
-        2
+        >>> common_run_lengths("a b c d".split(), "x b c".split())
+        [0, 1, 2, 0]
     """
     automaton = _SuffixAutomaton(others)
-    state = length = longest = 0
+    state = length = 0
+    lengths = []
     for word in words:
         # No run that ends here can be continued by this word: shorten it until one can.
         while state and word not in automaton.following[state]:
@@ -46,8 +61,8 @@ def longest_common_run(words: Sequence[str], others: Sequence[str]) -> int:
         if word in automaton.following[state]:
             state = automaton.following[state][word]
             length += 1
-        longest = max(longest, length)
-    return longest
+        lengths.append(length)
+    return lengths
 
 
 class _SuffixAutomaton:

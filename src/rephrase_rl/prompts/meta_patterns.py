@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from rephrase_rl.prompts import echo_patterns as echoes
+
 _SOMEBODY = r"(?:expert(?:['’]s)?|reference|teacher(?:['’]s)?|someone[ ]else['’]s)"
 _GIVEN = r"(?:provided|given|supplied|sample|official|original|above)"
 _WORK = (
@@ -39,7 +41,8 @@ _MARKER = (
     rf"|\b{_REWORDED}[ ]+(?:version[ ]+of[ ]+the[ ]+)?(?:solution|answer|explanation|proof"
     r"|derivation|text)\b"
     r"|\b(?:let[ ]me|i(?:['’]ll|[ ]will))[ ](?:now[ ])?(?:rewrite|rephrase|paraphrase|reword)[ ]"
-    r"(?:the|this|that|your)[ ](?:solution|explanation)(?=[ ]*(?:[.:!]|$)))"
+    r"(?:the|this|that|your)[ ](?:solution|explanation)(?=[ ]*(?:[.:!]|$))"
+    rf"|{echoes.ECHO})"
 )
 MARKER = re.compile(_MARKER, re.IGNORECASE | re.MULTILINE)
 """Any phrase that only makes sense if a solution was shown."""
@@ -53,6 +56,7 @@ _TELLING = (
     "rephras",
     "reword",
     "paraphras",
+    *echoes.TELLING,
 )
 """One of these stands in every phrase, or else one word of each of the next two lists."""
 _SHOWN = (
@@ -71,8 +75,10 @@ def may_match(text: str) -> bool:
     """
     # Case as in patterns without regard to case, for which both Turkish letters equal an i.
     folded = text.replace("İ", "i").replace("ı", "i").casefold()
-    return any(word in folded for word in _TELLING) or (
-        any(word in folded for word in _SHOWN) and any(word in folded for word in _SHOWABLE)
+    return (
+        any(word in folded for word in _TELLING)
+        or (any(w in folded for w in _SHOWN) and any(w in folded for w in _SHOWABLE))
+        or (any(w in folded for w in echoes.READING) and any(w in folded for w in echoes.READABLE))
     )
 
 

@@ -39,12 +39,14 @@ class CorrectRule(ConfigModel):
 
 
 class NotCopiedRule(ConfigModel):
-    """It is not, for the most part, one passage of the expert solution."""
+    """It does not, for the most part, consist of passages of the expert solution."""
 
     kind: Literal["not_copied"] = "not_copied"
     """Which rule."""
-    max_share: Share = 0.6
-    """Largest share of the candidate that its longest passage in common with k may make up."""
+    max_share: Share = 0.5
+    """Largest share of the candidate's words that may lie in passages in common with k."""
+    min_run: Positive = 8
+    """Words in a row, with numbers and symbols, that count as a passage."""
 
 
 class WithinLengthRule(ConfigModel):
