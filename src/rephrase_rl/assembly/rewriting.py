@@ -22,6 +22,7 @@ from rephrase_rl.guidance.recording import candidate_record
 
 # At run time too: records.from_json reads the annotations.
 from rephrase_rl.records import Candidate, CandidateRecord, Completion, Rollout
+from rephrase_rl.rewards.context import context_of, verify_in_context
 from rephrase_rl.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -141,10 +142,10 @@ def judge_with(
         if not texts:
             return []
         answers = [problem.reference_answer for problem in problems]
-        columns = [
-            ([verdict.reward for verdict in verifier.verify(texts, answers)], weight)
-            for verifier, weight in verifiers
-        ]
+        columns = []
+        for verifier, weight in verifiers:
+            verdicts = verify_in_context(verifier, texts, answers, context_of(verifier, problems))
+            columns.append(([verdict.reward for verdict in verdicts], weight))
         correctness, _ = columns[decides]
         return [
             Score(_total([(rewards[i], weight) for rewards, weight in columns]), correctness[i])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from datasets import Dataset
 
 from rephrase_rl.assembly.blocks import build_guidance, build_stream
@@ -27,9 +28,11 @@ from rephrase_rl.assembly.run_parts import (
 )
 from rephrase_rl.assembly.supervised import supervised_run
 from rephrase_rl.config import parse_guidance
+from rephrase_rl.errors import DataError
 from rephrase_rl.methods import resolve_config
 from rephrase_rl.prompts import render_prompt
 from rephrase_rl.rewards import VerifierReward
+from rephrase_rl.rewards.context import COMPLETION_IDS, context_columns_of
 from rephrase_rl.seeding import seed_everything
 from rephrase_rl.trainers.trl.arguments import grpo_arguments
 from rephrase_rl.trainers.trl.callbacks import StepReporter
@@ -107,7 +110,9 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
             model=policy.model,
             reward_funcs=[VerifierReward(verifier) for verifier, _ in verifiers],
             args=arguments,
-            train_dataset=training_dataset(problems, config),
+            train_dataset=training_dataset(
+                problems, config, context_columns_of(verifier for verifier, _ in verifiers)
+            ),
             processing_class=policy.tokenizer,
             guidance=build_guidance(guidance, config.prompts, reward_names(config, verifiers)),
             stream=build_stream(guidance.slot),
@@ -124,21 +129,37 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
             verifier.close()
 
 
-def training_dataset(problems: Sequence[Problem], config: RunConfig) -> Dataset:
-    """Rows in the form that ``RePOTrainer`` takes (see there)."""
-    return Dataset.from_list(
-        [
-            {
-                "prompt": [
-                    dict(message)
-                    for message in render_prompt(problem, solve_template(problem, config.prompts))
-                ],
-                "question": problem.question,
-                "problem_id": problem.problem_id,
-                "expert_solution": problem.expert_solution,
-                "reference_answer": problem.reference_answer,
-                "task_kind": problem.task_kind,
-            }
-            for problem in problems
-        ]
-    )
+def training_dataset(
+    problems: Sequence[Problem], config: RunConfig, context_columns: Sequence[str] = ()
+) -> Dataset:
+    """Rows in the form that ``RePOTrainer`` takes (see there).
+
+    Args:
+        problems: One row each.
+        config: Names the templates.
+        context_columns: Keys of the problems' metadata that verifiers ask for.
+
+    Raises:
+        DataError: The values of such a key do not make a column.
+    """
+    rows = [_row(problem, config, context_columns) for problem in problems]
+    try:
+        return Dataset.from_list(rows)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(
+            f"metadata {', '.join(context_columns)} that the verifiers ask for does not make "
+            f"columns of one type ({error}); required: the same type in every problem"
+        ) from error
+
+
+def _row(problem: Problem, config: RunConfig, context_columns: Sequence[str]) -> dict[str, Any]:
+    messages = render_prompt(problem, solve_template(problem, config.prompts))
+    row = {name: problem.metadata.get(name) for name in context_columns if name != COMPLETION_IDS}
+    return row | {
+        "prompt": [dict(message) for message in messages],
+        "question": problem.question,
+        "problem_id": problem.problem_id,
+        "expert_solution": problem.expert_solution,
+        "reference_answer": problem.reference_answer,
+        "task_kind": problem.task_kind,
+    }

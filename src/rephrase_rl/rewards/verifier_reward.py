@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.errors import VerifierError
+from rephrase_rl.rewards.context import verify_in_context
 
 if TYPE_CHECKING:
     from rephrase_rl.records import Verdict
@@ -65,7 +66,8 @@ class VerifierReward:
             prompts: Not used.
             completions: Texts, or conversations whose last turn is the completion.
             reference_answer: The dataset's column, one per completion.
-            **kwargs: The dataset's other columns and whatever TRL passes; not used.
+            **kwargs: The dataset's other columns and whatever TRL passes; a verifier that asks for
+                columns gets them from here.
 
         Returns:
             Reward per completion, None where it could not be judged.
@@ -75,7 +77,7 @@ class VerifierReward:
                 verdicts are not scored.
         """
         texts = [_text_of(completion, index) for index, completion in enumerate(completions)]
-        verdicts = self.verifier.verify(texts, list(reference_answer))
+        verdicts = verify_in_context(self.verifier, texts, list(reference_answer), kwargs)
         self.last_verdicts = tuple(verdicts)
         self._recent.extend(verdicts)
         self._stop_if_blind()
