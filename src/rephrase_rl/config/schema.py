@@ -93,8 +93,9 @@ class RewardConfig(ConfigModel):
     """One verifier and its weight in the reward."""
 
     verifier: str
-    """Name of the verifier: exact, math; or ``package.module:name`` or ``path/to/file.py:name`` of
-    a verifier class, or of a function (completion, reference_answer) -> reward."""
+    """Name of the verifier: all_of, choice, exact, format, gated, length, math, number, rouge_l,
+    text_exact, text_f1; or ``package.module:name`` or ``path/to/file.py:name`` of a verifier class,
+    or of a function (completion, reference_answer) -> reward."""
     weight: float = 1.0
     """Factor of its verdict (0 to 1 for the shipped verifiers) in the total reward."""
     options: PlainMapping = Field(default_factory=dict)
