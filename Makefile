@@ -6,13 +6,14 @@ PYTHON ?= python3
 PIP_ARGS ?=
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+VERIFIER_DATA ?= ../shared/data
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 SMOLLM2 := models/SmolLM2-135M-Instruct
 
-.PHONY: install demo demo-seeds method-table test test-slow check bench smollm2 clean
+.PHONY: install demo demo-seeds method-table test test-slow check bench bench-verifiers smollm2 clean
 
 install: $(INSTALLED)
 
@@ -49,6 +50,10 @@ check: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/micro.py
+
+# Verifiers against training sets (GSM8K, MATH, AQuA ... in VERIFIER_DATA); rewrites results/verifiers.
+bench-verifiers: $(INSTALLED)
+	$(BIN)/python benchmarks/verifier_agreement.py --data $(VERIFIER_DATA)
 
 smollm2: $(SMOLLM2)/config.json
 
