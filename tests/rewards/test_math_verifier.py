@@ -11,7 +11,7 @@ import pytest
 from worker_stand_ins import die_at_once, echo, fail_to_start, misbehave, start_slowly, worker_id
 
 from rephrase_rl.errors import VerifierError
-from rephrase_rl.rewards import MathVerifier, Verifier
+from rephrase_rl.rewards import JudgesAhead, MathVerifier, Verifier
 from rephrase_rl.rewards import worker_pool as worker_pool_module
 from rephrase_rl.rewards.math_verifier import MAX_CACHED_CHARS, UNBOXED_TAIL_CHARS
 from rephrase_rl.rewards.worker_pool import Begun, CallResult, KillablePool
@@ -274,3 +274,21 @@ def test_importing_loads_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_what_was_begun_ahead_is_not_asked_again(monkeypatch):
+    completions = [r"\boxed{x+1}", r"\boxed{x+2}", r"\boxed{7}"]
+    answers = ["1+x", "1+x", "7"]
+    with MathVerifier() as verifier:
+        assert isinstance(verifier, JudgesAhead)
+        verifier.verify_ahead(completions[:2], answers[:2])
+        verifier.verify_ahead(completions, answers)
+        assert len(verifier._begun) == 2, "each pair once, and plain numbers need no worker"
+        handed = []
+        begin = verifier._pool.begin
+        monkeypatch.setattr(verifier._pool, "begin", lambda c: handed.extend(c) or begin(c))
+        assert [v.value for v in verifier.verify(completions, answers)] == [1.0, 0.0, 1.0]
+        assert handed == []
+        # What is known is not begun, and nothing that was begun is left behind.
+        verifier.verify_ahead(completions, answers)
+        assert (handed, verifier._begun) == ([], {})

@@ -18,7 +18,7 @@ from rephrase_rl.rewards.plain_text import visible
 from rephrase_rl.rewards.protocol import check_same_length
 from rephrase_rl.rewards.settings import number_within, refuse
 from rephrase_rl.rewards.verdict_cache import VerdictCache
-from rephrase_rl.rewards.worker_pool import CallResult, KillablePool
+from rephrase_rl.rewards.worker_pool import Begun, CallResult, KillablePool
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -88,6 +88,7 @@ class MathVerifier:
         refuse(name, number_within("cache_size", cache_size, 0, whole=True))
         self._cache = VerdictCache(cache_size)
         self._counts: Counter[str] = Counter()
+        self._begun: dict[tuple[str, bool, str], Begun] = {}
         self._pool: KillablePool[Verdict] = KillablePool(
             judge,
             timeout_s=timeout_s,
@@ -116,10 +117,29 @@ class MathVerifier:
             else:
                 verdicts[call] = verdict
         if pending:
-            for call, result in zip(pending, self._pool.run(pending), strict=True):
+            self._hand_over(pending)
+            begun = [self._begun[call] for call in pending]
+            for call, result in zip(pending, self._pool.finish(begun), strict=True):
                 verdicts[call] = self._learned(call, _verdict_of(result, call))
+        self._begun.clear()
         self._counts["cached"] += len(calls) - len(verdicts)
         return [verdicts[call] for call in calls]
+
+    def verify_ahead(self, completions: Sequence[str], reference_answers: Sequence[str]) -> None:
+        """Hand what needs a worker to one, without waiting; ``verify`` of the same pairs follows.
+
+        Raises:
+            VerifierError: The sequences differ in length.
+        """
+        check_same_length(completions, reference_answers)
+        calls = dict.fromkeys(map(_call_of, completions, reference_answers))
+        self._hand_over(
+            [c for c in calls if judge_plainly(*c) is None and self._cache.get(c) is None]
+        )
+
+    def _hand_over(self, calls: Sequence[tuple[str, bool, str]]) -> None:
+        late = [call for call in calls if call not in self._begun]
+        self._begun.update(zip(late, self._pool.begin(late), strict=True))
 
     @property
     def counts(self) -> dict[str, int]:
