@@ -27,6 +27,8 @@ FROZEN = {
     ],
     "ledger": ["--json", "--limit", "--samples", "--seed", "--utilisation", "-k"],
     "methods": ["--json"],
+    "mine": ["--high", "--json", "--low", "--model", "--out", "--samples", "--set", "-k"],
+    "rephrase": ["--json", "--out", "--samples", "--set", "-k"],
     "plan": ["--devices", "--json", "--measure", "--open-share", "--set"],
     "report": [],
     "train": ["--overwrite", "--resume", "--set"],

@@ -11,6 +11,8 @@ from rephrase_rl.guidance import acceptance, gates, slots, sources, training
 from rephrase_rl.guidance.blocks import Guidance
 from rephrase_rl.guidance.gate_by_dataset import GateByDataset
 from rephrase_rl.guidance.memory import CachedSource, ReplaySource
+from rephrase_rl.lab.problems import TASK_KIND
+from rephrase_rl.lab.steps import chain_steps
 from rephrase_rl.methods import resolve_guidance
 from rephrase_rl.prompts import get_template
 from rephrase_rl.trainers.trl.stream import BufferedStream, JointStream
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
 
     from rephrase_rl.config import CustomBlock, GuidanceConfig
     from rephrase_rl.guidance.blocks import AcceptRule, Gate, Slot, Source
+    from rephrase_rl.guidance.steps import StepCheck, StepValidity
     from rephrase_rl.guidance.training import TrainRule
     from rephrase_rl.prompts import PromptTemplate
+    from rephrase_rl.records import Problem
 
 SAMPLING_FIELDS = (
     "sampling",
@@ -32,6 +36,9 @@ SAMPLING_FIELDS = (
     "max_prompt_tokens",
 )
 """Fields of a sampled source that belong to the step, not to the source."""
+
+STEP_CHECKS: Mapping[str, StepCheck] = {TASK_KIND: chain_steps}
+"""How steps are checked in a task kind whose arithmetic is not the usual one."""
 
 
 def build_guidance(
@@ -184,8 +191,17 @@ def _build_rule(rule: Any, failure_reward_threshold: float) -> AcceptRule:
         return acceptance.NotCopied(rule.max_share)
     if rule.kind == "within_length":
         return acceptance.WithinLength(rule.min_tokens, rule.max_tokens, rule.max_ratio_to_expert)
+    if rule.kind == "steps_valid":
+        check = check_steps if rule.check is None else import_object(rule.check)
+        return acceptance.StepsValid(rule.min_share, rule.min_steps, check)
     built: AcceptRule = build_custom("accept", rule, ("__call__", "name"))
     return built
+
+
+def check_steps(text: str, problem: Problem) -> StepValidity:
+    """The steps of a text that can be checked, in the arithmetic of the problem's task kind."""
+    check = STEP_CHECKS.get(problem.task_kind, acceptance.check_arithmetic)
+    return check(text, problem)
 
 
 def _build_slot(config: GuidanceConfig) -> Slot:

@@ -28,9 +28,17 @@ def training_problems(config: RunConfig) -> list[Problem]:
         DataError: Rows are not usable; or experts exceed the budget and are to be refused, or have
             no paragraph that fits; every such row is listed. Or two sets share problem ids.
     """
+    return mix_sets(config, problems_of_sets(config))
+
+
+def problems_of_sets(config: RunConfig) -> list[list[Problem]]:
+    """The problems of each set as they are, their experts within the budget.
+
+    Raises:
+        DataError: As in ``training_problems``, but for ids.
+    """
     count_tokens = token_counter(config) if any(d.expert_tokens for d in config.data) else len
-    sets = [_within_budget(load_data(data), data, count_tokens) for data in config.data]
-    return mix_sets(config, sets)
+    return [_within_budget(load_data(data), data, count_tokens) for data in config.data]
 
 
 def token_counter(config: RunConfig) -> Callable[[str], int]:
@@ -74,6 +82,6 @@ def _within_budget(
         warnings.warn(
             f"data.{data.name}: of {len(problems)} expert solutions, {fates['cut']} were cut and "
             f"{fates['left_out']} left out, since they exceed {budget.max_tokens} tokens",
-            stacklevel=3,
+            stacklevel=4,
         )
     return [item.problem for item in fitted]

@@ -25,8 +25,10 @@ from rephrase_rl.assembly.rewards_of_sets import build_rewards
 from rephrase_rl.assembly.rewriting import (
     Rewriter,
     RewriteRecord,
+    asks,
     count_outcomes,
     rewrite_problems,
+    rewriting_settings,
 )
 from rephrase_rl.assembly.run_parts import (
     Recorder,
@@ -39,10 +41,9 @@ from rephrase_rl.assembly.run_parts import (
 )
 from rephrase_rl.config import all_benchmarks
 from rephrase_rl.errors import ConfigError, DataError
-from rephrase_rl.guidance.blocks import Ask, StepContext
 from rephrase_rl.prompts import render_prompt
-from rephrase_rl.records import RolloutGroup, from_json
-from rephrase_rl.rollout import SamplingSettings, TransformersEngine
+from rephrase_rl.records import from_json
+from rephrase_rl.rollout import TransformersEngine
 from rephrase_rl.runs import RunDirectory, atomic, jsonl
 from rephrase_rl.seeding import derive_seed
 from rephrase_rl.trainers.trl.callbacks import StepReporter
@@ -55,11 +56,11 @@ from rephrase_rl.trainers.trl.supervised import (
 from rephrase_rl.trainers.trl.supervised_arguments import supervised_arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from rephrase_rl.config import GuidanceConfig, RunConfig
-    from rephrase_rl.records import JSON, Message, Problem
+    from rephrase_rl.records import JSON, Problem
     from rephrase_rl.rollout import LoadedPolicy
     from rephrase_rl.trainers.trl.supervised_arguments import SupervisedArguments
 
@@ -282,18 +283,14 @@ def _make_rewrites(
         policy.model, policy.tokenizer, chat_template_kwargs=arguments.chat_template_kwargs
     )
     rewriter = Rewriter(
-        ask=_asks(guidance, config),
+        ask=asks(guidance, config),
         clean=build_source(guidance, config.prompts).clean,
         accept=build_accept_rules(guidance),
         judge=rewards.judge,
         max_prompt_tokens=source.max_prompt_tokens,
     )
-    settings = SamplingSettings(
-        n=source.num_candidates,
-        temperature=_first(source.temperature, config.trainer["temperature"]),
-        top_p=_first(source.top_p, config.trainer["top_p"]),
-        max_new_tokens=config.trainer["max_completion_length"],
-        seed=derive_seed(config.seed, "rewriting"),
+    settings = rewriting_settings(
+        guidance, config, source.num_candidates, derive_seed(config.seed, "rewriting")
     )
     on_progress = request.on_progress
     try:
@@ -311,21 +308,3 @@ def _make_rewrites(
             for record in records:
                 lines.write(jsonl.encode(record) + b"\n")
     return Rewrites(records, time.perf_counter() - started)
-
-
-def _asks(
-    guidance: GuidanceConfig, config: RunConfig
-) -> Callable[[Problem], tuple[Message, ...] | None]:
-    """P(q, k) of a problem, from the source that would also serve RL."""
-    source = build_source(guidance, config.prompts)
-    start = StepContext(step=0, seed=config.seed)
-
-    def ask(problem: Problem) -> tuple[Message, ...] | None:
-        draft = source.draft(RolloutGroup(problem, ()), start)
-        return draft.messages if isinstance(draft, Ask) else None
-
-    return ask
-
-
-def _first(value: float | None, default: float) -> float:
-    return default if value is None else value

@@ -33,6 +33,7 @@ from rephrase_rl.methods import resolve_config
 from rephrase_rl.prompts import render_prompt
 from rephrase_rl.rewards.context import COMPLETION_IDS, context_columns_of
 from rephrase_rl.seeding import seed_everything
+from rephrase_rl.trainers.trl.anticipation import PASS_RATE
 from rephrase_rl.trainers.trl.arguments import grpo_arguments
 from rephrase_rl.trainers.trl.callbacks import StepReporter
 from rephrase_rl.trainers.trl.compute import Compute
@@ -141,8 +142,10 @@ def training_dataset(
         context_columns: Keys of the problems' metadata that verifiers ask for.
 
     Raises:
-        DataError: The values of such a key do not make a column.
+        DataError: The values of such a key do not make a column; or metadata ``pass_rate`` is there
+            and no share.
     """
+    _check_pass_rates(problems)
     rows = [_row(problem, config, context_columns) for problem in problems]
     try:
         return Dataset.from_list(rows)
@@ -163,5 +166,21 @@ def _row(problem: Problem, config: RunConfig, context_columns: Sequence[str]) ->
         "expert_solution": problem.expert_solution,
         "reference_answer": problem.reference_answer,
         "task_kind": problem.task_kind,
+        PASS_RATE: problem.metadata.get(PASS_RATE),
     }
     return row | ({"dataset": problem.dataset} if problem.dataset else {})
+
+
+def _check_pass_rates(problems: Sequence[Problem]) -> None:
+    faults = []
+    for problem in problems:
+        rate = problem.metadata.get(PASS_RATE)
+        is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
+        if rate is not None and not (is_number and 0 <= rate <= 1):
+            faults.append(f"problem {problem.problem_id!r}: found {rate!r}")
+    if faults:
+        raise DataError(
+            f"column {PASS_RATE!r} is read as the share of samples that pass, as mined; required: "
+            "a number from 0 to 1, or null; rename the column if it is something else",
+            faults,
+        )

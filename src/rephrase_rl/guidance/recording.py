@@ -34,6 +34,7 @@ REFUSAL_METRICS = {
     "no_meta_text": "meta_text",
     "not_copied": "copied",
     "within_length": "over_length",
+    "steps_valid": "invalid_steps",
     "over_length": "over_length",
     "empty": "empty",
     "unscorable": "unscorable",
