@@ -123,7 +123,7 @@ def test_a_line_says_everything_of_a_rewrite(job, tmp_path) -> None:
     assert (found["good"].steps_right, found["good"].steps_found) == (3, 3)
     assert (found["copied answer"].steps_right, found["copied answer"].steps_found) == (0, 3)
     assert found["good"].copied_share == 1.0
-    assert found["wrong"].copied_share == pytest.approx(14 / 17)  # all but 2#292 of 17 symbols
+    assert found["wrong"].copied_share == pytest.approx(12 / 15)  # all but 2 # 292 of 15
 
 
 def test_log_probs_are_of_the_final_text_given_q_and_given_the_rewrite_prompt(
