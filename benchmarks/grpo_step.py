@@ -298,8 +298,10 @@ def smollm2(prompt_tokens: int) -> tuple[Any, Any, list[dict[str, Any]]]:
     from rephrase_rl.rollout import load_policy
 
     tokenizer = load_policy(policy_path("base")).tokenizer
+    # Every token needs a text: a rewrite that decodes to nothing is refused.
+    tokenizer.add_tokens([f"<{i}>" for i in range(len(tokenizer), 49152)])
     config = LlamaConfig(
-        vocab_size=49152,
+        vocab_size=len(tokenizer),
         hidden_size=576,
         intermediate_size=1536,
         num_hidden_layers=30,

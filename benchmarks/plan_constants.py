@@ -21,17 +21,21 @@ def main() -> None:
     """Measure, write and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--numbers", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=own_folder(), help="folder of the file")
     options = parser.parse_args()
     constants = measure_constants(
-        options.numbers, command="benchmarks/plan_constants.py", on_progress=print
+        options.numbers,
+        command="benchmarks/plan_constants.py",
+        rounds=options.rounds,
+        on_progress=print,
     )
     path = options.out / file_name(constants["cpu"], constants["cores"])
     write_constants(constants, path)
     for number, programs in constants["fit_errors"].items():
         for program, spread in programs.items():
             low, high = spread["lowest"], spread["highest"]
-            print(f"{number} {program}: {spread['timings']} timings, {low:+.0%} to {high:+.0%}")
+            print(f"{number} {program}: {spread['cases']} cases, {low:+.0%} to {high:+.0%}")
     print(path)
 
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import random
+import statistics
 from fractions import Fraction
 from math import comb
 from types import SimpleNamespace
 
 import pytest
 
-from rephrase_rl.planning.batches import BALANCE_WIDTH, packed_rows, prompts_in_micro_batch
-from rephrase_rl.planning.sampling import ROWS_AT_ONCE
+from rephrase_rl.planning.batches import (
+    BALANCE_WIDTH,
+    Members,
+    packed_rows,
+    prompts_in_micro_batch,
+)
+from rephrase_rl.planning.sampling import FINISHED_SHARE, ROWS_AT_ONCE
+from rephrase_rl.rollout.shared_prefix import FINISHED_SHARE_TO_COMPACT
 from rephrase_rl.trainers.trl.packing import Span, balance_length, least_cost_rows
 from rephrase_rl.trainers.trl.sampling import MAX_ROWS
 
@@ -18,6 +27,7 @@ def test_constants_are_the_trainers() -> None:
     config = SimpleNamespace(get_text_config=lambda: SimpleNamespace(hidden_size=576))
     assert balance_length(config) == BALANCE_WIDTH + 576
     assert ROWS_AT_ONCE == MAX_ROWS
+    assert FINISHED_SHARE == FINISHED_SHARE_TO_COMPACT
 
 
 @pytest.mark.parametrize(("groups", "size", "rows"), [(2, 8, 8), (4, 8, 8), (8, 4, 4), (3, 8, 20)])
@@ -44,6 +54,27 @@ def test_packed_rows_are_those_of_the_trainer(prompts, members, prompt, completi
         for p in range(prompts)
     ]
     rows = least_cost_rows(groups, BALANCE_WIDTH + width)
-    batch = packed_rows(prompts, members, prompt, completion, width)
+    batch = packed_rows(prompts, prompt, Members(members, completion), width)
     assert batch.rows == len(rows)
     assert batch.length == max(row.num_tokens for row in rows)
+
+
+def test_padding_grows_with_the_spread_of_lengths() -> None:
+    # 32 rows of 8 members of 20 +- 5 tokens: 5 sqrt(8) sqrt(2 ln 32) above 15 + 160.
+    batch = packed_rows(32, 16, Members(8, 20, 5), 128)
+    assert batch.rows == 32
+    assert batch.length == pytest.approx(175 + 5 * math.sqrt(8 * 2 * math.log(32)))
+
+
+def test_padding_is_about_that_of_the_trainers_rows() -> None:
+    rng = random.Random(0)
+    lengths = []
+    for _ in range(20):
+        groups = [
+            [Span(8 * p + m, 15, max(1, round(rng.gauss(20, 5)))) for m in range(8)]
+            for p in range(32)
+        ]
+        rows = least_cost_rows(groups, BALANCE_WIDTH + 128)
+        lengths.append(len(rows) * max(row.num_tokens for row in rows))
+    batch = packed_rows(32, 16, Members(8, 20, 5), 128)
+    assert batch.tokens == pytest.approx(statistics.fmean(lengths), rel=0.05)

@@ -62,10 +62,7 @@ def folder(path: Path, config: dict) -> Path:
 def gsm8k_like(path: Path) -> Path:
     """Eight problems of our own in GSM8K's columns."""
     rows = [
-        {
-            "question": f"What is {i:>2} times 7, as a plain number? ",
-            "answer": f"{'x ' * 34}#### {7 * i}",
-        }
+        {"question": f"What is {i} times 7, as a number?", "answer": f"{'x ' * 34}\n#### {7 * i}"}
         for i in range(1, 9)
     ]
     path.write_text("\n".join(map(json.dumps, rows)))

@@ -271,7 +271,7 @@ def test_by_name_with_the_options_of_a_configuration():
     assert isinstance(verifier, ContextVerifier)
     assert (verifier.name, verifier.rubric.rubric_id) == ("judge", "free_text-v1")
     verifier.close()
-    with pytest.raises(VerifierError, match="lacks the option endpoint"):
+    with pytest.raises(VerifierError, match="has to be given endpoint"):
         get_verifier("judge")
     with pytest.raises(ConfigError) as caught:
         get_verifier("judge", endpoint={"base_url": "http://h/v1", "modell": "m"})

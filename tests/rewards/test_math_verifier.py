@@ -11,9 +11,9 @@ import pytest
 from worker_stand_ins import die_at_once, echo, fail_to_start, misbehave, start_slowly, worker_id
 
 from rephrase_rl.errors import VerifierError
-from rephrase_rl.rewards import MathVerifier, Verifier
+from rephrase_rl.rewards import JudgesAhead, MathVerifier, Verifier
 from rephrase_rl.rewards import worker_pool as worker_pool_module
-from rephrase_rl.rewards.math_verifier import UNBOXED_TAIL_CHARS
+from rephrase_rl.rewards.math_verifier import MAX_CACHED_CHARS, UNBOXED_TAIL_CHARS
 from rephrase_rl.rewards.worker_pool import Begun, CallResult, KillablePool
 
 
@@ -25,7 +25,7 @@ def verifier():
 
 @pytest.fixture(scope="module")
 def misbehaving():
-    with MathVerifier(timeout_s=2.0, judge=misbehave) as verifier:
+    with MathVerifier(timeout_s=2.0, cache_size=0, judge=misbehave) as verifier:
         yield verifier
 
 
@@ -72,6 +72,51 @@ def test_plain_integers_start_no_worker():
     assert [v.value for v in verdicts] == [1.0, 0.0]
     assert verifier._pool._pool is None
     verifier.close()
+
+
+def test_equal_pairs_are_judged_once_and_remembered():
+    with MathVerifier(judge=misbehave, cache_size=2) as verifier:
+        first = verifier.verify(boxed("a", "a", "b", "7"), ["x", "x", "x", "7"])
+        assert verifier.counts == {
+            "plain": 1,
+            "cached": 1,
+            "judged": 2,
+            "timeout": 0,
+            "error": 0,
+            "unscorable": 0,
+        }
+        again = verifier.verify(boxed("b", "a"), ["x", "x"])
+        assert verifier.counts["judged"] == 2
+        assert again == [first[2], first[0]]
+        # b was used longest ago, so c takes its place and b has to be judged again.
+        verifier.verify(boxed("c"), ["x"])
+        verifier.verify(boxed("a", "b"), ["x", "x"])
+        assert (verifier.counts["judged"], verifier.counts["cached"]) == (4, 4)
+        # The same prediction with another gold is another pair.
+        verifier.verify(boxed("b"), ["y"])
+        assert verifier.counts["judged"] == 5
+
+
+def test_what_is_not_certain_is_tried_again():
+    with MathVerifier(timeout_s=1.0, judge=misbehave) as verifier:
+        for count in (1, 2):
+            assert verifier.verify(boxed("raise"), ["x"])[0].status == "error"
+            assert verifier.counts["error"] == verifier.counts["judged"] == count
+        verifier.verify(boxed("hang"), ["x"])
+        assert verifier.counts["timeout"] == 1
+        assert verifier.counts["cached"] == 0
+
+
+def test_a_cache_of_nothing_and_long_answers():
+    with MathVerifier(judge=misbehave, cache_size=0) as verifier:
+        verifier.verify(boxed("a"), ["x"])
+        verifier.verify(boxed("a"), ["x"])
+        assert verifier.counts["judged"] == 2
+    with MathVerifier(judge=misbehave) as verifier:
+        long = "a" * MAX_CACHED_CHARS
+        verifier.verify(boxed(long), ["x"])
+        verifier.verify(boxed(long), ["x"])
+        assert verifier.counts["judged"] == 2
 
 
 def test_a_hanging_answer_is_a_timeout_and_harms_nobody_else(misbehaving):
@@ -229,3 +274,21 @@ def test_importing_loads_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_what_was_begun_ahead_is_not_asked_again(monkeypatch):
+    completions = [r"\boxed{x+1}", r"\boxed{x+2}", r"\boxed{7}"]
+    answers = ["1+x", "1+x", "7"]
+    with MathVerifier() as verifier:
+        assert isinstance(verifier, JudgesAhead)
+        verifier.verify_ahead(completions[:2], answers[:2])
+        verifier.verify_ahead(completions, answers)
+        assert len(verifier._begun) == 2, "each pair once, and plain numbers need no worker"
+        handed = []
+        begin = verifier._pool.begin
+        monkeypatch.setattr(verifier._pool, "begin", lambda c: handed.extend(c) or begin(c))
+        assert [v.value for v in verifier.verify(completions, answers)] == [1.0, 0.0, 1.0]
+        assert handed == []
+        # What is known is not begun, and nothing that was begun is left behind.
+        verifier.verify_ahead(completions, answers)
+        assert (handed, verifier._begun) == ([], {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from rephrase_rl.assembly.imports import import_object
@@ -41,7 +42,13 @@ LAB_PREFIX = "lab:"
 """Paths that start with it mean the lab's generators and shipped policies."""
 LAB_DEFAULT_COUNT = 2000
 """Problems that a lab set holds where no limit is given."""
-VERIFIER_OF_KIND = {"math": "math", "lab": "exact"}
+VERIFIER_OF_KIND = {
+    "math": "math",
+    "lab": "exact",
+    "choice": "choice",
+    "finance": "number",
+    "text": "text_exact",
+}
 """Verifier of a task kind where the configuration names none."""
 
 
@@ -177,9 +184,20 @@ def task_kind_of(problems: Sequence[Problem]) -> str:
 def build_verifiers(
     rewards: Sequence[RewardConfig], problems: Sequence[Problem]
 ) -> list[tuple[Verifier, float]]:
-    """Verifiers with their weights; the task kind's own where none is configured."""
+    """Verifiers with their weights; the task kind's own where none is configured.
+
+    Raises:
+        ConfigError: None is configured and the task kind has none, or there are several kinds.
+        VerifierError: A verifier is unknown or its options are not valid.
+    """
     if not rewards:
-        return [(get_verifier(VERIFIER_OF_KIND[task_kind_of(problems)]), 1.0)]
+        kind = task_kind_of(problems)
+        if kind not in VERIFIER_OF_KIND:
+            raise ConfigError(
+                f"data: found task kind {kind!r}, which has no verifier of its own (those with one "
+                f"are {', '.join(VERIFIER_OF_KIND)}); name one under `rewards`"
+            )
+        return [(get_verifier(VERIFIER_OF_KIND[kind]), 1.0)]
     return [(build_verifier(reward), reward.weight) for reward in rewards]
 
 
@@ -194,5 +212,18 @@ def build_judge(judge: JudgeConfig | None, problems: Sequence[Problem]) -> Verif
 def build_verifier(reward: JudgeConfig) -> Verifier:
     """One of ours by name, or the user's by import path."""
     if ":" not in reward.verifier:
-        return get_verifier(reward.verifier, **reward.options)
+        options = {name: _with_own_parts(value) for name, value in reward.options.items()}
+        return get_verifier(reward.verifier, **options)
     return as_verifier(import_object(reward.verifier), reward.options)
+
+
+def _with_own_parts(option: Any) -> Any:
+    """An option of a composite in which verifiers by import path are built."""
+    if isinstance(option, list | tuple):
+        return [_with_own_parts(item) for item in option]
+    if not isinstance(option, Mapping) or not set(option) <= {"verifier", "options"}:
+        return option
+    options = {name: _with_own_parts(value) for name, value in option.get("options", {}).items()}
+    if ":" in str(option.get("verifier", "")):
+        return as_verifier(import_object(option["verifier"]), options)
+    return {**option, "options": options}

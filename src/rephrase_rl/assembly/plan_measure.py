@@ -8,18 +8,17 @@ Work is counted by the functions that plans use, so what they leave out ends up 
 from __future__ import annotations
 
 import contextlib
+import math
 import resource
-import statistics
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rephrase_rl.planning.batches import RowBatch, packed_rows
+from rephrase_rl.planning.batches import Members, RowBatch, packed_rows
 from rephrase_rl.planning.devices import Device, ProgramRates
 from rephrase_rl.planning.fitting import Timing, fit_programs
-from rephrase_rl.planning.measured import FORMAT_VERSION, rates_to_plain
+from rephrase_rl.planning.measured import FORMAT_VERSION, PROGRAMS, rates_to_plain
 from rephrase_rl.planning.sampling import Ask, sampling_work
 from rephrase_rl.planning.setting import BYTES, Computing, Number, Setting, Workload
 from rephrase_rl.planning.shape import ModelShape
@@ -34,8 +33,10 @@ if TYPE_CHECKING:
     from rephrase_rl.records import JSON
 
 ROUNDS = 2
-"""Times that all models are gone through: a neighbour's burst then spoils half of a case."""
+"""Times that all models are gone through."""
 REPETITIONS = 2
+"""Timed calls of each case in a round, after one that warms up. The fastest of all counts: others
+on the machine can only make a call slower, and their bursts last for seconds."""
 VERIFIERS = ("exact", "math")
 VERDICTS = 64
 GROUP = 8
@@ -103,14 +104,41 @@ CASES = (
 """Chosen so that every kind of work is the largest part of some case."""
 
 
+class Best:
+    """The fastest time of everything that is timed."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[tuple[object, ...], float] = {}
+
+    def time(self, key: tuple[object, ...], work: Callable[[], object]) -> None:
+        """Call once to warm up, then a few times against the clock."""
+        work()
+        for _ in range(REPETITIONS):
+            started = time.perf_counter()
+            work()
+            self.note(key, time.perf_counter() - started)
+
+    def note(self, key: tuple[object, ...], seconds: float) -> None:
+        """Keep a time that was taken elsewhere."""
+        self._seconds[key] = min(seconds, self._seconds.get(key, math.inf))
+
+    def __getitem__(self, key: tuple[object, ...]) -> float:
+        return self._seconds[key]
+
+
 def measure_constants(
-    numbers: Sequence[Number], *, command: str, on_progress: Callable[[str], None] | None = None
+    numbers: Sequence[Number],
+    *,
+    command: str,
+    rounds: int = ROUNDS,
+    on_progress: Callable[[str], None] | None = None,
 ) -> dict[str, JSON]:
     """Time everything and fit the constants of this machine.
 
     Args:
         numbers: Number formats of the arithmetic; each takes about a minute on two cores.
         command: What is being run, for the record.
+        rounds: Times that all models are gone through.
         on_progress: Called with the name of each model.
 
     Returns:
@@ -118,19 +146,14 @@ def measure_constants(
     """
     about = collect_manifest(command, seed=0)
     process_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    rates: dict[str, JSON] = {}
-    errors: dict[str, JSON] = {}
-    optimiser: list[Timing] = []
-    for number in numbers:
-        timings: dict[str, list[Timing]] = defaultdict(list)
-        for case in CASES * ROUNDS:
-            if on_progress is not None:
-                on_progress(f"{number}, {case.shape.name}")
-            _time_model(case, number, timings, optimiser)
-        fit = fit_programs(timings)
-        rates[number] = rates_to_plain(fit.rates)
-        errors[number] = {program: _spread(each) for program, each in fit.errors.items()}
-    seconds = sum(timing.seconds for timing in optimiser)
+    best = Best()
+    for _ in range(rounds):
+        for number in numbers:
+            for case in CASES:
+                if on_progress is not None:
+                    on_progress(f"{number}, {case.shape.name}")
+                _time_model(case, number, best)
+    fits = {number: fit_programs(timings_of(number, best)) for number in numbers}
     hardware = about["hardware"]
     return {
         "format_version": FORMAT_VERSION,
@@ -139,41 +162,63 @@ def measure_constants(
         "cores": hardware["cores"],
         "memory_bytes": hardware["memory_bytes"],
         "process_bytes": process_bytes,
-        "rates": rates,
-        "fit_errors": errors,
-        "verify_s": {name: _time_verifier(name) for name in VERIFIERS},
-        "optimiser_s_per_parameter": seconds
-        / sum(timing.work.element_passes for timing in optimiser),
+        "rates": {number: rates_to_plain(fit.rates) for number, fit in fits.items()},
+        "fit_errors": {
+            number: {program: _spread(each) for program, each in fit.errors.items()}
+            for number, fit in fits.items()
+        },
+        "verify_s": {name: _time_verifier(name, best) for name in VERIFIERS},
+        "optimiser_s_per_parameter": sum(best[case.shape.name, "optimiser"] for case in CASES)
+        / sum(case.shape.parameters for case in CASES),
     }
 
 
 def _spread(errors: Sequence[float]) -> dict[str, float]:
-    return {"lowest": min(errors), "highest": max(errors), "timings": len(errors)}
+    return {"lowest": min(errors), "highest": max(errors), "cases": len(errors)}
 
 
-def _time_model(
-    case: ModelCase,
-    number: Number,
-    timings: dict[str, list[Timing]],
-    optimiser: list[Timing],
-) -> None:
+def timings_of(number: Number, best: Best) -> dict[str, list[Timing]]:
+    """Work and fastest seconds of every case, by program."""
+    timings: dict[str, list[Timing]] = {program: [] for program in PROGRAMS}
+    for case in CASES:
+        shape, about = case.shape, (number, case.shape.name)
+        for sampling in case.sampling:
+            ask = Ask(*sampling, longest_tokens=sampling.tokens)
+            sampled = sampling_work(_bare_setting(shape, number), [ask])
+            prefill_s = best[*about, sampling, "prefill"]
+            decode_s = best[*about, sampling, "whole"] - prefill_s
+            timings["score"].append(Timing(sampled.prefill, prefill_s))
+            timings["decode"].append(Timing(sampled.decode, decode_s))
+        for rows in case.scoring:
+            timings["score"].append(
+                Timing(_row_work(shape, rows, number)[0], best[*about, rows, "score"])
+            )
+        for rows in case.training:
+            forward, scored = _row_work(shape, rows, number)
+            backward = backward_work(shape, forward, scored, 1.0)
+            for program, work in (("forward", forward), ("backward", backward)):
+                timings[program].append(Timing(work, best[*about, rows, program]))
+    return timings
+
+
+def _time_model(case: ModelCase, number: Number, best: Best) -> None:
     import torch
 
     from rephrase_rl.trainers.trl.probe import prepare
 
+    about = (number, case.shape.name)
     with forked_rng(0):
         model = random_model(case.shape)
         prepare(model)
         for sampling in case.sampling:
-            _time_sampling(model, case.shape, sampling, number, timings)
+            _time_sampling(model, case.shape, sampling, number, best)
         for rows in case.scoring:
             ids = _rows(case.shape, rows)
             with torch.no_grad():
-                seconds = _median(partial(_pass, model, ids, rows.tokens, number))
-            timings["score"].append(Timing(_row_work(case.shape, rows, number)[0], seconds))
+                best.time((*about, rows, "score"), partial(_pass, model, ids, rows.tokens, number))
         for rows in case.training:
-            _time_training(model, case.shape, rows, number, timings)
-        optimiser.append(_time_optimiser(model, case.shape))
+            _time_training(model, case.shape, rows, number, best)
+        _time_optimiser(model, case.shape, best)
 
 
 def random_model(shape: ModelShape, **more: Any) -> Any:
@@ -194,13 +239,9 @@ def random_model(shape: ModelShape, **more: Any) -> Any:
 
 
 def _time_sampling(
-    model: Any,
-    shape: ModelShape,
-    case: SamplingCase,
-    number: Number,
-    timings: dict[str, list[Timing]],
+    model: Any, shape: ModelShape, case: SamplingCase, number: Number, best: Best
 ) -> None:
-    """Prefill from a call for one token, decoding from what a longer call takes beyond it."""
+    """A call for one token, which is the prompts' pass, and a longer one."""
     import torch
 
     from rephrase_rl.rollout.shared_prefix import TokenSampling, sample_shared_prefix
@@ -213,12 +254,8 @@ def _time_sampling(
             settings = TokenSampling(max_new_tokens=tokens)
             sample_shared_prefix(model, prompts, case.copies, settings, seed=0, max_rows=512)
 
-    prefill_s = _median(lambda: sample(1))
-    total_s = _median(lambda: sample(case.tokens))
-    ask = Ask(case.prompts, case.copies, case.prompt_tokens, case.tokens, case.tokens)
-    work = sampling_work(_bare_setting(shape, number), [ask])
-    timings["score"].append(Timing(work.prefill, prefill_s))
-    timings["decode"].append(Timing(work.decode, total_s - prefill_s))
+    for tokens, part in ((1, "prefill"), (case.tokens, "whole")):
+        best.time((number, shape.name, case, part), partial(sample, tokens))
 
 
 def _bare_setting(shape: ModelShape, number: Number) -> Setting:
@@ -233,23 +270,20 @@ def _bare_setting(shape: ModelShape, number: Number) -> Setting:
 
 
 def _time_training(
-    model: Any, shape: ModelShape, case: RowCase, number: Number, timings: dict[str, list[Timing]]
+    model: Any, shape: ModelShape, case: RowCase, number: Number, best: Best
 ) -> None:
     model.train()
     ids = _rows(shape, case)
-    halves: list[tuple[float, float]] = []
-    for _ in range(1 + REPETITIONS):
+    for repetition in range(1 + REPETITIONS):
         started = time.perf_counter()
         logps = _pass(model, ids, case.tokens, number)
         between = time.perf_counter()
         logps.sum().backward()
-        halves.append((between - started, time.perf_counter() - between))
+        ended = time.perf_counter()
+        if repetition:
+            best.note((number, shape.name, case, "forward"), between - started)
+            best.note((number, shape.name, case, "backward"), ended - between)
         model.zero_grad()
-    forward, scored = _row_work(shape, case, number)
-    pairs = zip(("forward", "backward"), zip(*halves[1:], strict=True), strict=True)
-    works = {"forward": forward, "backward": backward_work(shape, forward, scored, 1.0)}
-    for program, seconds in pairs:
-        timings[program].append(Timing(works[program], statistics.median(seconds)))
 
 
 def _rows(shape: ModelShape, case: RowCase) -> Any:
@@ -266,9 +300,8 @@ def _row_work(shape: ModelShape, case: RowCase, number: Number) -> tuple[Any, fl
     packed = case.members > 1
     batch = RowBatch(case.prompts, case.prompt_tokens + case.tokens)
     if packed:
-        batch = packed_rows(
-            case.prompts, case.members, case.prompt_tokens, case.tokens, shape.hidden
-        )
+        members = Members(case.members, case.tokens)
+        batch = packed_rows(case.prompts, case.prompt_tokens, members, shape.hidden)
     work = forward_work(
         shape,
         rows=batch.rows,
@@ -281,11 +314,9 @@ def _row_work(shape: ModelShape, case: RowCase, number: Number) -> tuple[Any, fl
     return work, float(scored)
 
 
-def _time_optimiser(model: Any, shape: ModelShape) -> Timing:
-    """AdamW and the clipping of gradients; the work's ``element_passes`` are parameters here."""
+def _time_optimiser(model: Any, shape: ModelShape, best: Best) -> None:
+    """AdamW and the clipping of gradients."""
     import torch
-
-    from rephrase_rl.planning.work import Work
 
     parameters = list(model.parameters())
     for parameter in parameters:
@@ -296,12 +327,11 @@ def _time_optimiser(model: Any, shape: ModelShape) -> Timing:
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
 
-    seconds = _median(step)
+    best.time((shape.name, "optimiser"), step)
     model.zero_grad()
-    return Timing(Work(element_passes=shape.parameters), seconds)
 
 
-def _time_verifier(name: str) -> float:
+def _time_verifier(name: str, best: Best) -> float:
     """Seconds of one verdict, workers already started."""
     verifier = get_verifier(name)
     steps = "First add the two numbers, then divide the sum by their product. " * 8
@@ -310,9 +340,10 @@ def _time_verifier(name: str) -> float:
     ]
     answers = [f"{2 * i + 1}/2" for i in range(VERDICTS)]
     try:
-        return _median(lambda: verifier.verify(completions, answers)) / VERDICTS
+        best.time((name,), lambda: verifier.verify(completions, answers))
     finally:
         verifier.close()
+    return best[name,] / VERDICTS
 
 
 def _pass(model: Any, ids: Any, completion_tokens: int, number: Number) -> Any:
@@ -331,14 +362,3 @@ def _autocast(number: Number) -> Iterator[None]:
         return
     with torch.autocast("cpu", dtype=torch.bfloat16):
         yield
-
-
-def _median(work: Callable[[], object]) -> float:
-    """Median seconds, after one call that warms up."""
-    work()
-    seconds = []
-    for _ in range(REPETITIONS):
-        started = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from datasets import Dataset
 
 from rephrase_rl.assembly.blocks import build_guidance, build_stream
@@ -30,6 +31,7 @@ from rephrase_rl.config import all_benchmarks, parse_guidance
 from rephrase_rl.errors import DataError
 from rephrase_rl.methods import resolve_config
 from rephrase_rl.prompts import render_prompt
+from rephrase_rl.rewards.context import COMPLETION_IDS, context_columns_of
 from rephrase_rl.seeding import seed_everything
 from rephrase_rl.trainers.trl.anticipation import PASS_RATE
 from rephrase_rl.trainers.trl.arguments import grpo_arguments
@@ -111,7 +113,9 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
             model=policy.model,
             reward_funcs=rewards.functions,
             args=arguments,
-            train_dataset=training_dataset(problems, config),
+            train_dataset=training_dataset(
+                problems, config, context_columns_of(reward.verifier for reward in rewards.rewards)
+            ),
             processing_class=policy.tokenizer,
             guidance=dataclasses.replace(blocks, correctness_of=rewards.correctness_of),
             stream=build_stream(guidance.slot),
@@ -127,19 +131,35 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
         rewards.close()
 
 
-def training_dataset(problems: Sequence[Problem], config: RunConfig) -> Dataset:
+def training_dataset(
+    problems: Sequence[Problem], config: RunConfig, context_columns: Sequence[str] = ()
+) -> Dataset:
     """Rows in the form that ``RePOTrainer`` takes (see there).
 
+    Args:
+        problems: One row each.
+        config: Names the templates.
+        context_columns: Keys of the problems' metadata that verifiers ask for.
+
     Raises:
-        DataError: Metadata ``pass_rate`` is there and no share.
+        DataError: The values of such a key do not make a column; or metadata ``pass_rate`` is there
+            and no share.
     """
     _check_pass_rates(problems)
-    return Dataset.from_list([_row(problem, config) for problem in problems])
+    rows = [_row(problem, config, context_columns) for problem in problems]
+    try:
+        return Dataset.from_list(rows)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(
+            f"metadata {', '.join(context_columns)} that the verifiers ask for does not make "
+            f"columns of one type ({error}); required: the same type in every problem"
+        ) from error
 
 
-def _row(problem: Problem, config: RunConfig) -> dict[str, Any]:
+def _row(problem: Problem, config: RunConfig, context_columns: Sequence[str]) -> dict[str, Any]:
     messages = render_prompt(problem, solve_template(problem, config.prompts))
-    row = {
+    row = {name: problem.metadata.get(name) for name in context_columns if name != COMPLETION_IDS}
+    row |= {
         "prompt": [dict(message) for message in messages],
         "question": problem.question,
         "problem_id": problem.problem_id,

@@ -61,9 +61,9 @@ class JudgeConfig(ConfigModel):
     """One verifier."""
 
     verifier: str
-    """Name of the verifier: exact, judge, math; or ``package.module:name`` or
-    ``path/to/file.py:name`` of a verifier class, or of a function (completion, reference_answer)
-    -> reward."""
+    """Name of the verifier: all_of, choice, exact, format, gated, judge, length, math, number,
+    rouge_l, text_exact, text_f1; or ``package.module:name`` or ``path/to/file.py:name`` of a
+    verifier class, or of a function (completion, reference_answer) -> reward."""
     options: PlainMapping = Field(default_factory=dict)
     """Keyword arguments of the verifier, such as ``timeout_s``."""
 

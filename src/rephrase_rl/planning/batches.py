@@ -47,27 +47,37 @@ def prompts_in_micro_batch(groups: float, group_size: int, rows: float) -> float
     return groups * (1.0 - math.exp(others - whole))
 
 
-def packed_rows(
-    prompts: float, members: float, prompt_tokens: float, completion_tokens: float, width: int
-) -> RowBatch:
+class Members(NamedTuple):
+    """Completions of one prompt."""
+
+    number: float
+    """At least 1."""
+    tokens: float
+    """Mean length."""
+    spread: float = 0.0
+    """Standard deviation of the length."""
+
+
+def packed_rows(prompts: float, prompt_tokens: float, members: Members, width: int) -> RowBatch:
     """Rows [prompt; o_1; ...; o_m] of least cost, as the trainer packs them.
 
-    A prompt's members are spread over 1 to m rows, each with its own copy of the prompt; the cost
-    of N rows of L tokens is N L (L + balance).
+    A prompt's members are spread over 1 to m rows, each with its own copy of the prompt, and all
+    rows are padded to the longest; the cost of N rows of L tokens is N L (L + balance). The longest
+    of N sums of j lengths is taken to be sqrt(2 ln N) deviations above their mean.
 
     Args:
         prompts: Distinct prompts.
-        members: Completions of each, at least 1.
         prompt_tokens: Tokens of a prompt.
-        completion_tokens: Tokens of a completion.
+        members: Completions of each.
         width: The model's hidden size.
     """
     balance = BALANCE_WIDTH + width
     options = []
-    for parts in range(1, math.ceil(members) + 1):
-        longest = math.ceil(members / parts) if members >= parts else 1.0
-        length = prompt_tokens - 1 + min(longest, members) * completion_tokens
-        options.append(RowBatch(prompts * min(parts, members), length))
+    for parts in range(1, math.ceil(members.number) + 1):
+        rows = prompts * min(parts, members.number)
+        each = min(members.number, max(1.0, math.ceil(members.number / parts)))
+        padding = members.spread * math.sqrt(each * 2.0 * math.log(max(1.0, rows)))
+        options.append(RowBatch(rows, prompt_tokens - 1 + each * members.tokens + padding))
     return min(options, key=lambda batch: batch.rows * batch.length * (batch.length + balance))
 
 

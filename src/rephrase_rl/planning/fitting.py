@@ -36,7 +36,7 @@ PRICED: Mapping[str, tuple[str, ...]] = {
         "logits",
         "layer_calls",
     ),
-    "decode": ("matmul_flops", "weight_bytes", "kv_bytes", "layer_calls"),
+    "decode": ("matmul_flops", "element_passes", "weight_bytes", "kv_bytes", "layer_calls"),
 }
 """Kinds of work with a price of their own in each program; decoding waits for memory and calls."""
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from rephrase_rl.planning.batches import (
+    Members,
     RowBatch,
     packed_rows,
     plain_rows,
@@ -211,14 +212,9 @@ def _scoring(setting: Setting, name: str, wanted: bool) -> Phase:
     work = setting.work
     rows = setting.local_problems * work.group_size * work.generations_per_step
     if setting.how.packed:
-        members = min(work.group_size, work.micro_batch_rows)
-        batch = packed_rows(
-            rows / members,
-            members,
-            work.prompt_tokens,
-            work.completion_tokens,
-            setting.shape.hidden,
-        )
+        together = min(work.group_size, work.micro_batch_rows)
+        members = Members(together, work.completion_tokens, work.completion_spread)
+        batch = packed_rows(rows / together, work.prompt_tokens, members, setting.shape.hidden)
     else:
         batch = plain_rows(rows, work.prompt_tokens, work.longest_completion_tokens)
     seconds = _score_seconds(setting, batch, rows * work.completion_tokens)
@@ -234,15 +230,10 @@ def training_batch(setting: Setting) -> tuple[RowBatch, float]:
     if not how.packed:
         return plain_rows(trained, work.prompt_tokens, work.longest_completion_tokens), trained
     prompts = prompts_in_micro_batch(setting.local_problems, work.group_size, rows)
-    members = min(trained, rows / prompts)
-    batch = packed_rows(
-        trained / members,
-        members,
-        work.prompt_tokens,
-        work.completion_tokens,
-        setting.shape.hidden,
-    )
-    return batch, trained
+    together = min(trained, rows / prompts)
+    members = Members(together, work.completion_tokens, work.completion_spread)
+    groups = trained / together
+    return packed_rows(groups, work.prompt_tokens, members, setting.shape.hidden), trained
 
 
 def _training(setting: Setting) -> tuple[Phase, ...]:

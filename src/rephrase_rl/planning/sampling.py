@@ -17,6 +17,9 @@ from rephrase_rl.planning.work import Work, decode_work, forward_work
 
 ROWS_AT_ONCE = 512
 """Rows that the shared-prefix sampler decodes together (a test compares it with the trainer's)."""
+FINISHED_SHARE = 1 / 8
+"""Finished rows leave once they are this share of the rows (a test compares it with the sampler's
+rule); on average half of it is computed in vain."""
 VLLM_ROWS_AT_ONCE = 256
 """vLLM's own default."""
 CACHE_COPIES = 3
@@ -77,13 +80,18 @@ def _shared_prefix(setting: Setting, asks: Sequence[Ask]) -> SamplingWork:
     decode = _decode(
         setting,
         calls=chunks * (longest - 1),
-        row_steps=sum(ask.rows * (ask.tokens - 1) for ask in asks),
+        row_steps=sum(ask.rows * _steps_until_it_leaves(ask) for ask in asks),
         kv_tokens=(longest - 1) * prompts * width + own,
         pairs=sum(ask.rows * (ask.tokens - 1) * (width + ask.tokens / 2) for ask in asks),
     )
     return SamplingWork(
         _prefill(setting, prompts, width, chunks), decode, prompts * width, _sampled(asks)
     )
+
+
+def _steps_until_it_leaves(ask: Ask) -> float:
+    lag = FINISHED_SHARE / 2 if ask.longest_tokens > ask.tokens else 0.0
+    return (ask.tokens - 1) * (1.0 + lag)
 
 
 def _generate(setting: Setting, asks: Sequence[Ask]) -> SamplingWork:

@@ -58,6 +58,16 @@ class Workload:
     verify_s: float = 0.0
     """Seconds to judge one completion."""
 
+    @property
+    def completion_spread(self) -> float:
+        """Standard deviation of the rollouts' lengths, from how far the longest is from the mean.
+
+        The largest of n normal draws is about sqrt(2 ln n) deviations above their mean.
+        """
+        rows = max(2.0, self.problems * self.group_size)
+        above = self.longest_completion_tokens - self.completion_tokens
+        return above / math.sqrt(2.0 * math.log(rows))
+
     def longest_rewrite_tokens(self, rewrites: float) -> float:
         """The longest of some rewrites, whose lengths are spread as the completions' are.
 

@@ -12,7 +12,6 @@ from rephrase_rl.reports.curves import render_grid, share_axis
 from rephrase_rl.reports.figures_style import SERIES
 from rephrase_rl.runs.atomic import write_text
 from rephrase_rl.runs.jsonl import decode, read_lines
-from rephrase_rl.statistics import pass_rate_histogram
 
 if TYPE_CHECKING:
     import os
@@ -36,6 +35,9 @@ def write_pass_rate_figure(folder: str | os.PathLike[str]) -> Path:
     Raises:
         CheckpointError: There is no finished mining job.
     """
+    # Here and not above: the intervals beside it import scipy, which a report needs for nothing.
+    from rephrase_rl.statistics import pass_rate_histogram
+
     path = Path(folder)
     if not (path / "summary.json").is_file():
         raise CheckpointError(
