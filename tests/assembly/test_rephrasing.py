@@ -13,7 +13,7 @@ from rephrase_rl.assembly import rephrasing
 from rephrase_rl.assembly.offline_rewrites import RewrittenProblem, summarise_rewrites
 from rephrase_rl.assembly.rephrasing import rephrase
 from rephrase_rl.config import parse_config
-from rephrase_rl.errors import ConfigError
+from rephrase_rl.errors import ConfigError, DataError
 from rephrase_rl.records import from_json
 from rephrase_rl.rollout.likelihoods import GivenCompletion, completion_logps
 from rephrase_rl.runs.jsonl import read_lines
@@ -48,6 +48,9 @@ class RewritingEngine(ScriptedEngine):
 
     def render(self, prompt) -> list[int]:
         return list("".join(message["content"] for message in prompt).encode())
+
+    def refuse_long(self, prompts, max_new_tokens) -> None:
+        self.checked = (len(prompts), max_new_tokens)
 
     def sample(self, prompts, settings, *, on_progress=None):
         if self.requests is not None and len(self.calls) >= self.requests:
@@ -160,13 +163,16 @@ def test_the_summary_adds_up(job, tmp_path) -> None:
         "task_kind": "lab",
     }
     long = {**without, "problem_id": "long", "expert_solution": "k" * 300}
+    engine = RewritingEngine()
     summary = job(
         [[text] for text in REWRITES.values()],
+        engine,
         extra=[without, long],
         changes=["guidance.source.max_prompt_tokens=100"],
     )
     assert (summary.problems, summary.rewrites) == (8, 6)
     assert summary.not_asked == {"no_expert": 1, "over_length": 1}
+    assert engine.checked == (6, 256)  # the prompt over its own limit is passed over, not checked
     assert summary.verdicts == {"right": 4, "empty": 1, "wrong": 1}
     assert summary.right.mean == pytest.approx(4 / 5)
     assert summary.accepted.mean == pytest.approx(3 / 6)
@@ -214,6 +220,21 @@ def test_other_rules_are_another_job(job) -> None:
 def test_a_source_that_does_not_rewrite_is_refused(job) -> None:
     with pytest.raises(ConfigError, match="rephrase"):
         job([["x"]], changes=["guidance.source.kind=expert_text"])
+
+
+def test_problems_without_any_expert_are_refused_before_a_model_is_loaded(
+    monkeypatch, tmp_path
+) -> None:
+    row = {"question": QUESTION, "reference_answer": "291", "task_kind": "lab"}
+    data = tmp_path / "data.jsonl"
+    data.write_text(json.dumps(row) + "\n")
+    monkeypatch.setattr(rephrasing, "load_engine", None)
+    config = parse_config(
+        {"method": "repo", "model": {"path": "lab:base"}, "data": {"path": str(data)}}
+    )
+    with pytest.raises(DataError, match="no expert solution in any of 1 problems"):
+        rephrase(config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.integration

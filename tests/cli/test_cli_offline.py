@@ -70,6 +70,39 @@ def test_rephrase_prints_rates_and_writes_a_page(cli, tmp_path) -> None:
     assert json.loads(again.out)["rewrites"] == 6
 
 
+def test_a_job_whose_rewrites_are_all_refused_shows_dashes(cli, tmp_path) -> None:
+    # Six operations need more than eight tokens: every rewrite is cut off.
+    done = cli(
+        *("rephrase", "lab:base", "lab:hard", "--out", tmp_path / "out"),
+        *("--set", "trainer.max_completion_length=8", "--set", "data.limit=4"),
+    )
+    assert done.status == 0, done.err
+    assert "refused by finished" in done.out
+    assert "nan" not in done.out
+
+
+@pytest.mark.parametrize("command", ["mine", "rephrase"])
+def test_an_interrupted_job_says_that_it_can_be_gone_on_with(
+    cli, monkeypatch, tmp_path, command
+) -> None:
+    from rephrase_rl.rollout import TransformersEngine
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    line = {
+        "mine": ["mine", "lab:hard", "--model", "lab:base"],
+        "rephrase": ["rephrase", "lab:base", "lab:hard"],
+    }[command]
+    monkeypatch.setattr(TransformersEngine, "sample", interrupted)
+    stopped = cli(*line, "--out", out, *SMALL)
+    assert stopped.status == 130
+    assert f"kept in {out}; the same command goes on" in stopped.err.replace("\n", "")
+    monkeypatch.undo()
+    assert cli(*line, "--out", out, *SMALL).status == 0
+
+
 def test_rephrase_takes_the_rules_of_a_configuration_and_its_own_model(
     cli, config_file, tmp_path
 ) -> None:

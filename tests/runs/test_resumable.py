@@ -42,10 +42,21 @@ def test_settings_are_compared_as_they_are_stored(tmp_path) -> None:
 
 
 def test_every_difference_is_named(tmp_path) -> None:
-    begin(tmp_path / "a", {"k": 1, "seed": 0, "same": 5})
+    begin(tmp_path / "a", {"k": 1, "seed": 0, "same": 5}).append([{"x": 1}])
     with pytest.raises(ConfigError) as caught:
         begin(tmp_path / "a", {"k": 2, "same": 5, "new": 1})
     assert [fault.split(":")[0] for fault in caught.value.faults] == ["k", "new", "seed"]
+
+
+def test_a_job_that_has_no_line_yet_is_begun_anew_with_other_settings(tmp_path) -> None:
+    begin(tmp_path / "a", {"k": 1}).settle("weights", "w")
+    again = begin(tmp_path / "a", {"k": 2}, started_at="later")
+    again.settle("weights", "v")
+    stored = json.loads((tmp_path / "a" / "manifest.json").read_text())
+    assert (stored["settings"], stored["started_at"]) == ({"k": 2}, "later")
+    assert "continued" not in stored
+    with pytest.raises(CheckpointError, match="another command"):
+        begin(tmp_path / "a", {"k": 3}, records="others.jsonl")
 
 
 def test_what_is_settled_later_holds_for_later_parts(tmp_path) -> None:

@@ -35,7 +35,7 @@ from rephrase_rl.assembly.rewriting import (
     sample_rewrites,
 )
 from rephrase_rl.config import config_to_plain, parse_guidance
-from rephrase_rl.errors import ConfigError
+from rephrase_rl.errors import ConfigError, DataError
 from rephrase_rl.guidance.candidates import is_empty
 from rephrase_rl.guidance.overlap import copied_share
 from rephrase_rl.guidance.recording import candidate_record
@@ -84,7 +84,7 @@ def rephrase(
 
     Raises:
         ConfigError: The source does not rewrite, or the folder holds a job with other settings.
-        DataError: The data is not usable.
+        DataError: The data is not usable, or none of the problems can be asked for a rewrite.
         EngineError: The policy cannot be loaded, or a prompt does not fit.
     """
     refuse_several_processes()
@@ -96,6 +96,7 @@ def rephrase(
             "solutions are to be rewritten; do this: use a method that does, such as repo"
         )
     problems = every_problem_once(config, problems_of_sets(config))
+    _refuse_nothing_to_rewrite(problems, asks(guidance, config))
     sampling = rewriting_settings(guidance, config, samples, config.seed)
     settings = {
         **job_settings(config, guidance, problems),
@@ -115,6 +116,17 @@ def rephrase(
     summary = summarise_rewrites([found[problem.problem_id] for problem in problems])
     job.write_summary(summary)
     return summary
+
+
+def _refuse_nothing_to_rewrite(
+    problems: Sequence[Problem], ask: Callable[[Problem], tuple[Message, ...] | None]
+) -> None:
+    if all(ask(problem) is None for problem in problems):
+        raise DataError(
+            f"found no expert solution in any of {len(problems)} problems; required: at least one, "
+            "since expert solutions are what is rewritten; do this: map the column that holds them "
+            "(data.mapping), or sample some with `rephrase-rl experts`"
+        )
 
 
 def _rewrite_missing(
@@ -137,6 +149,7 @@ def _rewrite_missing(
             judge=rewards.judge,
             max_prompt_tokens=source.max_prompt_tokens,
         )
+        _refuse_long(problems, rewriter, engine, sampling.max_new_tokens)
         for start in range(0, len(problems), PROBLEMS_PER_REQUEST):
             part = problems[start : start + PROBLEMS_PER_REQUEST]
             if any(problem.problem_id not in done for problem in part):
@@ -155,6 +168,16 @@ def _rewrite_missing(
                 job.append(line for line in lines if line.problem_id not in done)
             if on_progress is not None:
                 on_progress(start + len(part), len(problems))
+
+
+def _refuse_long(
+    problems: Sequence[Problem], rewriter: Rewriter, engine: TransformersEngine, limit: int
+) -> None:
+    """Refuse prompts that could not be sampled, before hours are spent on those before them."""
+    prompts = [prompt for prompt in map(rewriter.ask, problems) if prompt is not None]
+    engine.refuse_long(
+        [p for p in prompts if len(engine.render(p)) <= rewriter.max_prompt_tokens], limit
+    )
 
 
 def _with_logps(

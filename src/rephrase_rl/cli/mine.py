@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from rephrase_rl.cli.console import messages, output
+from rephrase_rl.cli.interruption import told_what_is_kept
 from rephrase_rl.cli.options import JsonOption, SetOption
 from rephrase_rl.cli.result_table import interval_text
 from rephrase_rl.cli.step_line import progress_bar
@@ -61,7 +62,7 @@ def mine(
     from rephrase_rl.assembly import mine as mine_problems
     from rephrase_rl.reports import write_pass_rate_figure
 
-    with progress_bar(unit="completions") as progress:
+    with told_what_is_kept(out), progress_bar(unit="completions") as progress:
         task = progress.add_task("mining", total=None)
         summary = mine_problems(
             config,

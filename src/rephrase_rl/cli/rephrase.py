@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ import typer
 from rich.table import Table
 
 from rephrase_rl.cli.console import output
+from rephrase_rl.cli.interruption import told_what_is_kept
 from rephrase_rl.cli.options import JsonOption, SetOption
 from rephrase_rl.cli.result_table import interval_text
 from rephrase_rl.cli.step_line import progress_bar
@@ -53,7 +55,7 @@ def rephrase(
     from rephrase_rl.assembly import rephrase as rephrase_problems
     from rephrase_rl.reports import write_rewrites_page
 
-    with progress_bar(unit="problems") as progress:
+    with told_what_is_kept(out), progress_bar(unit="problems") as progress:
         task = progress.add_task("rewriting", total=None)
         summary = rephrase_problems(
             config,
@@ -92,8 +94,13 @@ def _print(summary: RewritesSummary) -> None:
     steps = f"{summary.steps_right:,} of {summary.steps_found:,}"
     table.add_row("accepted: steps right, of those checked", steps)
     table.add_row("accepted with a wrong step", f"{summary.accepted_with_wrong_step:,}")
-    table.add_row("accepted: median share in passages of k", f"{summary.median_copied_share:.2f}")
-    table.add_row("accepted: log-prob per token given q", f"{summary.logp_on_q:.2f}")
-    table.add_row("accepted: log-prob per token given P(q, k)", f"{summary.logp_on_context:.2f}")
+    table.add_row("accepted: median share in passages of k", _figure(summary.median_copied_share))
+    table.add_row("accepted: log-prob per token given q", _figure(summary.logp_on_q))
+    table.add_row("accepted: log-prob per token given P(q, k)", _figure(summary.logp_on_context))
     table.add_row("tokens sampled", f"{summary.tokens:,}")
     output.print(table, soft_wrap=False)
+
+
+def _figure(value: float) -> str:
+    """Two decimals; ``-`` if nothing was accepted."""
+    return f"{value:.2f}" if math.isfinite(value) else "-"

@@ -20,21 +20,29 @@ _PHRASES = (
     r"(?:(?:the|each|last|first|next|every)[ ]){1,2}(?:(?:steps?|parts?)[ ]of[ ]the[ ])?"
     rf"(?:{_KIND}[ ])?{_TEXT}\b{_OTHER_SENSE}",
     rf"\b(?:read|reading)[ ](?:this|that|your)[ ](?:{_KIND}[ ])?{_TEXT}\b",
+    rf"\b(?:read|reading)[ ]the[ ](?:{_KIND}[ ])?(?:question|problem)[ ]and[ ]the[ ](?:{_KIND}[ ])?"
+    rf"{_TEXT}\b{_OTHER_SENSE}",
+    # following the explanation; the given steps
+    r"\bfollow(?:s|ed|ing)?[ ](?:the|your)[ ](?:(?:given|provided|original|above)[ ]"
+    rf"(?:steps|{_TEXT})|explanation)\b",
     r"\bpreviously[ ](?:given|provided|shown)[ ](?:solution|answer|explanation)\b",
     # I didn't copy sentences; instead of copying your steps; the steps are copied
+    r"\brather[ ]than[ ](?:being[ ]copied|copying)\b",
     r"(?:\b(?:without|not|never|avoid|instead[ ]of)|n['’]t)[ ](?:have[ ]to[ ])?(?:just[ ])?"
     r"cop(?:y|ying|ied)[ ](?:(?:the|any|your|my|their|whole)[ ])?"
     r"(?:sentence|step|word|text|them\b|solution|answer|wording)s?\b",
     r"\b(?:steps|sentences)[ ](?:are|were)[ ](?:just[ ])?copied\b",
     r"\bother[ ]people['’]s[ ](?:sentences|solutions?|words|steps)\b",
     r"\bwritten[ ]by[ ](?:someone|somebody)[ ]else\b",
+    r"\b(?:solution|answer|explanation|description|it)(?:['’]s|[ ]is|[ ]was)?[ ]written[ ]by[ ]"
+    r"(?:someone|somebody|myself|me)\b",
     # in my own writing style; with your own words
-    r"\b(?:with|use|using)[ ](?:my|our|your)[ ]own[ ](?:writing[ ])?(?:words|style|way|voice"
-    r"|wording)\b",
+    r"\b(?:with|use|using)[ ](?:only[ ])?(?:my|our|your)[ ]own[ ](?:writing[ ])?(?:words|style|way"
+    r"|voice|wording)\b",
     r"\b(?:my|our|your)[ ]own[ ]writing[ ]style\b",
     # answered in a different way; a different explanation
-    r"\b(?:explain(?:ed)?|answer(?:ed)?)[ ](?:it|this|each[ ]step|every[ ]step|the[ ]question"
-    r"|the[ ]steps)[ ]in[ ]a[ ]different[ ](?:way|format|style|manner)\b",
+    r"\b(?:explain(?:ed)?|answer(?:ed)?)[ ](?:it|this|it[ ]to[ ]you|each[ ]step|every[ ]step"
+    r"|the[ ]question|the[ ]steps)[ ]in[ ]a[ ]different[ ](?:way|format|style|manner)\b",
     r"\b(?:solution|answer|explanation)[^.\n]{0,40}[ ](?:is|was)[ ](?:written|explained)[ ]in[ ]a"
     r"[ ]different[ ](?:way|format|style|manner)\b",
     r"\bfollow[ ]a[ ]different[ ]explanation\b",
@@ -43,16 +51,24 @@ _PHRASES = (
     r"solution\b",
     r"\b(?:solution|explanation|reasoning|step[ ]by[ ]step)[ ](?:that[ ])?you(?:['’]ve|[ ]have)?[ ]"
     r"(?:gave|given|have|provided|shared|presented|showed|shown|wrote|written|described)\b",
+    r"\bthe[ ](?:text|steps?)[ ](?:that[ ])?you(?:['’]ve|[ ]have)?[ ](?:just[ ]|already[ ])?(?:sent"
+    r"|gave|given|done|provided|shared|presented|shown|wrote|written)\b",
+    r"\b(?:wording|words|style)[ ](?:that[ ]|as[ ])?you[ ](?:have[ ])?used\b",
     r"\bthe[ ]solution[ ](?:is|was)[ ]not[ ]shown\b",
     # your solution is correct; you have explained the answer
-    r"\byour[ ](?:solution|explanation|reasoning)[ ](?:is|was|looks|seems)[ ](?:in)?(?:correct|right"
-    r"|wrong|good|clear|complete|fine|valid)\b",
-    r"\byou(?:['’]ve|[ ]have)[ ](?:already[ ])?(?:explained|presented|outlined)[ ](?:the|each|every)"
-    r"[ ](?:answer|solution|steps?)\b",
+    r"\byour[ ](?:solution|explanation|reasoning)[ ](?:is|was|looks|seems)[ ](?:in)?(?:correct"
+    r"|right|wrong|good|clear|complete|fine|valid)\b",
+    r"(?:^|(?<=[.!?][ ]))[*_ ]*your[ ]answer[ ]is[ ](?:in)?(?:correct|right|wrong)\b",
+    r"\b(?:in|from|of|copy(?:ing)?|to)[ ]your[ ](?:own[ ]|original[ ]|previous[ ]|given[ ])?"
+    r"(?:explanation|solution|reasoning)\b",
+    r"\byou(?:['’]ve|[ ]have)[ ](?:already[ ])?(?:explained|presented|outlined)[ ](?:the|each"
+    r"|every)[ ](?:answer|solution|steps?)\b",
     r"\bas[ ]you(?:['’]ve|[ ]have)[ ](?:done|been[ ]doing|shown|explained|written|described)\b",
     r"\byou[ ]just[ ](?:presented|explained|showed|described)\b",
-    # in the given solution, I subtracted; the answer given in the solution; original reasoning
+    # within the solution provided; in the given solution, I subtracted; original reasoning
     r"\bin[ ]the[ ](?:given|provided|original|above)[ ]solution,?[ ](?:i|you|he|she|they)\b",
+    r"\b(?:in|within|from|per|following)[ ]the[ ](?:solution|explanation)[ ](?:provided|shown)\b"
+    r"(?![ ]by)",
     r"\b(?:answer|steps?)[ ](?:that[ ](?:is|are)[ ])?(?:given|shown|provided)[ ]"
     r"(?:in|by)[ ]the[ ](?:solution|explanation)\b",
     r"\bthe[ ](?:original|provided)[ ](?:reasoning|explanation|order[ ]of[ ]steps|steps)\b",
@@ -71,7 +87,10 @@ TELLING = (
     *("in a different ", "different explanation", "please ", "not shown", "as if ", "you just "),
     *("you have ", "you've ", "you’ve ", "your solution", "your explanation", "your reasoning"),
     *("solution you", "explanation you", "reasoning you", "step by step you", " that you"),
-    *("provided order", "provided steps", "original order", "original steps"),
+    *("provided order", "provided steps", "original order", "original steps", "given steps"),
+    *("above steps", "the explanation", "your answer", "text you", "step you", "steps you"),
+    *("words you", "wording you", "style you", "as you ", "written by m", "own explanation"),
+    *("own reasoning", "previous solution", "previous explanation", "previous reasoning"),
 )
 """One of these stands in every echo, or one of the words that ``meta_patterns`` looks for, or the
 two below."""

@@ -228,9 +228,10 @@ class TransformersEngine:
         longest = max(map(len, prompt_ids), default=0)
         if context is not None and longest + max_new_tokens > context:
             raise EngineError(
-                f"the longest prompt has {longest} tokens and max_new_tokens is {max_new_tokens}, "
-                f"required: at most {context} together (the model's context); lower "
-                "max_new_tokens or leave long prompts out"
+                f"the longest prompt has {longest} tokens and {max_new_tokens} may be sampled; "
+                f"required: at most {context} together (the model's context); lower the length "
+                "limit (trainer.max_completion_length; max_new_tokens of a benchmark or of expert "
+                "sampling) or leave long prompts out"
             )
 
 

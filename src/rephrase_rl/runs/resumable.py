@@ -7,7 +7,7 @@
     summary.json     outcome, written at the end; beside it what the job makes of the lines
 
 A job that goes on must be the same job: other settings are refused, since lines made in two ways
-would pass for one measurement.
+would pass for one measurement. Where no line is written yet, other settings begin it anew.
 """
 
 from __future__ import annotations
@@ -63,10 +63,14 @@ class ResumableJob:
         now = _as_stored(settings)
         if (folder / MANIFEST).is_file():
             earlier = _read_manifest(folder / MANIFEST, records)
-            _refuse_other_settings(folder, earlier["settings"], now)
-            part = {name: manifest[name] for name in _PARTS if name in manifest}
-            earlier["continued"] = [*earlier.get("continued", []), part]
             job = cls(folder, records, earlier)
+            if earlier["settings"] != now and not job.lines():
+                # Such as a first try that stopped at a prompt that was too long.
+                job = cls(folder, records, {**manifest, "records": records, "settings": now})
+            else:
+                _refuse_other_settings(folder, earlier["settings"], now)
+                part = {name: manifest[name] for name in _PARTS if name in manifest}
+                earlier["continued"] = [*earlier.get("continued", []), part]
         else:
             if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
                 raise CheckpointError(
