@@ -211,13 +211,14 @@ def value_of(expression: str) -> Fraction:
     return walk(ast.parse(expression.strip(), mode="eval").body)
 
 
-def wrong_results(answer: str) -> str:
-    """Every tagged result raised by one, in the text behind its tag."""
+def wrong_results(answer: str, most: int = 0) -> str:
+    """Every tagged result raised by one, in the text behind its tag; or only the first ones."""
 
     def raised(match: re.Match[str]) -> str:
         return f"<<{match[1]}={match[2]}>>{int(match[3].replace(',', '')) + 1}"
 
-    return re.sub(r"<<([^<>=]*)=([^<>=]*)>>(\d[\d,]*)(?!\d|\.\d)", raised, answer)
+    pattern = r"<<([^<>=]*)=([^<>=]*)>>(\d[\d,]*)(?!\d|\.\d)"
+    return re.sub(pattern, raised, answer, count=most)
 
 
 def tally(rows: list[dict[str, str]]) -> dict[str, float]:
@@ -256,6 +257,26 @@ def test_experts_of_gsm8k_are_right_and_spoiled_ones_are_not() -> None:
 @pytest.mark.slow
 def test_all_experts_of_gsm8k() -> None:
     check_experts(gsm8k(None))
+
+
+@pytest.mark.slow
+def test_figures_of_the_page_on_rewrites_are_these() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "rewrites.md").read_text(encoding="utf-8")
+    words = " ".join(page.split())
+    rows = gsm8k(None)
+    steps = [find_steps(parse_worked_answer(row["answer"]).expert_solution) for row in rows]
+    found = sum(map(len, steps))
+    right = sum(step.is_valid for of_row in steps for step in of_row)
+    refused = sum(any(not step.is_valid for step in of_row) for of_row in steps)
+    tags = sum(len(TAG.findall(row["answer"])) for row in rows)
+    assert f"{found:,} steps in the expert solutions (the set itself tags {tags:,})" in words
+    assert f"calls {right / found:.1%} of them right".replace("%", " %") in words
+    assert f"{refused} of {len(rows):,} solutions would be refused" in words
+    changed = [row["answer"] for row in rows if wrong_results(row["answer"], 1) != row["answer"]]
+    spoiled = [parse_worked_answer(wrong_results(answer, 1)).expert_solution for answer in changed]
+    noticed = sum(any(not step.is_valid for step in find_steps(text)) for text in spoiled)
+    assert f"Of {len(spoiled):,} solutions whose first result was raised by one" in words
+    assert f"{noticed:,} ({noticed / len(spoiled):.0%}) were noticed".replace("%", " %") in words
 
 
 def test_a_step_that_is_wrong_here_is_wrong_or_untagged_there() -> None:

@@ -20,5 +20,5 @@ def told_what_is_kept(out: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if (out / "manifest.json").is_file():
-            messages.print(f"what is done is kept in {out}; the same command goes on from there")
+            messages.print(f"interrupted; what is done is kept in {out}; the same command goes on")
         raise

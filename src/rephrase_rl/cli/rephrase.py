@@ -103,4 +103,4 @@ def _print(summary: RewritesSummary) -> None:
 
 def _figure(value: float) -> str:
     """Two decimals; ``-`` if nothing was accepted."""
-    return f"{value:.2f}" if math.isfinite(value) else "-"
+    return f"{round(value, 2) + 0.0:.2f}" if math.isfinite(value) else "-"

@@ -2,7 +2,8 @@
 
 "First read the given solution", "I didn't copy sentences", "please share the solution": whoever
 sees the question alone neither reads a solution nor avoids copying one. Collected by reading what
-SmolLM2-135M-Instruct makes of ``math-rephrase-v1`` (``tests/prompts/cases/real_rewrites.jsonl``).
+SmolLM2-135M-Instruct makes of the templates (``tests/prompts/cases/real_rewrites.jsonl``);
+``docs/rewrites.md`` says how much they find of wordings that nobody had read before.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _PHRASES = (
     rf"{_TEXT}\b{_OTHER_SENSE}",
     # following the explanation; the given steps
     r"\bfollow(?:s|ed|ing)?[ ](?:the|your)[ ](?:(?:given|provided|original|above)[ ]"
-    rf"(?:steps|{_TEXT})|explanation)\b",
+    rf"(?:steps|{_TEXT})|explanation|answer)\b",
     r"\bpreviously[ ](?:given|provided|shown)[ ](?:solution|answer|explanation)\b",
     # I didn't copy sentences; instead of copying your steps; the steps are copied
     r"\brather[ ]than[ ](?:being[ ]copied|copying)\b",
@@ -33,7 +34,7 @@ _PHRASES = (
     r"(?:sentence|step|word|text|them\b|solution|answer|wording)s?\b",
     r"\b(?:steps|sentences)[ ](?:are|were)[ ](?:just[ ])?copied\b",
     r"\bother[ ]people['’]s[ ](?:sentences|solutions?|words|steps)\b",
-    r"\bwritten[ ]by[ ](?:someone|somebody)[ ]else\b",
+    r"\bwritten[ ]by[ ](?:someone|somebody)[ ](?:else|other)\b",
     r"\b(?:solution|answer|explanation|description|it)(?:['’]s|[ ]is|[ ]was)?[ ]written[ ]by[ ]"
     r"(?:someone|somebody|myself|me)\b",
     # in my own writing style; with your own words
@@ -46,7 +47,8 @@ _PHRASES = (
     r"\b(?:solution|answer|explanation)[^.\n]{0,40}[ ](?:is|was)[ ](?:written|explained)[ ]in[ ]a"
     r"[ ]different[ ](?:way|format|style|manner)\b",
     r"\bfollow[ ]a[ ]different[ ]explanation\b",
-    # please share the solution; the solution you have
+    # please share the solution; the solution you have; as you wrote it
+    r"\bas[ ]you[ ](?:wrote|gave|described|explained|solved)[ ]it\b",
     r"\bplease[ ](?:go[ ]ahead[ ]and[ ])?(?:provide|share|give|send)[ ](?:me[ ])?(?:the|your)[ ]"
     r"solution\b",
     r"\b(?:solution|explanation|reasoning|step[ ]by[ ]step)[ ](?:that[ ])?you(?:['’]ve|[ ]have)?[ ]"
@@ -69,6 +71,9 @@ _PHRASES = (
     r"\bin[ ]the[ ](?:given|provided|original|above)[ ]solution,?[ ](?:i|you|he|she|they)\b",
     r"\b(?:in|within|from|per|following)[ ]the[ ](?:solution|explanation)[ ](?:provided|shown)\b"
     r"(?![ ]by)",
+    rf"\bthe[ ](?:given|provided)[ ]answer\b{_OTHER_SENSE}",
+    r"\b(?:explain|describe|tell(?:[ ]you)?)[ ]what[ ]the[ ](?:solution|answer)[ ](?:means|says"
+    r"|does)\b",
     r"\b(?:answer|steps?)[ ](?:that[ ](?:is|are)[ ])?(?:given|shown|provided)[ ]"
     r"(?:in|by)[ ]the[ ](?:solution|explanation)\b",
     r"\bthe[ ](?:original|provided)[ ](?:reasoning|explanation|order[ ]of[ ]steps|steps)\b",
@@ -91,8 +96,9 @@ TELLING = (
     *("above steps", "the explanation", "your answer", "text you", "step you", "steps you"),
     *("words you", "wording you", "style you", "as you ", "written by m", "own explanation"),
     *("own reasoning", "previous solution", "previous explanation", "previous reasoning"),
+    *("what the solution", "what the answer"),
 )
 """One of these stands in every echo, or one of the words that ``meta_patterns`` looks for, or the
 two below."""
-READING = ("read", "look")
+READING = ("read", "look", "follow")
 READABLE = ("solution", "answer", "explanation")
