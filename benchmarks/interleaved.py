@@ -1,9 +1,9 @@
-"""What RePO adds to a GRPO step: trainers that take their steps in turn, within one process.
+"""What RePO adds to a GRPO step: trainers that take their steps in turn, a process each.
 
 The same as ``grpo_step.py`` (models, arms, phases), but a machine that is slower for a minute is so
-for every arm: step i of all arms is taken before step i + 1 of any. So small differences show:
-the ratio of each arm's step to the first arm's of the same round, its mean with a 95 % bootstrap
-interval. Peak memory is not told apart.
+for every arm: step i of all arms is taken before step i + 1 of any, and a process that waits for
+its turn sleeps. So small differences show: the ratio of each arm's step to the first arm's of the
+same round, its mean with a 95 % bootstrap interval.
 
     python benchmarks/interleaved.py --model smollm2 --rows 64 --rounds 30 --json OUT
 """
@@ -13,8 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import subprocess
+import sys
 import tempfile
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -33,78 +34,80 @@ def main() -> None:
     )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, help="write all figures here too")
+    parser.add_argument("--worker", choices=ARMS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.steps = options.rounds
-    report(options, rounds(options))
-
-
-class Turns:
-    """Lets one of several threads run at a time, in a fixed order."""
-
-    def __init__(self, arms: list[str]) -> None:
-        self._arms = arms
-        self._now = 0
-        self._gone: set[str] = set()
-        self._condition = threading.Condition()
-
-    def take(self, arm: str) -> None:
-        """Wait for this arm's turn."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._arms[self._now] == arm)
-
-    def give(self, arm: str, *, last: bool = False) -> None:
-        """End this arm's turn; ``last``: it has no other."""
-        with self._condition:
-            if last:
-                self._gone.add(arm)
-            for _ in self._arms:
-                self._now = (self._now + 1) % len(self._arms)
-                if self._arms[self._now] not in self._gone:
-                    break
-            self._condition.notify_all()
+    if options.worker:
+        work_in_turn(options)
+    else:
+        report(options, rounds(options))
 
 
 def rounds(options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
     """Seconds of every step of every arm."""
+    workers = {arm: start_worker(arm) for arm in options.arms}
+    steps: dict[str, list[dict[str, float]]] = {arm: [] for arm in options.arms}
+    try:
+        for number in range(options.warm_up + options.rounds):
+            for arm, worker in workers.items():
+                step = take_turn(arm, worker)
+                if number >= options.warm_up:
+                    steps[arm].append(step)
+            line = ", ".join(f"{arm} {own[-1]['at']:.2f} s" for arm, own in steps.items() if own)
+            print(f"round {number}: {line or 'warm-up'}", flush=True)
+    finally:
+        for worker in workers.values():
+            worker.kill()
+            worker.wait()
+    return steps
+
+
+def start_worker(arm: str) -> subprocess.Popen[str]:
+    """A process that takes a step of one arm whenever it is told to."""
+    command = [sys.executable, "-W", "ignore", __file__, *sys.argv[1:], "--worker", arm]
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def take_turn(arm: str, worker: subprocess.Popen[str]) -> dict[str, float]:
+    """Let a worker take one step; its seconds, whole and by phase."""
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    worker.stdin.write("\n")
+    worker.stdin.flush()
+    for line in worker.stdout:
+        if line.startswith(MARK):
+            step: dict[str, float] = json.loads(line.removeprefix(MARK))
+            return step
+    raise SystemExit(f"{arm} broke off; to see why: python benchmarks/grpo_step.py --worker {arm}")
+
+
+MARK = "step: "
+"""Begins the lines that a worker writes for its parent."""
+
+
+def work_in_turn(options: argparse.Namespace) -> None:
+    """Train; wait for a line before each step and write its figures behind it."""
     import torch
 
-    turns = Turns(options.arms)
-    marks: dict[str, list[dict[str, float]]] = {arm: [] for arm in options.arms}
-    faults: list[BaseException] = []
-
-    def run(arm: str, folder: Path) -> None:
-        turns.take(arm)
-        torch.set_num_threads(options.threads)  # a number of its own in each thread
-        try:
-            torch.manual_seed(0)
-            arm_options = argparse.Namespace(**{**vars(options), "worker": arm})
-            trainer = build(arm_options, folder)
-            seconds = instrument(trainer)
-            trainer.add_callback(_in_turn(turns, arm, marks[arm], seconds))
-            trainer.train()
-        except BaseException as fault:  # shown by the main thread; the others must not wait
-            faults.append(fault)
-        finally:
-            turns.give(arm, last=True)
-
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    sys.stdin.readline()
     with tempfile.TemporaryDirectory() as folder:
-        threads = [
-            threading.Thread(target=run, args=(arm, Path(folder) / arm)) for arm in options.arms
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    if faults:
-        raise faults[0]
-    # Two marks to a step: when its turn came and when it ended.
-    return {arm: steps_between(own)[::2][options.warm_up :] for arm, own in marks.items()}
+        trainer = build(options, Path(folder))
+        seconds = instrument(trainer)
+        trainer.add_callback(_in_turn(seconds))
+        trainer.train()
 
 
-def _in_turn(
-    turns: Turns, arm: str, marks: list[dict[str, float]], seconds: dict[str, float]
-) -> Any:
-    """A callback that passes the turn on between steps and reads the clocks around each."""
+def _in_turn(seconds: dict[str, float]) -> Any:
+    """A callback that waits for its turn between steps and reads the clocks around each."""
+    marks: list[dict[str, float]] = []
     clock = mark_steps(marks, seconds)
 
     class InTurn(type(clock)):  # type: ignore[misc]
@@ -113,10 +116,9 @@ def _in_turn(
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             """The end of a step, and the start of the next once the turn has come again."""
             super().on_step_end(args, state, control, **kwargs)
-            if state.global_step < state.max_steps:
-                turns.give(arm)
-                turns.take(arm)
-                super().on_step_end(args, state, control, **kwargs)
+            print(MARK + json.dumps(steps_between(marks[-2:])[0]), flush=True)
+            sys.stdin.readline()
+            super().on_step_end(args, state, control, **kwargs)
 
     return InTurn()
 
