@@ -1,9 +1,11 @@
-"""What RePO adds to a GRPO step: trainers that take their steps in turn, a process each.
+"""What RePO adds to a GRPO step: trainers that take their steps in turn, in one thread.
 
 The same as ``grpo_step.py`` (models, arms, phases), but a machine that is slower for a minute is so
-for every arm: step i of all arms is taken before step i + 1 of any, and a process that waits for
-its turn sleeps. So small differences show: the ratio of each arm's step to the first arm's of the
-same round, its mean with a 95 % bootstrap interval.
+for every arm: step i of all arms is taken before step i + 1 of any. Trainers are coroutines of one
+thread, so that they share its workers, its memory and its caches: threads of their own would each
+keep a pool of workers, and the memory of a waiting process grows cold. So small differences show:
+the ratio of each arm's step to the first arm's of the same round, its mean with a 95 % bootstrap
+interval. Peak memory is not told apart.
 
     python benchmarks/interleaved.py --model smollm2 --rows 64 --rounds 30 --json OUT
 """
@@ -13,12 +15,11 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from greenlet import getcurrent, greenlet
 from grpo_step import ARMS, PHASES, SHAPES, build, instrument, mark_steps, spread, steps_between
 
 
@@ -34,81 +35,40 @@ def main() -> None:
     )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, help="write all figures here too")
-    parser.add_argument("--worker", choices=ARMS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.steps = options.rounds
-    if options.worker:
-        work_in_turn(options)
-    else:
-        report(options, rounds(options))
+    report(options, rounds(options))
 
 
 def rounds(options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
     """Seconds of every step of every arm."""
-    workers = {arm: start_worker(arm) for arm in options.arms}
+    import torch
+
+    torch.set_num_threads(options.threads)
     steps: dict[str, list[dict[str, float]]] = {arm: [] for arm in options.arms}
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        trainers = {
+            arm: greenlet(lambda arm=arm: train(options, arm, Path(folder) / arm))
+            for arm in options.arms
+        }
         for number in range(options.warm_up + options.rounds):
-            for arm, worker in workers.items():
-                step = take_turn(arm, worker)
+            for arm, trainer in trainers.items():
+                step = trainer.switch()
                 if number >= options.warm_up:
                     steps[arm].append(step)
             line = ", ".join(f"{arm} {own[-1]['at']:.2f} s" for arm, own in steps.items() if own)
             print(f"round {number}: {line or 'warm-up'}", flush=True)
-    finally:
-        for worker in workers.values():
-            worker.kill()
-            worker.wait()
     return steps
 
 
-def start_worker(arm: str) -> subprocess.Popen[str]:
-    """A process that takes a step of one arm whenever it is told to."""
-    command = [sys.executable, "-W", "ignore", __file__, *sys.argv[1:], "--worker", arm]
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-
-
-def take_turn(arm: str, worker: subprocess.Popen[str]) -> dict[str, float]:
-    """Let a worker take one step; its seconds, whole and by phase."""
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    worker.stdin.write("\n")
-    worker.stdin.flush()
-    for line in worker.stdout:
-        if line.startswith(MARK):
-            step: dict[str, float] = json.loads(line.removeprefix(MARK))
-            return step
-    raise SystemExit(f"{arm} broke off; to see why: python benchmarks/grpo_step.py --worker {arm}")
-
-
-MARK = "step: "
-"""Begins the lines that a worker writes for its parent."""
-
-
-def work_in_turn(options: argparse.Namespace) -> None:
-    """Train; wait for a line before each step and write its figures behind it."""
+def train(options: argparse.Namespace, arm: str, folder: Path) -> None:
+    """Train one arm; after each step its seconds go to the caller, who has the turn then."""
     import torch
 
-    torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    sys.stdin.readline()
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = build(options, Path(folder))
-        seconds = instrument(trainer)
-        trainer.add_callback(_in_turn(seconds))
-        trainer.train()
-
-
-def _in_turn(seconds: dict[str, float]) -> Any:
-    """A callback that waits for its turn between steps and reads the clocks around each."""
+    trainer = build(argparse.Namespace(**{**vars(options), "worker": arm}), folder)
     marks: list[dict[str, float]] = []
-    clock = mark_steps(marks, seconds)
+    clock = mark_steps(marks, instrument(trainer))
 
     class InTurn(type(clock)):  # type: ignore[misc]
         """Reads the clocks within the turn alone."""
@@ -116,11 +76,11 @@ def _in_turn(seconds: dict[str, float]) -> Any:
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             """The end of a step, and the start of the next once the turn has come again."""
             super().on_step_end(args, state, control, **kwargs)
-            print(MARK + json.dumps(steps_between(marks[-2:])[0]), flush=True)
-            sys.stdin.readline()
+            getcurrent().parent.switch(steps_between(marks[-2:])[0])
             super().on_step_end(args, state, control, **kwargs)
 
-    return InTurn()
+    trainer.add_callback(InTurn())
+    trainer.train()
 
 
 def report(options: argparse.Namespace, steps: dict[str, list[dict[str, float]]]) -> None:
