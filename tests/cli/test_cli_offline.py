@@ -48,6 +48,18 @@ def test_mine_asks_as_a_configuration_does(cli, config_file, tmp_path) -> None:
     assert manifest["settings"]["max_new_tokens"] == 48
 
 
+@pytest.mark.parametrize(
+    "row", ['{"question": "1 + 1?", "answer": "2"}', '{"problem": "1 + 1?", "reference_answer": 2}']
+)
+def test_columns_with_other_names_are_told_of_mappings(cli, tmp_path, row) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_text(row + "\n")
+    refused = cli("mine", data, "--model", "lab:base", "--out", tmp_path / "out")
+    assert refused.status == 2
+    assert "data.mapping" in refused.err.replace("\n", " ")
+    assert not (tmp_path / "out").exists()
+
+
 def test_mine_needs_a_model_and_a_range(cli, tmp_path) -> None:
     alone = cli("mine", "lab:hard", "--out", tmp_path / "a")
     assert (alone.status, "--model" in alone.err) == (2, True)

@@ -33,7 +33,8 @@ def mine(
         typer.Argument(
             metavar="CONFIG|DATA",
             help="Run configuration (YAML), asked as its training asks; or data file, dataset "
-            "folder, hub id, lab:hard ...",
+            "folder, hub id, lab:hard ...; columns with other names need a mapping, such as "
+            "--set data.mapping=gsm8k.",
             show_default=False,
         ),
     ],

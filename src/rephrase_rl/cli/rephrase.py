@@ -35,8 +35,9 @@ def rephrase(
         str,
         typer.Argument(
             metavar="DATA|CONFIG",
-            help="Data file, dataset folder, hub id or lab:hard with expert solutions; or a run "
-            "configuration (YAML), whose rules and sampling are used.",
+            help="Data file, dataset folder, hub id or lab:hard with expert solutions (columns "
+            "with other names: --set data.mapping=gsm8k); or a run configuration (YAML), whose "
+            "rules and sampling are used.",
             show_default=False,
         ),
     ],

@@ -53,10 +53,11 @@ def read_answer(row: Row, mapping: ColumnMapping) -> str:
     if isinstance(answer, str) and answer.strip():
         text = row.writable(column, answer, ABOUT_ANSWER)
         return f"{text}{_unit(row, mapping.unit)}"
-    found = found_text(answer)
+    found, wanted = found_text(answer), "give the checkable answer as text or as a number"
     if answer is None and column.split(".")[0] not in row.values:
         found = f"no such column (the row's columns: {row.column_names})"
-    row.fault(column, found, "give the checkable answer as text or as a number", ABOUT_ANSWER)
+        wanted += ", or choose the mapping that fits (data.mapping)"
+    row.fault(column, found, wanted, ABOUT_ANSWER)
     return ""
 
 

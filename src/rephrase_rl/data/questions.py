@@ -27,7 +27,7 @@ def read_turns(row: Row, mapping: ColumnMapping) -> tuple[Message, ...]:
         row.fault(
             mapping.question[0],
             f"no question (the row's columns: {row.column_names})",
-            f"fill {wanted}, or choose the mapping that fits",
+            f"fill {wanted}, or choose the mapping that fits (data.mapping)",
             _QUESTION,
         )
         return ()
