@@ -129,13 +129,13 @@ def test_what_is_not_trained_on_is_counted_and_said(tmp_path) -> None:
 
 
 def test_too_long_a_text_is_left_out_whole(tmp_path, monkeypatch) -> None:
-    from rephrase_rl.assembly import supervised
+    from rephrase_rl.assembly import problems
 
     def one_is_long(data: Any) -> list[Any]:
         first, *others = load_data(data)
         return [dataclasses.replace(first, expert_solution=first.expert_solution * 2), *others]
 
-    monkeypatch.setattr(supervised, "load_data", one_is_long)
+    monkeypatch.setattr(problems, "load_data", one_is_long)
     directory = run(tmp_path / "a", config(trainer={"max_steps": 1}))
     assert directory.manifest["training_texts"] == {"expert_text": 11, "over_length": 1}
 
