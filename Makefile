@@ -5,14 +5,16 @@
 PYTHON ?= python3
 PIP_ARGS ?=
 DEMO_ARGS ?=
+BENCH_ARGS ?=
 PYTEST_ARGS ?=
+VERIFIER_DATA ?= ../shared/data
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 SMOLLM2 := models/SmolLM2-135M-Instruct
 
-.PHONY: install demo demo-seeds method-table test test-slow check bench smollm2 clean
+.PHONY: install demo demo-seeds method-table test test-slow check bench bench-verifiers smollm2 clean
 
 install: $(INSTALLED)
 
@@ -47,8 +49,14 @@ check: $(INSTALLED)
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
 
+# Adds a line to benchmarks/history and writes a report to results/benchmarks; --quick: to build/.
+bench: export HF_HUB_OFFLINE = 1
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/micro.py
+	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+
+# Verifiers against training sets (GSM8K, MATH, AQuA ... in VERIFIER_DATA); rewrites results/verifiers.
+bench-verifiers: $(INSTALLED)
+	$(BIN)/python benchmarks/verifier_agreement.py --data $(VERIFIER_DATA)
 
 smollm2: $(SMOLLM2)/config.json
 

@@ -14,72 +14,26 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from scripted import GROUP, TEXT, TOKENS, ScriptedEngine, rollout_groups
 
-from rephrase_rl.config import GuidanceConfig
+from rephrase_rl import preset_guidance
 from rephrase_rl.core.advantages import group_advantages
 from rephrase_rl.core.gates import failed_share_gate
 from rephrase_rl.core.objectives import clipped_surrogate
 from rephrase_rl.core.reduction import reduce_loss
-from rephrase_rl.guidance.acceptance import Finished, NoMetaText, RewardAboveReplaced
-from rephrase_rl.guidance.blocks import Guidance, Measurement, Score, StepContext, TokenLogps
-from rephrase_rl.guidance.gates import FailedShareGate
+from rephrase_rl.guidance.blocks import Guidance, StepContext
 from rephrase_rl.guidance.recording import group_record
-from rephrase_rl.guidance.slots import ReplaceWorst
-from rephrase_rl.guidance.sources import RephraseSource
 from rephrase_rl.guidance.step import guide
 from rephrase_rl.prompts import remove_meta_text
-from rephrase_rl.records import Completion, Message, Problem, Rollout, RolloutGroup
 from rephrase_rl.runs import RunDirectory, collect_manifest
 
-PROBLEMS, GROUP, TOKENS = 64, 8, 512
+PROBLEMS = 64
 """A step of 64 problems x 8 rollouts of 512 tokens."""
 REPETITIONS = 5
-TEXT = "First we add the numbers, then we divide by two. " * (TOKENS // 12)
-
-
-class ScriptedEngine:
-    """Answers at once, so that only the guidance step itself is timed."""
-
-    end_id = 0
-    max_completion_tokens = TOKENS
-
-    def question_ids(self, group: int) -> tuple[int, ...]:
-        """A question of fixed length."""
-        return tuple(range(128))
-
-    def encode_prompt(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
-        """A prompt of fixed length."""
-        return tuple(range(256))
-
-    def encode_completion(self, text: str) -> tuple[int, ...]:
-        """A completion of fixed length, its end token left out."""
-        return tuple(range(TOKENS - 1)) if text else ()
-
-    def decode_completion(self, token_ids: Sequence[int]) -> str:
-        """The one text."""
-        return TEXT
-
-    def anticipated(self, prompt: tuple[int, ...]) -> bool:
-        """Nothing is sampled ahead."""
-        return False
-
-    def sample(self, prompts: Sequence[tuple[int, ...]]) -> list[Completion]:
-        """One finished completion per prompt."""
-        return [Completion(TEXT, tuple(range(TOKENS)), True) for _ in prompts]
-
-    def score(self, groups: Sequence[int], completions: Sequence[Completion]) -> list[Score]:
-        """Every completion is right."""
-        return [Score(1.0, 1.0) for _ in completions]
-
-    def measure(self, wanted: Sequence[Measurement]) -> list[TokenLogps]:
-        """Every token has the same log-prob."""
-        return [
-            TokenLogps((-1.0,) * len(one.token_ids), (-0.5,) * len(one.token_ids)) for one in wanted
-        ]
 
 
 def main() -> None:
@@ -146,10 +100,10 @@ def core_cases() -> dict[str, Callable[[], object]]:
 
 def guidance_cases() -> dict[str, Callable[[], object]]:
     """The guidance step around an engine that takes no time."""
-    groups = rollout_groups()
+    groups = rollout_groups(PROBLEMS, 0.5)
     context = StepContext(step=0)
     engine = ScriptedEngine()
-    repo, grpo = repo_guidance(), Guidance()
+    repo, grpo = preset_guidance("repo"), Guidance()
     return {
         f"guidance: step of repo, half of {PROBLEMS} groups rescued": lambda: guide(
             groups, repo, engine, context
@@ -163,36 +117,12 @@ def record_cases(folder: Path) -> dict[str, Callable[[], object]]:
     """Writing the groups of one step."""
     run = RunDirectory.create(folder / "run", collect_manifest("benchmark", seed=0), "{}\n")
     context = StepContext(step=0)
-    guided = guide(rollout_groups(), repo_guidance(), ScriptedEngine(), context)
+    guided = guide(
+        rollout_groups(PROBLEMS, 0.5), preset_guidance("repo"), ScriptedEngine(), context
+    )
     advantages = [0.0] * GROUP
     records = [group_record(group, advantages, context) for group in guided]
     return {f"runs: {PROBLEMS} groups appended": lambda: run.append_groups(records)}
-
-
-def rollout_groups() -> list[RolloutGroup]:
-    """Groups of which every second one failed completely."""
-    completion = Completion(TEXT, tuple(range(TOKENS)), True)
-    return [
-        RolloutGroup(
-            Problem(f"p{p}", ({"role": "user", "content": "1+1?"},), "2", expert_solution="1+1=2"),
-            tuple(
-                Rollout(completion, reward, reward)
-                for reward in [float(p % 2 == 1 and g < GROUP // 2) for g in range(GROUP)]
-            ),
-        )
-        for p in range(PROBLEMS)
-    ]
-
-
-def repo_guidance() -> Guidance:
-    """RePO with its default settings."""
-    defaults = GuidanceConfig()
-    return Guidance(
-        gate=FailedShareGate(1.0, defaults.failure_reward_threshold),
-        source=RephraseSource(None, strip_meta_text=True),
-        accept=(RewardAboveReplaced(), Finished(), NoMetaText()),
-        slot=ReplaceWorst(),
-    )
 
 
 if __name__ == "__main__":

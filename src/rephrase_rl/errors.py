@@ -74,3 +74,11 @@ class CompatibilityError(RephraseError, RuntimeError):
 
 class EvaluationError(RephraseError, RuntimeError):
     """An evaluation cannot be carried out or its result would be meaningless."""
+
+
+class EndpointError(RephraseError, RuntimeError):
+    """A model behind an endpoint cannot be asked, or a recording does not hold what is asked."""
+
+
+class BudgetError(EndpointError):
+    """The next request to an endpoint could exceed what may be spent."""

@@ -11,13 +11,14 @@ number says why it is missing.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from rephrase_rl.errors import DataError
 
@@ -52,6 +53,8 @@ class Problem:
     """Chooses default templates and verifier: math, lab, ..."""
     metadata: Mapping[str, JSON] = field(default_factory=dict)
     """Anything else worth keeping in records, such as level or source."""
+    dataset: str = ""
+    """Name of its set in a run with several; chooses verifier and gate. Empty: there is one set."""
 
     @property
     def question(self) -> str:
@@ -236,6 +239,8 @@ class GroupRecord:
     """What an accepted candidate becomes: ``member``, ``whole_group`` or ``stream``."""
     used: bool = True
     """Whether the group was trained on; False if dynamic sampling put another in its place."""
+    dataset: str = ""
+    """Set of the problem in a run with several; empty: there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,19 +304,38 @@ def _decode(expected: Any, data: JSON, where: str) -> Any:
 def _decode_record(expected: Any, data: JSON, where: str) -> Any:
     if not isinstance(data, Mapping):
         raise DataError(f"{where}: found {type(data).__name__}, expected a JSON object")
-    fields = {f.name: f for f in dataclasses.fields(expected)}
-    unknown = sorted(set(data) - set(fields))
-    required = {
-        name
-        for name, f in fields.items()
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    }
-    missing = sorted(required - set(data))
-    if unknown or missing:
+    layout = _layout(expected)
+    if not (data.keys() <= layout.hints.keys() and layout.required <= data.keys()):
+        unknown = sorted(data.keys() - layout.hints.keys())
+        missing = sorted(layout.required - data.keys())
         raise DataError(
             f"{where}: record has unknown keys {unknown} and lacks {missing}; it was written by "
             "another version or edited by hand: read it with the version named in manifest.json"
         )
-    hints = typing.get_type_hints(expected)
-    values = {name: _decode(hints[name], item, f"{where}.{name}") for name, item in data.items()}
+    values = {
+        name: _decode(layout.hints[name], item, f"{where}.{name}") for name, item in data.items()
+    }
     return expected(**values)
+
+
+class _Layout(NamedTuple):
+    """What a record type is made of."""
+
+    hints: Mapping[str, Any]
+    """Field -> type."""
+    required: frozenset[str]
+
+
+@functools.cache
+def _layout(record_type: Any) -> _Layout:
+    """Kept per type: evaluating annotations costs more than all the rest of a record."""
+    fields = dataclasses.fields(record_type)
+    hints = typing.get_type_hints(record_type)
+    return _Layout(
+        hints={f.name: hints[f.name] for f in fields},
+        required=frozenset(
+            f.name
+            for f in fields
+            if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        ),
+    )

@@ -93,7 +93,9 @@ def test_experts_are_judged_by_the_task_kinds_verifier(rows):
     assert (verdicts.judged, verdicts.accepted, verdicts.rejected) == (2, 1, 1)
     assert verdicts.examples[0].endswith("rows-2: rejected: differs from '3'")
     assert report.not_judged == {"poem": "no verifier is set for task kind 'poem'"}
-    assert "no 'solve' template for task kind 'poem'" in report.without_prompt["poem"]
+    assert (
+        "no 'solve' template in style 'plain' for task kind 'poem'" in report.without_prompt["poem"]
+    )
 
 
 def test_experts_are_judged_by_the_runs_verifier_if_it_names_one(rows):

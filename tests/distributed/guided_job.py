@@ -21,6 +21,7 @@ from rephrase_rl.assembly.blocks import build_guidance, build_stream
 from rephrase_rl.config import PromptsConfig
 from rephrase_rl.methods import resolve_guidance
 from rephrase_rl.records import to_json
+from rephrase_rl.trainers.trl.compute import Compute
 from trl_fakes import QUESTIONS, CountingReward, trainer
 
 NEEDS_HELP = set(sys.argv[3].split(",")) if len(sys.argv) > 3 else set()
@@ -59,6 +60,8 @@ def main() -> None:
         reward_funcs=CountingReward(EXPERT_IS_RIGHT),
         script=script,
         on_groups=records.extend,
+        # A row or two at a time: several backward passes, as many on every process.
+        compute=Compute(tokens_per_pass=30 if METHOD in ("repo", "naive") else "auto"),
         args={"per_device_train_batch_size": per_device, "max_steps": 2} | processes,
     )
     made.train()

@@ -21,8 +21,15 @@ FROZEN = {
     "demo": ["--arm", "--check", "--no-check", "--out", "--seed", "--set", "--steps"],
     "doctor": ["--json"],
     "eval": ["--benchmark", "--json", "--out", "--samples", "--seed", "--set", "-k"],
+    "experts": [
+        "--json", "--keep-unsolved", "--out", "--samples", "--set", "--teacher", "--teacher-model",
+        "-k",
+    ],
     "ledger": ["--json", "--limit", "--samples", "--seed", "--utilisation", "-k"],
     "methods": ["--json"],
+    "mine": ["--high", "--json", "--low", "--model", "--out", "--samples", "--set", "-k"],
+    "rephrase": ["--json", "--out", "--samples", "--set", "-k"],
+    "plan": ["--devices", "--json", "--measure", "--open-share", "--set"],
     "report": [],
     "train": ["--overwrite", "--resume", "--set"],
 }

@@ -28,10 +28,10 @@ def test_file_keeps_to_the_budget(path: Path) -> None:
 
 def test_config_fields_are_explained_to_users() -> None:
     """Faults quote the doc string under a field; one that is missing leaves the user alone."""
-    from rephrase_rl.config import GuidanceConfig, RunConfig
+    from rephrase_rl.config import ExpertsConfig, GuidanceConfig, RunConfig
     from rephrase_rl.config.faults import _models_in
 
-    stack, seen = [RunConfig, GuidanceConfig], set()
+    stack, seen = [RunConfig, GuidanceConfig, ExpertsConfig], set()
     while stack:
         model = stack.pop()
         seen.add(model)

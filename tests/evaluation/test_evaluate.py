@@ -19,6 +19,7 @@ from rephrase_rl.errors import EvaluationError
 from rephrase_rl.evaluation import EvaluationProtocol, evaluate
 from rephrase_rl.prompts import get_template
 from rephrase_rl.records import Completion, Message
+from rephrase_rl.rewards import get_verifier
 from rephrase_rl.rollout import TransformersEngine
 
 TEMPLATE = get_template("lab-solve-v1")
@@ -147,3 +148,22 @@ def test_a_real_engine_gives_the_same_result_twice() -> None:
     assert evaluate(engine, PROBLEMS, verifier, TEMPLATE, PROTOCOL) == first
     assert first.num_samples == 6
     assert 6 <= first.generated_tokens <= 48
+
+
+def test_a_verifier_gets_what_it_asks_for_of_its_own_problem_and_completion() -> None:
+    """Options come from the problem's metadata, tokens from the completion."""
+    options = [
+        problem("a", "?", "B", metadata={"options": ["cat", "dog"]}),
+        problem("b", "?", "B", metadata={"options": ["dog", "cat"]}),
+        problem("c", "?", "B"),
+    ]
+    engine = ScriptedEngine(["dog"] * 6)
+    choice = dataclasses.replace(PROTOCOL, verifier="choice")
+    result = evaluate(engine, options, get_verifier("choice"), TEMPLATE, choice)
+    assert [s.value for s in result.samples] == [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    # "dog" is three bytes and the end token.
+    short = dataclasses.replace(PROTOCOL, verifier="length")
+    for limit, value in ((5, 1.0), (4, 1.0), (3, 0.0)):
+        verifier = get_verifier("length", limit=limit)
+        result = evaluate(ScriptedEngine(["dog"] * 6), options, verifier, TEMPLATE, short)
+        assert {s.value for s in result.samples} == {value}

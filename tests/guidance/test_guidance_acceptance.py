@@ -9,9 +9,11 @@ from rephrase_rl.guidance.acceptance import (
     NoMetaText,
     NotCopied,
     RewardAboveReplaced,
+    StepsValid,
     WithinLength,
 )
 from rephrase_rl.guidance.overlap import copied_share
+from rephrase_rl.guidance.steps import StepValidity
 from rephrase_rl.records import Candidate, Rollout
 
 FAILED = Rollout(completion("r"), 0.0, 0.0)
@@ -40,6 +42,10 @@ def test_finished_and_without_meta_text() -> None:
     assert not Finished()(candidate(finished=False), FAILED, PROBLEM)
     assert NoMetaText()(candidate("x = 2"), FAILED, PROBLEM)
     assert not NoMetaText()(candidate("The expert solution shows that x = 2."), FAILED, PROBLEM)
+    thought = "<think>{}</think>\nSo x = 2."
+    assert NoMetaText()(candidate(thought.format("Add two and two.")), FAILED, PROBLEM)
+    assert not NoMetaText()(candidate(thought.format("The solution says 4.")), FAILED, PROBLEM)
+    assert NoMetaText()(candidate("The solution says 4."), FAILED, PROBLEM)
 
 
 def test_copies_are_refused_above_the_limit_only() -> None:
@@ -60,3 +66,26 @@ def test_length_bounds() -> None:
     assert WithinLength(max_ratio_to_expert=1.5)(four, FAILED, k)
     assert not WithinLength(max_ratio_to_expert=1.4)(four, FAILED, k)
     assert WithinLength(max_ratio_to_expert=0.1)(four, FAILED, problem(expert_solution=None))
+
+
+def test_steps_have_to_be_right_as_far_as_they_can_be_checked() -> None:
+    half = candidate("2 + 2 = 4, so 4 * 3 = 13.")
+    assert StepsValid()(candidate("2 + 2 = 4"), FAILED, PROBLEM)
+    assert not StepsValid()(half, FAILED, PROBLEM)
+    assert StepsValid(min_share=0.5)(half, FAILED, PROBLEM)
+    assert not StepsValid(min_share=0.51)(half, FAILED, PROBLEM)
+    assert StepsValid()(candidate("It is four."), FAILED, PROBLEM)
+    assert not StepsValid(min_steps=1)(candidate("It is four."), FAILED, PROBLEM)
+    assert StepsValid(min_share=0.0, min_steps=2)(half, FAILED, PROBLEM)
+    assert not StepsValid(min_share=0.0, min_steps=3)(half, FAILED, PROBLEM)
+
+
+def test_steps_are_checked_by_the_check_that_is_given() -> None:
+    seen = []
+
+    def check(text, problem):
+        seen.append((text, problem))
+        return StepValidity(1, 2)
+
+    assert not StepsValid(check=check)(candidate("2 + 2 = 4"), FAILED, PROBLEM)
+    assert seen == [("2 + 2 = 4", PROBLEM)]

@@ -91,6 +91,7 @@ def test_records_survive_json() -> None:
         (("correct", "reward_above_replaced"), 0.0, {"wrong"}),
         (("no_meta_text", "not_copied"), 1.0, {"meta_text", "copied"}),
         (("within_length",), 1.0, {"over_length"}),
+        (("steps_valid",), 1.0, {"invalid_steps"}),
         (("a_rule_of_mine",), 1.0, {"other"}),
         (("empty",), NAN, {"empty"}),
         (("unscorable",), NAN, {"unscorable"}),

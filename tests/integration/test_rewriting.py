@@ -18,6 +18,7 @@ from rephrase_rl.assembly.rewriting import (
 )
 from rephrase_rl.guidance.blocks import CleanedCompletion
 from rephrase_rl.records import from_json, to_json
+from rephrase_rl.rewards import get_verifier
 from rephrase_rl.rollout import SamplingSettings
 
 
@@ -147,3 +148,12 @@ def test_judge_adds_weighted_rewards_and_names_correctness() -> None:
     assert [score.correctness for score in scores[:2]] == [0.5, 0.5]
     assert math.isnan(scores[2].reward)
     assert judge_with([(first, 1.0)])([], []) == []
+
+
+def test_judge_gives_verifiers_the_options_of_each_problem() -> None:
+    problems = [
+        problem("a", reference_answer="B", metadata={"options": ["cat", "dog"]}),
+        problem("b", reference_answer="B", metadata={"options": ["dog", "cat"]}),
+    ]
+    scores = judge_with([(get_verifier("choice"), 1.0)])(["dog", "dog"], problems)
+    assert [score.reward for score in scores] == [1.0, 0.0]

@@ -1,12 +1,15 @@
 """Removal of meta text: a table of what models write, and properties."""
 
+import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rephrase_rl.prompts import remove_meta_text
+from rephrase_rl.prompts import meta_patterns, remove_meta_text
+
+TOO_SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much]
 
 # (id, text, cleaned text)
 REMOVED = [
@@ -82,6 +85,10 @@ REMOVED = [
     ),
     ("only_meta", "Here is my rewritten solution:", ""),
     ("curly_apostrophe", "Following the expert’s approach, we add.", "We add."),
+    ("lead_text", "Here is the rewritten text:\n\nAdd 2.", "Add 2."),
+    ("lead_proof", "Here is the restated proof: add 2.", "add 2."),
+    ("heading_version", "**Rewritten version:**\n\nAdd 2.", "Add 2."),
+    ("lead_reasoning", "Based on the given reasoning, we add 2.", "We add 2."),
     ("upper_case", "BASED ON THE REFERENCE SOLUTION, we add.", "We add."),
 ]
 
@@ -142,6 +149,65 @@ SURVIVES = [
     "\n",
 ]
 
+# (id, thinking, leftover phrase): thinking that speaks of what was shown is left over, whole.
+THOUGHTS = [
+    ("given_solution", "The given solution uses symmetry. So x = 2.", "The given solution"),
+    ("provided", "Let me follow the provided solution here.", "the provided solution"),
+    ("reference", "Per the reference answer, x = 2.", "the reference answer"),
+    ("expert", "The expert adds 2 first, as the expert says.", "the expert says"),
+    ("frame", "Based on the reference solution, we add 2 and 3.", "the reference solution"),
+    ("remark", "Let me rephrase the solution. We add.", "rephrase the solution"),
+    ("own_words", "I have to say it in my own words. So 5.", "in my own words"),
+    ("this_solution", "This solution starts by doubling. Then 5.", "This solution starts by"),
+    ("says", "Hmm, the solution says 12, so fine.", "the solution says"),
+    ("that_was_given", "From the solution that was given, x = 2.", "the solution that was given"),
+    ("described_in", "Follow the steps described in the solution.", "steps described in the"),
+    ("i_was_given", "The answer I was given is 5.", "The answer I was given"),
+    (
+        "we_are_given",
+        "We are given a correct solution. Read it.",
+        "We are given a correct solution",
+    ),
+    ("i_was_shown", "I was shown the answer: B.", "I was shown the answer"),
+    ("known_to_be", "The answer is known to be 7.", "The answer is known to be"),
+    ("i_know", "I know that the answer should be 7.", "I know that the answer"),
+    ("expected", "Does it match the expected answer?", "the expected answer"),
+    ("without", "Solve it without mentioning the solution.", "without mentioning the solution"),
+    ("must_not", "I must not mention that I saw it.", "must not mention that"),
+    ("shouldnt", "I shouldn't reveal the answer.", "shouldn't reveal the answer"),
+    ("as_if", "Write as if I had found it.", "as if I had found"),
+    ("pretend", "Pretend that I haven't seen it.", "Pretend that I haven't seen"),
+    ("user_gave", "The user gave me a worked solution.", "The user gave me a worked solution"),
+    ("user_wants", "The user wants me to rewrite it.", "The user wants me to rewrite"),
+    ("answer_key", "Check with the answer key: C.", "the answer key"),
+    ("attempt", "The attempt above forgets the tax.", "The attempt above"),
+    ("failed_attempt", "In the failed attempt, 2 was lost.", "the failed attempt"),
+    ("attempt_wrong", "The attempt went wrong at 3.", "The attempt went"),
+    ("heading", "## Understanding the expert's solution\nAdd.", "Understanding the expert"),
+    ("lines", "Add 2.\nNow the given explanation\nhelps.", "the given explanation"),
+]
+
+HONEST_THOUGHTS = [
+    "Wait, that is wrong. Let me try again: 2 + 3 = 5.",
+    "My first attempt gives 7, which cannot be. The second attempt: 5.",
+    "We are given that x = 2, and the given information says y = 3.",
+    "The given equation has two solutions; the solution is x = 3.",
+    "From the given solution of 30 ml acid, 10 ml are removed.",
+    "The given solution contains 20 g of salt; the shown solution is heated.",
+    "The provided answer choices are A to E; I pick the correct answer, B.",
+    "The answer must be positive.",
+    "The solution of the problem is short: the answer is 12.",
+    "Let me rewrite the equation as x = 5 - 2 and restate the problem.",
+    "As if by magic, the terms cancel. Suppose that I had 3 more.",
+    "The user asks how many apples are left.",
+    "The expert climber needs 3 hours, the teacher has 24 students.",
+    "The reference frame moves; the reference angle is 30 degrees.",
+    "I should check the answer: 3 * 4 = 12, as expected.",
+    "The answer is 5. So the final answer is 5.",
+    "I shouldn't forget the sign.",
+    "The solution set is {1, 2}. This solution works, that one does not satisfy x > 0.",
+]
+
 LAB = [
     "7+5=2-3=9+2=1#291",
     "CuF|JvD|BuC#291",
@@ -184,6 +250,59 @@ def test_the_labs_texts_survive(text):
     assert remove_meta_text(text).text == text
 
 
+@pytest.mark.parametrize(
+    ("thinking", "phrase"), [c[1:] for c in THOUGHTS], ids=[c[0] for c in THOUGHTS]
+)
+def test_thinking_about_what_was_shown_is_left_over(thinking, phrase):
+    text = f"<think>{thinking}</think>\nThe sum is \\boxed{{5}}."
+    cleaned = remove_meta_text(text)
+    assert (cleaned.text, cleaned.removed) == (text, ())
+    assert any(phrase in found for found in cleaned.leftover)
+
+
+@pytest.mark.parametrize("thinking", HONEST_THOUGHTS)
+def test_honest_thinking_survives(thinking):
+    text = f"<think>\n{thinking}\n</think>\n\nThe sum is \\boxed{{5}}."
+    cleaned = remove_meta_text(text)
+    assert (cleaned.text, cleaned.removed, cleaned.leftover) == (text, (), ())
+
+
+@pytest.mark.parametrize("text", SURVIVES)
+def test_what_survives_in_an_answer_survives_in_thinking(text):
+    assert remove_meta_text(f"<think>{text}</think>").leftover == ()
+
+
+def test_the_answer_around_thinking_is_cleaned_as_ever():
+    text = (
+        "Here is my rewritten solution:\n\n<think>We add 2 and 3.</think>\n\n"
+        "Based on the expert's solution, we add."
+    )
+    cleaned = remove_meta_text(text)
+    assert cleaned.text == "<think>We add 2 and 3.</think>\n\nWe add."
+    assert cleaned.removed == ("Here is my rewritten solution:", "Based on the expert's solution,")
+    assert cleaned.leftover == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>The solution says 5.",  # cut off
+        "The solution says 5.</think>5",  # opened by the chat template
+        "<think>a</think>b<think>The solution says 5.</think>c",
+        "<think>a<think>The solution says 5.</think>",
+        "a</think>b<think>The solution says 5.</think>",
+    ],
+)
+def test_thinking_is_found_wherever_its_tags_are(text):
+    assert remove_meta_text(text).leftover == ("The solution says",)
+    assert remove_meta_text(text).text == text
+
+
+def test_wording_that_only_thinking_must_not_use_is_free_in_answers():
+    text = "<think>Add.</think>Checked: the solution says what the known answer is in a test."
+    assert remove_meta_text(text).leftover == ()
+
+
 def test_the_table_is_a_table():
     assert len(REMOVED) + len(LEFTOVER) + len(SURVIVES) >= 80
     assert len({case[0] for case in [*REMOVED, *LEFTOVER]}) == len(REMOVED) + len(LEFTOVER)
@@ -204,7 +323,9 @@ def test_a_box_is_never_cut():
 
 
 PIECES = (
-    [case[1] for case in [*REMOVED, *LEFTOVER]] + SURVIVES + [" ", "\n", ". ", ", ", "\\boxed{5}"]
+    [case[1] for case in [*REMOVED, *LEFTOVER, *THOUGHTS]]
+    + SURVIVES
+    + [" ", "\n", ". ", ", ", "\\boxed{5}", "<think>", "</think>"]
 )
 
 
@@ -220,12 +341,47 @@ def test_idempotent(pieces, joint):
     assert once.text.count("\\boxed{5}") == text.count("\\boxed{5}")
 
 
+@pytest.mark.parametrize("name", ["MARKER", "HEADING", "FRAME", "ASIDE"])
+def test_the_cheap_test_misses_no_phrase(name):
+    pattern = getattr(meta_patterns, name)
+
+    @given(st.from_regex(pattern))
+    @settings(derandomize=True, deadline=None, max_examples=60, suppress_health_check=TOO_SLOW)
+    def check(text):
+        assert meta_patterns.may_match(text)
+        # Bracketed remarks and clauses are looked for only where there is a marker.
+        assert name != "ASIDE" or meta_patterns.MARKER.search(text)
+
+    check()
+
+
+@pytest.mark.parametrize("letter", sorted(set("".join(meta_patterns._TELLING)) - {" "}))
+def test_the_cheap_test_knows_every_letter_that_patterns_take_for_another(letter):
+    pattern = re.compile(letter, re.IGNORECASE)
+    alike = [c for c in map(chr, range(0x3000)) if pattern.match(c)]
+    assert {letter, letter.upper()} <= set(alike)
+    for word in meta_patterns._TELLING:
+        for other in alike:
+            assert meta_patterns.may_match(word.replace(letter, other))
+
+
+def test_common_words_alone_do_not_pass_the_cheap_test():
+    text = "We are given 3 and want the sum. It is known that 3 + 4 = 7, or else 8."
+    assert not meta_patterns.may_match(text)
+    assert not meta_patterns.may_match("Adding up, the answer is \\boxed{7}.")
+    assert meta_patterns.may_match(text + " The answer is 7.")
+
+
 WORDS = (
     "the reference expert solution shows in my own words here is based on rewritten x = 2 , . : ( )"
 )
 
 
-@given(st.lists(st.sampled_from([*WORDS.split(), "\n", "**", "###"]), max_size=25))
+@given(
+    st.lists(
+        st.sampled_from([*WORDS.split(), "\n", "**", "###", "<think>", "</think>"]), max_size=25
+    )
+)
 @settings(derandomize=True, deadline=None, max_examples=300)
 def test_idempotent_on_word_salad(words):
     once = remove_meta_text(" ".join(words))
@@ -246,10 +402,23 @@ def test_text_without_meta_phrases_is_never_altered(text):
 
 @pytest.mark.parametrize(
     "piece",
-    ["solution ", "the expert ", "(the reference ", "in my own ", "a. ", "\n", "as shown in "],
+    [
+        "solution ",
+        "the expert ",
+        "(the reference ",
+        "in my own ",
+        "a. ",
+        "\n",
+        "as shown in ",
+        "the user gave ",
+        "the ",
+        "<think>",
+        "</think>",
+    ],
 )
-def test_time_is_bounded_on_long_text(piece):
-    text = "solution " + piece * (100_000 // len(piece))
+@pytest.mark.parametrize("opening", ["", "<think>"])
+def test_time_is_bounded_on_long_text(piece, opening):
+    text = opening + "solution " + piece * (100_000 // len(piece))
     started = time.perf_counter()
     remove_meta_text(text)
     assert time.perf_counter() - started < 5.0

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from synthetic_run import CONFIG, MANIFEST, group, refused, rescued
 
 from rephrase_rl.errors import CheckpointError
-from rephrase_rl.reports.group_selection import evenly_spaced, select_groups, share_places
+from rephrase_rl.reports.group_selection import select_groups, share_places
 from rephrase_rl.reports.group_view import view_groups
+from rephrase_rl.reports.series import evenly_spaced
 from rephrase_rl.runs import RunDirectory
 
 COUNTS = st.integers(0, 60)

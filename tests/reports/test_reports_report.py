@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -329,6 +330,14 @@ def test_panels_without_figures_are_named():
     assert "Reward" in figure.left_out
     assert "Evaluation" in figure.left_out
     assert draw_run([], []).svg == ""
+
+
+def test_the_curves_of_a_long_run_stay_small():
+    def size(num_steps: int) -> int:
+        values = [{"reward": math.sin(step * step)} for step in range(num_steps)]
+        return len(draw_run([StepRecord(i, row) for i, row in enumerate(values)], []).svg)
+
+    assert size(6000) < 1.2 * size(3000)
 
 
 def test_settings_of_the_user_do_not_reach_the_figure(made):

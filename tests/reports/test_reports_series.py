@@ -38,6 +38,31 @@ def test_the_moving_average_uses_what_is_there():
     assert math.isnan(series.moving_average([math.nan, math.nan], 3)[0])
 
 
+def test_the_moving_average_may_be_asked_for_at_some_steps_only():
+    values = [float(step * step) for step in range(50)]
+    assert series.moving_average(values, 5, [0, 7, 49]) == [
+        series.moving_average(values, 5)[step] for step in (0, 7, 49)
+    ]
+
+
+def test_an_outline_keeps_peaks_dips_and_gaps():
+    values = [0.0] * 1000
+    values[333], values[334], values[900] = 7.0, -7.0, 5.0
+    values[500:600] = [math.nan] * 100
+
+    kept = series.outline(values, 40)
+
+    assert len(kept) <= 40
+    assert kept == sorted(set(kept))
+    assert {333, 334, 900} <= set(kept)
+    # Stretches of 50 steps: two of them lie in the gap, each shown by one missing value.
+    assert [step for step in kept if math.isnan(values[step])] == [500, 550]
+
+
+def test_a_short_line_is_its_own_outline():
+    assert series.outline([3.0, math.nan, 1.0], 3) == [0, 1, 2]
+
+
 def test_the_window_is_odd_and_about_a_twentieth():
     assert [series.smoothing_window(n) for n in (1, 39, 40, 240)] == [1, 1, 3, 13]
 

@@ -11,10 +11,10 @@ import pytest
 from worker_stand_ins import die_at_once, echo, fail_to_start, misbehave, start_slowly, worker_id
 
 from rephrase_rl.errors import VerifierError
-from rephrase_rl.rewards import MathVerifier, Verifier
+from rephrase_rl.rewards import JudgesAhead, MathVerifier, Verifier
 from rephrase_rl.rewards import worker_pool as worker_pool_module
-from rephrase_rl.rewards.math_verifier import UNBOXED_TAIL_CHARS
-from rephrase_rl.rewards.worker_pool import CallResult, KillablePool
+from rephrase_rl.rewards.math_verifier import MAX_CACHED_CHARS, UNBOXED_TAIL_CHARS
+from rephrase_rl.rewards.worker_pool import Begun, CallResult, KillablePool
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def verifier():
 
 @pytest.fixture(scope="module")
 def misbehaving():
-    with MathVerifier(timeout_s=2.0, judge=misbehave) as verifier:
+    with MathVerifier(timeout_s=2.0, cache_size=0, judge=misbehave) as verifier:
         yield verifier
 
 
@@ -72,6 +72,51 @@ def test_plain_integers_start_no_worker():
     assert [v.value for v in verdicts] == [1.0, 0.0]
     assert verifier._pool._pool is None
     verifier.close()
+
+
+def test_equal_pairs_are_judged_once_and_remembered():
+    with MathVerifier(judge=misbehave, cache_size=2) as verifier:
+        first = verifier.verify(boxed("a", "a", "b", "7"), ["x", "x", "x", "7"])
+        assert verifier.counts == {
+            "plain": 1,
+            "cached": 1,
+            "judged": 2,
+            "timeout": 0,
+            "error": 0,
+            "unscorable": 0,
+        }
+        again = verifier.verify(boxed("b", "a"), ["x", "x"])
+        assert verifier.counts["judged"] == 2
+        assert again == [first[2], first[0]]
+        # b was used longest ago, so c takes its place and b has to be judged again.
+        verifier.verify(boxed("c"), ["x"])
+        verifier.verify(boxed("a", "b"), ["x", "x"])
+        assert (verifier.counts["judged"], verifier.counts["cached"]) == (4, 4)
+        # The same prediction with another gold is another pair.
+        verifier.verify(boxed("b"), ["y"])
+        assert verifier.counts["judged"] == 5
+
+
+def test_what_is_not_certain_is_tried_again():
+    with MathVerifier(timeout_s=1.0, judge=misbehave) as verifier:
+        for count in (1, 2):
+            assert verifier.verify(boxed("raise"), ["x"])[0].status == "error"
+            assert verifier.counts["error"] == verifier.counts["judged"] == count
+        verifier.verify(boxed("hang"), ["x"])
+        assert verifier.counts["timeout"] == 1
+        assert verifier.counts["cached"] == 0
+
+
+def test_a_cache_of_nothing_and_long_answers():
+    with MathVerifier(judge=misbehave, cache_size=0) as verifier:
+        verifier.verify(boxed("a"), ["x"])
+        verifier.verify(boxed("a"), ["x"])
+        assert verifier.counts["judged"] == 2
+    with MathVerifier(judge=misbehave) as verifier:
+        long = "a" * MAX_CACHED_CHARS
+        verifier.verify(boxed(long), ["x"])
+        verifier.verify(boxed(long), ["x"])
+        assert verifier.counts["judged"] == 2
 
 
 def test_a_hanging_answer_is_a_timeout_and_harms_nobody_else(misbehaving):
@@ -146,15 +191,31 @@ def test_a_call_that_breaks_the_pool_is_an_error_alone(monkeypatch):
     pool = KillablePool(echo, timeout_s=5.0)
     attempts = []
 
-    def attempt(calls):
-        attempts.append(list(calls))
+    def attempt(begun):
+        calls = [one.call for one in begun]
+        attempts.append(calls)
         return [CallResult("done", c[0]) if len(calls) == 1 and c != (2,) else None for c in calls]
 
     monkeypatch.setattr(pool, "_attempt", attempt)
+    monkeypatch.setattr(pool, "begin", lambda calls: [Begun(c, None, None) for c in calls])
     monkeypatch.setattr(pool, "_check_start", lambda: None)
     results = pool.run([(1,), (2,), (3,)])
     assert [r.status for r in results] == ["done", "error", "done"]
     assert attempts == [[(1,), (2,), (3,)], [(1,)], [(2,)], [(3,)]]
+
+
+def test_calls_that_were_begun_go_on_meanwhile_and_outlive_a_closed_pool():
+    pool = KillablePool(echo, timeout_s=5.0)
+    try:
+        pool.run([(0,)])  # the worker is up
+        (first,) = pool.begin([(1,)])
+        assert first.future.result(5.0) == 1, "nobody asked for the result, and it is there"
+        assert [r.value for r in pool.finish([first])] == [1]
+        (second,) = pool.begin([(2,)])
+        pool.close()
+        assert [(r.status, r.value) for r in pool.finish([second])] == [("done", 2)]
+    finally:
+        pool.close()
 
 
 @pytest.mark.parametrize("initializer", [fail_to_start, die_at_once])
@@ -213,3 +274,21 @@ def test_importing_loads_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_what_was_begun_ahead_is_not_asked_again(monkeypatch):
+    completions = [r"\boxed{x+1}", r"\boxed{x+2}", r"\boxed{7}"]
+    answers = ["1+x", "1+x", "7"]
+    with MathVerifier() as verifier:
+        assert isinstance(verifier, JudgesAhead)
+        verifier.verify_ahead(completions[:2], answers[:2])
+        verifier.verify_ahead(completions, answers)
+        assert len(verifier._begun) == 2, "each pair once, and plain numbers need no worker"
+        handed = []
+        begin = verifier._pool.begin
+        monkeypatch.setattr(verifier._pool, "begin", lambda c: handed.extend(c) or begin(c))
+        assert [v.value for v in verifier.verify(completions, answers)] == [1.0, 0.0, 1.0]
+        assert handed == []
+        # What is known is not begun, and nothing that was begun is left behind.
+        verifier.verify_ahead(completions, answers)
+        assert (handed, verifier._begun) == ([], {})

@@ -109,8 +109,60 @@ def test_settings_out_of_range(settings):
         VerifierReward(ExactVerifier(), **settings)
 
 
+class AsksForLevel:
+    """Rewards with the column that it asks for."""
+
+    name = "level"
+    context_columns = ("level", "absent")
+
+    def verify(self, completions, reference_answers):
+        return self.verify_in_context(completions, reference_answers, {})
+
+    def verify_in_context(self, completions, reference_answers, context):
+        self.seen = dict(context)
+        return [Verdict("scored", float(level)) for level in context["level"]]
+
+    def close(self):
+        pass
+
+
+def test_a_verifier_gets_the_columns_that_it_asks_for_and_no_others():
+    verifier = AsksForLevel()
+    assert call(VerifierReward(verifier), 2, level=[0, 1], other=[5, 5]) == [0.0, 1.0]
+    assert verifier.seen == {"level": [0, 1]}
+
+
+def test_options_reach_the_choice_verifier():
+    reward = VerifierReward(get_verifier("choice"))
+    rewards = reward(
+        prompts=["q"] * 3,
+        completions=["a dog", "a cat", "B"],
+        reference_answer=["B", "B", "B"],
+        options=[["cat", "dog"], ["cat", "dog"], None],
+    )
+    assert rewards == [1.0, 0.0, 1.0]
+
+
+def test_tokens_reach_the_length_verifier():
+    reward = VerifierReward(get_verifier("length", limit=4, buffer=2))
+    assert call(reward, 3, completion_ids=[[1] * 2, [1] * 3, [1] * 9]) == [1.0, 0.5, 0.0]
+
+
 def test_verifiers_by_name():
-    assert verifier_names() == ("exact", "math")
+    assert verifier_names() == (
+        "all_of",
+        "choice",
+        "exact",
+        "format",
+        "gated",
+        "judge",
+        "length",
+        "math",
+        "number",
+        "rouge_l",
+        "text_exact",
+        "text_f1",
+    )
     exact = get_verifier("exact", answer_marker="####")
     assert isinstance(exact, ExactVerifier)
     assert exact.answer_marker == "####"
@@ -120,7 +172,27 @@ def test_verifiers_by_name():
 
 
 def test_unknown_names_and_options():
-    with pytest.raises(VerifierError, match=r"'maths'.*exact, math"):
+    with pytest.raises(VerifierError, match=r"'maths'.*exact, format.*math"):
         get_verifier("maths")
     with pytest.raises(VerifierError, match="no option marker; it takes answer_marker, name"):
         get_verifier("exact", marker="#")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("length", {}, "has to be given limit; it takes limit, buffer, unit, name"),
+        ("length", {"max": 5}, "no option max and has to be given limit"),
+        ("gated", {"gate": "math"}, "has to be given then"),
+        ("gated", {"gate": "math", "then": {"name": "format"}}, "required: a name, or a mapping"),
+        ("gated", {"gate": "maths", "then": "exact"}, "found verifier 'maths'"),
+        ("gated", {"gate": "math", "then": "exact", "share": 2}, "share=2"),
+        ("all_of", {"verifiers": "math"}, "required: a list of verifiers"),
+        ("all_of", {"verifiers": ["math"]}, "found 1 verifiers, required: at least 2"),
+        ("all_of", {"verifiers": ["exact", {"verifier": "length"}]}, "has to be given limit"),
+        ("math", {"cache_size": -1}, "cache_size=-1"),
+    ],
+)
+def test_options_that_are_missing_or_wrong(name, options, message):
+    with pytest.raises(VerifierError, match=message):
+        get_verifier(name, **options)

@@ -21,10 +21,10 @@ from rephrase_rl.rollout.prefix_attention import IMPLEMENTATION
 from rephrase_rl.rollout.shared_prefix import (
     SampledRow,
     TokenSampling,
-    inverse_cdf,
     sample_shared_prefix,
     why_not_shared_prefix,
 )
+from rephrase_rl.rollout.token_sampling import inverse_cdf
 from rephrase_rl.seeding import forked_rng
 
 VOCABULARY = 61
@@ -261,6 +261,25 @@ def test_ended_rows_leave_and_the_others_do_not_notice(
     if share < 1e-6:
         lengths = [len(row.token_ids) for group in cut for row in group]
         assert rows == [sum(n > step for n in lengths) for step in range(1, max(lengths))]
+
+
+def test_rows_are_announced_once_as_they_end(llama: Any) -> None:
+    prompts = [[5, 6, 7], [8, 9]]
+    announced: dict[tuple[int, int], tuple[int, ...]] = {}
+    while_sampling = []
+    hook = llama.register_forward_pre_hook(lambda *_: while_sampling.append(len(announced)))
+
+    def keep(prompt: int, copy: int, tokens: tuple[int, ...]) -> None:
+        assert (prompt, copy) not in announced
+        announced[prompt, copy] = tokens
+
+    # A tenth of the vocabulary ends a row, so rows end at many steps.
+    sampling = TokenSampling(30, eos_ids=tuple(range(llama.config.vocab_size // 10)))
+    rows = sample_shared_prefix(llama, prompts, 8, sampling, seed=1, max_rows=64, on_finished=keep)
+    hook.remove()
+    expected = {(p, c): row.token_ids for p, own in enumerate(rows) for c, row in enumerate(own)}
+    assert announced == expected
+    assert len(set(while_sampling)) > 3, "all were announced at once, not as they ended"
 
 
 def test_it_stops_when_all_rows_have_ended(llama: Any) -> None:

@@ -23,7 +23,7 @@ class ScriptedSampler:
         self.script = script
         self.calls: list[list[str]] = []
 
-    def __call__(self, made, prompt_ids) -> SampledIds:
+    def __call__(self, made, prompt_ids, on_finished=None) -> SampledIds:
         prompts = [ByteTokenizer().decode(ids) for ids in prompt_ids]
         self.calls.append(prompts)
         ids = [[*text.encode(), EOS_ID] for text in self.script(prompts, len(self.calls) - 1)]

@@ -21,7 +21,7 @@ from trl_fakes import ScriptedTrainer, trainer
 
 pytestmark = pytest.mark.integration
 
-TRL_WAY = Compute("generate", "plain", False)
+TRL_WAY = Compute("generate", "plain", None, False)
 
 
 class CountingRows(ScriptedTrainer):
@@ -68,7 +68,7 @@ def test_rows_without_gradient_are_left_out_and_the_step_is_the_same(
 ) -> None:
     extra = {"epsilon_high": 5.0} if loss_type == "cispo" else {}
     _, whole, expected = step(tmp_path, TRL_WAY, loss_type=loss_type, **extra)
-    skipping = Compute("generate", "plain", True)
+    skipping = Compute("generate", "plain", None, True)
     made, entry, weights = step(tmp_path, skipping, loss_type=loss_type, **extra)
     rows, columns = made.sizes[0]
     # "ba" and its end token beside a prompt; the long failures and their padding are gone.
@@ -90,14 +90,14 @@ def test_rows_without_gradient_are_left_out_and_the_step_is_the_same(
     ids=lambda args: next(iter(args)),
 )
 def test_rows_stay_where_something_else_gives_them_a_gradient(tmp_path, counting, args) -> None:
-    made, _, _ = step(tmp_path, Compute("generate", "plain", True), **args)
+    made, _, _ = step(tmp_path, Compute("generate", "plain", None, True), **args)
     assert made.sizes[0][0] == 8
 
 
 def test_injected_rows_with_a_loss_of_their_own_stay(tmp_path, counting) -> None:
     guidance = build_guidance(resolve_guidance("hpt", {}), PromptsConfig())
     _, whole, _ = step(tmp_path, TRL_WAY, guidance)
-    made, entry, _ = step(tmp_path, Compute("generate", "plain", True), guidance)
+    made, entry, _ = step(tmp_path, Compute("generate", "plain", None, True), guidance)
     # The group with spread, and the expert's text of each of the three that failed.
     assert made.sizes[0][0] == 2 + 3
     assert entry["loss"] == pytest.approx(whole["loss"], abs=1e-6)
@@ -106,7 +106,7 @@ def test_injected_rows_with_a_loss_of_their_own_stay(tmp_path, counting) -> None
 
 def test_nothing_to_learn_is_a_step_of_one_row_without_gradient(tmp_path, counting) -> None:
     made, entry, weights = step(
-        tmp_path, Compute("generate", "plain", True), script=lambda prompts, call: ["x"] * 8
+        tmp_path, Compute("generate", "plain", None, True), script=lambda prompts, call: ["x"] * 8
     )
     assert made.sizes[0][0] == 1
     assert entry["grad_norm"] == 0.0
@@ -116,7 +116,7 @@ def test_nothing_to_learn_is_a_step_of_one_row_without_gradient(tmp_path, counti
 
 def test_packed_rows_give_the_plain_loss_and_gradient(tmp_path) -> None:
     _, whole, expected = step(tmp_path, TRL_WAY, repo(), rewrite_or("x"))
-    packed = Compute("generate", "packed", False)
+    packed = Compute("generate", "packed", None, False)
     made, entry, weights = step(tmp_path, packed, repo(), rewrite_or("x"))
     assert made.packs_rows
     assert entry["loss"] == pytest.approx(whole["loss"], abs=1e-6)

@@ -9,7 +9,10 @@ from rephrase_rl.config import PromptsConfig
 from rephrase_rl.errors import ConfigError
 from rephrase_rl.guidance import acceptance, gates, slots, sources, training
 from rephrase_rl.guidance.blocks import Guidance
+from rephrase_rl.guidance.gate_by_dataset import GateByDataset
 from rephrase_rl.guidance.memory import CachedSource, ReplaySource
+from rephrase_rl.lab.problems import TASK_KIND
+from rephrase_rl.lab.steps import chain_steps
 from rephrase_rl.methods import resolve_guidance
 from rephrase_rl.prompts import get_template
 from rephrase_rl.trainers.trl.stream import BufferedStream, JointStream
@@ -19,8 +22,10 @@ if TYPE_CHECKING:
 
     from rephrase_rl.config import CustomBlock, GuidanceConfig
     from rephrase_rl.guidance.blocks import AcceptRule, Gate, Slot, Source
+    from rephrase_rl.guidance.steps import StepCheck, StepValidity
     from rephrase_rl.guidance.training import TrainRule
     from rephrase_rl.prompts import PromptTemplate
+    from rephrase_rl.records import Problem
 
 SAMPLING_FIELDS = (
     "sampling",
@@ -32,11 +37,15 @@ SAMPLING_FIELDS = (
 )
 """Fields of a sampled source that belong to the step, not to the source."""
 
+STEP_CHECKS: Mapping[str, StepCheck] = {TASK_KIND: chain_steps}
+"""How steps are checked in a task kind whose arithmetic is not the usual one."""
+
 
 def build_guidance(
     config: GuidanceConfig,
     prompts: PromptsConfig,
     reward_names: Mapping[str, str] | None = None,
+    gates_of_sets: Mapping[str, Any] | None = None,
 ) -> Guidance:
     """The five blocks as objects.
 
@@ -45,6 +54,7 @@ def build_guidance(
         prompts: Ids of templates.
         reward_names: Name of a verifier in the configuration -> its name in metrics, where they
             differ.
+        gates_of_sets: Name of a data set -> its gate as data, where it has one of its own.
 
     Raises:
         ConfigError: A custom block cannot be imported or does not have the block's form.
@@ -66,7 +76,7 @@ def build_guidance(
     if config.source.kind == "expert_text":
         common["over_length"] = config.source.over_length
     return Guidance(
-        gate=build_gate(config.gate, config.failure_reward_threshold),
+        gate=_build_gates(config, gates_of_sets or {}),
         source=build_source(config, prompts),
         accept=build_accept_rules(config),
         slot=_build_slot(config),
@@ -94,6 +104,16 @@ def preset_guidance(method: str, overrides: Mapping[str, Any] | None = None) -> 
             f"use train_run or `rephrase-rl train` with `method: {method}`"
         )
     return build_guidance(config, PromptsConfig())
+
+
+def _build_gates(config: GuidanceConfig, of_sets: Mapping[str, Any]) -> Gate | None:
+    """The run's gate, or one that asks the gate of each set; None if none ever opens."""
+    threshold = config.failure_reward_threshold
+    default = build_gate(config.gate, threshold)
+    own = {name: build_gate(gate, threshold) for name, gate in of_sets.items()}
+    if default is None and all(gate is None for gate in own.values()):
+        return None
+    return GateByDataset(own, default) if own else default
 
 
 def build_gate(gate: Any, failure_reward_threshold: float) -> Gate | None:
@@ -129,16 +149,20 @@ def build_source(config: GuidanceConfig, prompts: PromptsConfig) -> Source:
 
 def _build_source(source: Any, prompts: PromptsConfig, failure_reward_threshold: float) -> Source:
     if source.kind == "rephrase":
-        return sources.RephraseSource(_template(prompts.rephrase), source.remove_meta_text)
+        template = _template(prompts.rephrase)
+        return sources.RephraseSource(template, source.remove_meta_text, prompts.style)
     if source.kind == "expert_text":
         return sources.ExpertTextSource()
     if source.kind == "expert_prefix":
         return sources.ExpertPrefixSource(source.share, source.end_share, source.over_steps)
     if source.kind == "rationale":
-        return sources.RationaleSource(_template(prompts.rationale), source.remove_meta_text)
+        template = _template(prompts.rationale)
+        return sources.RationaleSource(template, source.remove_meta_text, prompts.style)
     if source.kind == "refinement":
         template = _template(prompts.refine)
-        return sources.RefinementSource(template, source.remove_meta_text, source.show_expert)
+        return sources.RefinementSource(
+            template, source.remove_meta_text, source.show_expert, prompts.style
+        )
     if source.kind == "replay":
         return ReplaySource(source.capacity, failure_reward_threshold)
     built: Source = build_custom("source", source, ("draft", "clean", "origin"))
@@ -167,8 +191,17 @@ def _build_rule(rule: Any, failure_reward_threshold: float) -> AcceptRule:
         return acceptance.NotCopied(rule.max_share)
     if rule.kind == "within_length":
         return acceptance.WithinLength(rule.min_tokens, rule.max_tokens, rule.max_ratio_to_expert)
+    if rule.kind == "steps_valid":
+        check = check_steps if rule.check is None else import_object(rule.check)
+        return acceptance.StepsValid(rule.min_share, rule.min_steps, check)
     built: AcceptRule = build_custom("accept", rule, ("__call__", "name"))
     return built
+
+
+def check_steps(text: str, problem: Problem) -> StepValidity:
+    """The steps of a text that can be checked, in the arithmetic of the problem's task kind."""
+    check = STEP_CHECKS.get(problem.task_kind, acceptance.check_arithmetic)
+    return check(text, problem)
 
 
 def _build_slot(config: GuidanceConfig) -> Slot:

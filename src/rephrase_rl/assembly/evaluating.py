@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.assembly.objects import (
-    build_verifiers,
+    build_judge,
     load_data,
     load_model,
     solve_template,
 )
-from rephrase_rl.config import BenchmarkConfig, ModelConfig, PromptsConfig, RewardConfig
+from rephrase_rl.config import (
+    BenchmarkConfig,
+    JudgeConfig,
+    ModelConfig,
+    PromptsConfig,
+    RewardConfig,
+)
 from rephrase_rl.data import data_fingerprint
 from rephrase_rl.errors import CheckpointError, ConfigError, DataError
 from rephrase_rl.evaluation import EvaluationProtocol, EvaluationResult, evaluate
@@ -54,6 +60,11 @@ class EvaluationSetting:
             config.guidance.get("correctness"),
             config.trainer.get("chat_template_kwargs"),
         )
+
+    @property
+    def judge(self) -> JudgeConfig | None:
+        """The verifier that decides failure; None: the task kind's own."""
+        return next((r for r in self.rewards if self.correctness in (None, r.verifier)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +114,7 @@ def run_benchmarks(
     results = {}
     for benchmark in benchmarks:
         config, problems = benchmark.config, benchmark.problems
-        judges = [r for r in setting.rewards if setting.correctness in (None, r.verifier)]
-        verifier, _ = build_verifiers(judges[:1], problems)[0]
+        verifier = build_judge(config.judge or setting.judge, problems)
         template = solve_template(problems[0], setting.prompts)
         protocol = EvaluationProtocol(
             name=config.name,

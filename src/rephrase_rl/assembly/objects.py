@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from rephrase_rl.assembly.imports import import_object
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 
     from rephrase_rl.config import (
         DataConfig,
+        JudgeConfig,
         ModelConfig,
         PromptsConfig,
         RewardConfig,
-        RunConfig,
     )
     from rephrase_rl.data import BadRow
     from rephrase_rl.lab.splits import Split
@@ -41,7 +42,13 @@ LAB_PREFIX = "lab:"
 """Paths that start with it mean the lab's generators and shipped policies."""
 LAB_DEFAULT_COUNT = 2000
 """Problems that a lab set holds where no limit is given."""
-VERIFIER_OF_KIND = {"math": "math", "lab": "exact"}
+VERIFIER_OF_KIND = {
+    "math": "math",
+    "lab": "exact",
+    "choice": "choice",
+    "finance": "number",
+    "text": "text_exact",
+}
 """Verifier of a task kind where the configuration names none."""
 
 
@@ -148,14 +155,14 @@ def solve_template(problem: Problem, prompts: PromptsConfig) -> PromptTemplate:
     """The template that asks for a solution of this problem."""
     if prompts.solve is not None:
         return get_template(prompts.solve)
-    return default_template(problem.task_kind, "solve")
+    return default_template(problem.task_kind, "solve", prompts.style)
 
 
 def rephrase_template(problem: Problem, prompts: PromptsConfig) -> PromptTemplate:
     """The template P(q, k) of this problem."""
     if prompts.rephrase is not None:
         return get_template(prompts.rephrase)
-    return default_template(problem.task_kind, "rephrase")
+    return default_template(problem.task_kind, "rephrase", prompts.style)
 
 
 def task_kind_of(problems: Sequence[Problem]) -> str:
@@ -167,8 +174,9 @@ def task_kind_of(problems: Sequence[Problem]) -> str:
     kinds = sorted({problem.task_kind for problem in problems})
     if len(kinds) != 1:
         raise ConfigError(
-            f"data: found problems of {len(kinds)} task kinds ({', '.join(kinds)}); without "
-            "`rewards` they must be of one kind: name the verifier under `rewards`"
+            f"data: found problems of {len(kinds)} task kinds ({', '.join(kinds)}) in one set; "
+            "without `rewards` a set must be of one kind: name the verifier under `rewards`, or "
+            "make a set of each kind"
         )
     return kinds[0]
 
@@ -176,24 +184,46 @@ def task_kind_of(problems: Sequence[Problem]) -> str:
 def build_verifiers(
     rewards: Sequence[RewardConfig], problems: Sequence[Problem]
 ) -> list[tuple[Verifier, float]]:
-    """Verifiers with their weights; the task kind's own where none is configured."""
-    if not rewards:
-        return [(get_verifier(VERIFIER_OF_KIND[task_kind_of(problems)]), 1.0)]
-    return [(_verifier(reward), reward.weight) for reward in rewards]
+    """Verifiers with their weights; the task kind's own where none is configured.
 
-
-def reward_names(config: RunConfig, verifiers: Sequence[tuple[Verifier, float]]) -> dict[str, str]:
-    """How the configuration calls each verifier -> the name that it has in metrics.
-
-    They differ for one by import path.
+    Raises:
+        ConfigError: None is configured and the task kind has none, or there are several kinds.
+        VerifierError: A verifier is unknown or its options are not valid.
     """
-    called = [reward.verifier for reward in config.rewards]
-    names = [verifier.name for verifier, _ in verifiers]
-    return dict(zip(called, names, strict=False))
+    if not rewards:
+        kind = task_kind_of(problems)
+        if kind not in VERIFIER_OF_KIND:
+            raise ConfigError(
+                f"data: found task kind {kind!r}, which has no verifier of its own (those with one "
+                f"are {', '.join(VERIFIER_OF_KIND)}); name one under `rewards`"
+            )
+        return [(get_verifier(VERIFIER_OF_KIND[kind]), 1.0)]
+    return [(build_verifier(reward), reward.weight) for reward in rewards]
 
 
-def _verifier(reward: RewardConfig) -> Verifier:
+def build_judge(judge: JudgeConfig | None, problems: Sequence[Problem]) -> Verifier:
+    """One verifier; None: the task kind's own."""
+    if judge is not None:
+        return build_verifier(judge)
+    ((verifier, _),) = build_verifiers((), problems)
+    return verifier
+
+
+def build_verifier(reward: JudgeConfig) -> Verifier:
     """One of ours by name, or the user's by import path."""
     if ":" not in reward.verifier:
-        return get_verifier(reward.verifier, **reward.options)
+        options = {name: _with_own_parts(value) for name, value in reward.options.items()}
+        return get_verifier(reward.verifier, **options)
     return as_verifier(import_object(reward.verifier), reward.options)
+
+
+def _with_own_parts(option: Any) -> Any:
+    """An option of a composite in which verifiers by import path are built."""
+    if isinstance(option, list | tuple):
+        return [_with_own_parts(item) for item in option]
+    if not isinstance(option, Mapping) or not set(option) <= {"verifier", "options"}:
+        return option
+    options = {name: _with_own_parts(value) for name, value in option.get("options", {}).items()}
+    if ":" in str(option.get("verifier", "")):
+        return as_verifier(import_object(option["verifier"]), options)
+    return {**option, "options": options}

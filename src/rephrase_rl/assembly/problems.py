@@ -6,6 +6,7 @@ import warnings
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from rephrase_rl.assembly.mixture import mix_sets
 from rephrase_rl.assembly.objects import load_data, load_model_tokenizer
 from rephrase_rl.assembly.run_parts import starting_model
 from rephrase_rl.data import ExpertBudget, fit_expert
@@ -19,19 +20,25 @@ if TYPE_CHECKING:
 
 
 def training_problems(config: RunConfig) -> list[Problem]:
-    """All problems of a run; where there is a budget for experts, within it.
+    """All problems of a run, mixed; where there is a budget for experts, within it.
 
     Warns of experts that were cut or left out; ``data check`` shows them.
 
     Raises:
         DataError: Rows are not usable; or experts exceed the budget and are to be refused, or have
-            no paragraph that fits. Every such row is listed.
+            no paragraph that fits; every such row is listed. Or two sets share problem ids.
+    """
+    return mix_sets(config, problems_of_sets(config))
+
+
+def problems_of_sets(config: RunConfig) -> list[list[Problem]]:
+    """The problems of each set as they are, their experts within the budget.
+
+    Raises:
+        DataError: As in ``training_problems``, but for ids.
     """
     count_tokens = token_counter(config) if any(d.expert_tokens for d in config.data) else len
-    problems: list[Problem] = []
-    for data in config.data:
-        problems += _within_budget(load_data(data), data, count_tokens)
-    return problems
+    return [_within_budget(load_data(data), data, count_tokens) for data in config.data]
 
 
 def token_counter(config: RunConfig) -> Callable[[str], int]:
@@ -75,6 +82,6 @@ def _within_budget(
         warnings.warn(
             f"data.{data.name}: of {len(problems)} expert solutions, {fates['cut']} were cut and "
             f"{fates['left_out']} left out, since they exceed {budget.max_tokens} tokens",
-            stacklevel=3,
+            stacklevel=4,
         )
     return [item.problem for item in fitted]

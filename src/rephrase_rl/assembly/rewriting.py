@@ -11,26 +11,30 @@ import dataclasses
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
-from rephrase_rl.guidance.blocks import Score
+from rephrase_rl.assembly.blocks import build_source
+from rephrase_rl.guidance.blocks import Ask, Score, StepContext
 from rephrase_rl.guidance.candidates import cleaned_candidate, refusals
 from rephrase_rl.guidance.recording import candidate_record
 
 # At run time too: records.from_json reads the annotations.
-from rephrase_rl.records import Candidate, CandidateRecord, Completion, Rollout
+from rephrase_rl.records import Candidate, CandidateRecord, Completion, Rollout, RolloutGroup
+from rephrase_rl.rewards.context import context_of, verify_in_context
+from rephrase_rl.rollout import SamplingSettings
 from rephrase_rl.seeding import derive_seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from rephrase_rl.config import GuidanceConfig, RunConfig
     from rephrase_rl.guidance.blocks import AcceptRule, CleanedCompletion
     from rephrase_rl.records import Message, Origin, Problem
     from rephrase_rl.rewards import Verifier
-    from rephrase_rl.rollout import SamplingSettings, TransformersEngine
+    from rephrase_rl.rollout import TransformersEngine
 
 PROBLEMS_PER_REQUEST = 32
 """Problems that share one random stream. Fixed, so that rewrites do not depend on the number of
@@ -141,10 +145,10 @@ def judge_with(
         if not texts:
             return []
         answers = [problem.reference_answer for problem in problems]
-        columns = [
-            ([verdict.reward for verdict in verifier.verify(texts, answers)], weight)
-            for verifier, weight in verifiers
-        ]
+        columns = []
+        for verifier, weight in verifiers:
+            verdicts = verify_in_context(verifier, texts, answers, context_of(verifier, problems))
+            columns.append(([verdict.reward for verdict in verdicts], weight))
         correctness, _ = columns[decides]
         return [
             Score(_total([(rewards[i], weight) for rewards, weight in columns]), correctness[i])
@@ -165,7 +169,71 @@ def _rewrite_request(
     engine: TransformersEngine,
     settings: SamplingSettings,
 ) -> list[RewriteRecord]:
-    """Rewrites of problems that share a random stream."""
+    rewrites = sample_rewrites(problems, rewriter, engine, settings)
+    return [_record(problem, made) for problem, made in zip(problems, rewrites, strict=True)]
+
+
+def asks(
+    guidance: GuidanceConfig, config: RunConfig
+) -> Callable[[Problem], tuple[Message, ...] | None]:
+    """P(q, k) of a problem, from the source that would also serve RL."""
+    source = build_source(guidance, config.prompts)
+    start = StepContext(step=0, seed=config.seed)
+
+    def ask(problem: Problem) -> tuple[Message, ...] | None:
+        draft = source.draft(RolloutGroup(problem, ()), start)
+        return draft.messages if isinstance(draft, Ask) else None
+
+    return ask
+
+
+def rewriting_settings(
+    guidance: GuidanceConfig, config: RunConfig, n: int, seed: int
+) -> SamplingSettings:
+    """How rewrites are sampled: as rollouts, unless the source says otherwise.
+
+    Args:
+        guidance: Its source rewrites.
+        config: Resolved.
+        n: Rewrites of each problem.
+        seed: Of all of them.
+    """
+    source: Any = guidance.source
+    trainer = config.trainer
+    return SamplingSettings(
+        n=n,
+        temperature=trainer["temperature"] if source.temperature is None else source.temperature,
+        top_p=trainer["top_p"] if source.top_p is None else source.top_p,
+        max_new_tokens=trainer["max_completion_length"],
+        seed=seed,
+    )
+
+
+class SampledRewrites(NamedTuple):
+    """What came of one problem."""
+
+    prompt: tuple[Message, ...] | None
+    """P(q, k), if it was asked."""
+    not_asked: str | None
+    """Why not: ``over_length`` or ``no_expert``."""
+    candidates: tuple[Candidate, ...] = ()
+    """Judged; those that may enter have no refusals."""
+
+
+def sample_rewrites(
+    problems: Sequence[Problem],
+    rewriter: Rewriter,
+    engine: TransformersEngine,
+    settings: SamplingSettings,
+) -> list[SampledRewrites]:
+    """Sample, clean and judge rewrites of problems that share a random stream.
+
+    Args:
+        problems: All of one request.
+        rewriter: How to ask, clean, judge and accept.
+        engine: The policy.
+        settings: Its seed is the request's.
+    """
     outcomes: dict[int, str] = {}
     asked: dict[int, tuple[Message, ...]] = {}
     for i, problem in enumerate(problems):
@@ -189,7 +257,8 @@ def _rewrite_request(
     ]
     judged = _judge(candidates, problems, rewriter, settings.max_new_tokens)
     return [
-        _record(problem, outcomes.get(i), judged.get(i, ())) for i, problem in enumerate(problems)
+        SampledRewrites(asked.get(i), outcomes.get(i), judged.get(i, ()))
+        for i in range(len(problems))
     ]
 
 
@@ -217,17 +286,15 @@ def _judge(
     return judged
 
 
-def _record(
-    problem: Problem, outcome: str | None, candidates: Sequence[Candidate]
-) -> RewriteRecord:
-    if outcome is not None:
-        return RewriteRecord(problem.problem_id, outcome)
-    chosen = next((c for c in candidates if c.accepted), None)
+def _record(problem: Problem, made: SampledRewrites) -> RewriteRecord:
+    if made.not_asked is not None:
+        return RewriteRecord(problem.problem_id, made.not_asked)
+    chosen = next((c for c in made.candidates if c.accepted), None)
     return RewriteRecord(
         problem.problem_id,
         "refused" if chosen is None else "accepted",
         () if chosen is None else chosen.completion.token_ids,
-        tuple(candidate_record(_not_chosen(c, chosen)) for c in candidates),
+        tuple(candidate_record(_not_chosen(c, chosen)) for c in made.candidates),
     )
 
 

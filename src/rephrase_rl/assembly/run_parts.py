@@ -14,6 +14,7 @@ from accelerate.utils import wait_for_everyone
 from transformers import PrinterCallback, TrainerState
 
 from rephrase_rl.assembly.evaluating import FINAL_POLICY, resolve_policy_path
+from rephrase_rl.assembly.mixture import mixture_entry
 from rephrase_rl.assembly.objects import load_model, rephrase_template, solve_template
 from rephrase_rl.config import config_hash, dump_config
 from rephrase_rl.data import data_fingerprint
@@ -134,6 +135,7 @@ def run_manifest(
             "num_processes": arguments.world_size,
             "deviations": list(get_preset(config.method).deviations),
             **experts,
+            **mixture_entry(config, problems),
             **extra,
         },
     )

@@ -17,14 +17,18 @@ from accelerate import PartialState
 from rephrase_rl.assembly.blocks import build_accept_rules, build_source
 from rephrase_rl.assembly.evaluating import load_benchmarks
 from rephrase_rl.assembly.in_training import PolicyEvaluations
-from rephrase_rl.assembly.objects import build_verifiers, solve_template
+from rephrase_rl.assembly.mixture import refuse_gates_of_sets
+from rephrase_rl.assembly.objects import solve_template
+from rephrase_rl.assembly.precision import precision_fields
 from rephrase_rl.assembly.problems import training_problems
+from rephrase_rl.assembly.rewards_of_sets import build_rewards
 from rephrase_rl.assembly.rewriting import (
     Rewriter,
     RewriteRecord,
+    asks,
     count_outcomes,
-    judge_with,
     rewrite_problems,
+    rewriting_settings,
 )
 from rephrase_rl.assembly.run_parts import (
     Recorder,
@@ -35,11 +39,11 @@ from rephrase_rl.assembly.run_parts import (
     open_run,
     run_manifest,
 )
+from rephrase_rl.config import all_benchmarks
 from rephrase_rl.errors import ConfigError, DataError
-from rephrase_rl.guidance.blocks import Ask, StepContext
 from rephrase_rl.prompts import render_prompt
-from rephrase_rl.records import RolloutGroup, from_json
-from rephrase_rl.rollout import SamplingSettings, TransformersEngine
+from rephrase_rl.records import from_json
+from rephrase_rl.rollout import TransformersEngine
 from rephrase_rl.runs import RunDirectory, atomic, jsonl
 from rephrase_rl.seeding import derive_seed
 from rephrase_rl.trainers.trl.callbacks import StepReporter
@@ -52,11 +56,11 @@ from rephrase_rl.trainers.trl.supervised import (
 from rephrase_rl.trainers.trl.supervised_arguments import supervised_arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from rephrase_rl.config import GuidanceConfig, RunConfig
-    from rephrase_rl.records import JSON, Message, Problem
+    from rephrase_rl.records import JSON, Problem
     from rephrase_rl.rollout import LoadedPolicy
     from rephrase_rl.trainers.trl.supervised_arguments import SupervisedArguments
 
@@ -96,12 +100,15 @@ def supervised_run(request: RunRequest, guidance: GuidanceConfig) -> RunSummary:
     """
     config = request.config
     refuse_unused(guidance)
+    refuse_gates_of_sets(config)
     problems = _load_problems(config)
-    benchmarks = load_benchmarks(config.evaluation.benchmarks)
-    arguments = supervised_arguments(
-        config.trainer, output_dir=str(request.run_path / "checkpoints"), seed=config.seed
-    )
+    benchmarks = load_benchmarks(all_benchmarks(config))
     policy, start = load_start(config)
+    arguments = supervised_arguments(
+        {**config.trainer, **precision_fields(request, policy.model)},
+        output_dir=str(request.run_path / "checkpoints"),
+        seed=config.seed,
+    )
     # What can be refused is refused before the run directory is touched.
     if guidance.source.kind == "expert_text":
         training_texts(problems, config, arguments, policy.tokenizer)
@@ -270,27 +277,20 @@ def _make_rewrites(
         return Rewrites([from_json(RewriteRecord, row) for row in jsonl.read_lines(file)], earlier)
     started = time.perf_counter()
     source: Any = guidance.source
-    names = [reward.verifier for reward in config.rewards]
-    verifiers = build_verifiers(config.rewards, problems)
+    rewards = build_rewards(config, problems)
     policy.model.to(arguments.sft.device)
     engine = TransformersEngine(
         policy.model, policy.tokenizer, chat_template_kwargs=arguments.chat_template_kwargs
     )
     rewriter = Rewriter(
-        ask=_asks(guidance, config),
+        ask=asks(guidance, config),
         clean=build_source(guidance, config.prompts).clean,
         accept=build_accept_rules(guidance),
-        judge=judge_with(
-            verifiers, names.index(guidance.correctness) if guidance.correctness in names else 0
-        ),
+        judge=rewards.judge,
         max_prompt_tokens=source.max_prompt_tokens,
     )
-    settings = SamplingSettings(
-        n=source.num_candidates,
-        temperature=_first(source.temperature, config.trainer["temperature"]),
-        top_p=_first(source.top_p, config.trainer["top_p"]),
-        max_new_tokens=config.trainer["max_completion_length"],
-        seed=derive_seed(config.seed, "rewriting"),
+    settings = rewriting_settings(
+        guidance, config, source.num_candidates, derive_seed(config.seed, "rewriting")
     )
     on_progress = request.on_progress
     try:
@@ -302,28 +302,9 @@ def _make_rewrites(
             on_progress=on_progress and (lambda done, total: on_progress("rewriting", done, total)),
         )
     finally:
-        for verifier, _ in verifiers:
-            verifier.close()
+        rewards.close()
     if PartialState().is_main_process:
         with atomic.replacing(file) as lines:
             for record in records:
                 lines.write(jsonl.encode(record) + b"\n")
     return Rewrites(records, time.perf_counter() - started)
-
-
-def _asks(
-    guidance: GuidanceConfig, config: RunConfig
-) -> Callable[[Problem], tuple[Message, ...] | None]:
-    """P(q, k) of a problem, from the source that would also serve RL."""
-    source = build_source(guidance, config.prompts)
-    start = StepContext(step=0, seed=config.seed)
-
-    def ask(problem: Problem) -> tuple[Message, ...] | None:
-        draft = source.draft(RolloutGroup(problem, ()), start)
-        return draft.messages if isinstance(draft, Ask) else None
-
-    return ask
-
-
-def _first(value: float | None, default: float) -> float:
-    return default if value is None else value

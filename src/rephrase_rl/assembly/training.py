@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
+from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from datasets import Dataset
 
 from rephrase_rl.assembly.blocks import build_guidance, build_stream
 from rephrase_rl.assembly.evaluating import load_benchmarks
 from rephrase_rl.assembly.in_training import PolicyEvaluations
-from rephrase_rl.assembly.objects import (
-    build_verifiers,
-    reward_names,
-    solve_template,
-)
+from rephrase_rl.assembly.mixture import gates_of_sets
+from rephrase_rl.assembly.objects import solve_template
+from rephrase_rl.assembly.precision import precision_fields
 from rephrase_rl.assembly.problems import training_problems
+from rephrase_rl.assembly.rewards_of_sets import build_rewards
 from rephrase_rl.assembly.run_parts import (
     Recorder,
     RunRequest,
@@ -26,11 +27,13 @@ from rephrase_rl.assembly.run_parts import (
     run_manifest,
 )
 from rephrase_rl.assembly.supervised import supervised_run
-from rephrase_rl.config import parse_guidance
+from rephrase_rl.config import all_benchmarks, parse_guidance
+from rephrase_rl.errors import DataError
 from rephrase_rl.methods import resolve_config
 from rephrase_rl.prompts import render_prompt
-from rephrase_rl.rewards import VerifierReward
+from rephrase_rl.rewards.context import COMPLETION_IDS, context_columns_of
 from rephrase_rl.seeding import seed_everything
+from rephrase_rl.trainers.trl.anticipation import PASS_RATE
 from rephrase_rl.trainers.trl.arguments import grpo_arguments
 from rephrase_rl.trainers.trl.callbacks import StepReporter
 from rephrase_rl.trainers.trl.compute import Compute
@@ -88,28 +91,33 @@ def train_run(
 def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSummary:
     config = request.config
     problems = training_problems(config)
-    benchmarks = load_benchmarks(config.evaluation.benchmarks)
+    benchmarks = load_benchmarks(all_benchmarks(config))
     policy, start = load_start(config)
-    verifiers = build_verifiers(config.rewards, problems)
+    rewards = build_rewards(config, problems)
     try:
         # What can be refused is refused before the run directory is touched.
         arguments = grpo_arguments(
-            config.trainer,
+            {**precision_fields(request, policy.model), **config.trainer},
             output_dir=str(request.run_path / "checkpoints"),
             seed=config.seed,
             scale_rewards=guidance.advantages.scale,
-            reward_weights=[weight for _, weight in verifiers],
+            reward_weights=rewards.weights,
+        )
+        blocks = build_guidance(
+            guidance, config.prompts, rewards.names, gates_of_sets(config, guidance)
         )
         manifest = run_manifest(request, arguments, problems, start)
         run, checkpoint = open_run(request, manifest)
         recorder = Recorder(run, config.log.groups, request.on_step)
         trainer = RePOTrainer(
             model=policy.model,
-            reward_funcs=[VerifierReward(verifier) for verifier, _ in verifiers],
+            reward_funcs=rewards.functions,
             args=arguments,
-            train_dataset=training_dataset(problems, config),
+            train_dataset=training_dataset(
+                problems, config, context_columns_of(reward.verifier for reward in rewards.rewards)
+            ),
             processing_class=policy.tokenizer,
-            guidance=build_guidance(guidance, config.prompts, reward_names(config, verifiers)),
+            guidance=dataclasses.replace(blocks, correctness_of=rewards.correctness_of),
             stream=build_stream(guidance.slot),
             compute=Compute(**config.compute.model_dump()),
             on_groups=recorder.keep_groups,
@@ -120,25 +128,59 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
         )
         return conduct(request, trainer, recorder, evaluate_at, checkpoint)
     finally:
-        for verifier, _ in verifiers:
-            verifier.close()
+        rewards.close()
 
 
-def training_dataset(problems: Sequence[Problem], config: RunConfig) -> Dataset:
-    """Rows in the form that ``RePOTrainer`` takes (see there)."""
-    return Dataset.from_list(
-        [
-            {
-                "prompt": [
-                    dict(message)
-                    for message in render_prompt(problem, solve_template(problem, config.prompts))
-                ],
-                "question": problem.question,
-                "problem_id": problem.problem_id,
-                "expert_solution": problem.expert_solution,
-                "reference_answer": problem.reference_answer,
-                "task_kind": problem.task_kind,
-            }
-            for problem in problems
-        ]
-    )
+def training_dataset(
+    problems: Sequence[Problem], config: RunConfig, context_columns: Sequence[str] = ()
+) -> Dataset:
+    """Rows in the form that ``RePOTrainer`` takes (see there).
+
+    Args:
+        problems: One row each.
+        config: Names the templates.
+        context_columns: Keys of the problems' metadata that verifiers ask for.
+
+    Raises:
+        DataError: The values of such a key do not make a column; or metadata ``pass_rate`` is there
+            and no share.
+    """
+    _check_pass_rates(problems)
+    rows = [_row(problem, config, context_columns) for problem in problems]
+    try:
+        return Dataset.from_list(rows)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(
+            f"metadata {', '.join(context_columns)} that the verifiers ask for does not make "
+            f"columns of one type ({error}); required: the same type in every problem"
+        ) from error
+
+
+def _row(problem: Problem, config: RunConfig, context_columns: Sequence[str]) -> dict[str, Any]:
+    messages = render_prompt(problem, solve_template(problem, config.prompts))
+    row = {name: problem.metadata.get(name) for name in context_columns if name != COMPLETION_IDS}
+    row |= {
+        "prompt": [dict(message) for message in messages],
+        "question": problem.question,
+        "problem_id": problem.problem_id,
+        "expert_solution": problem.expert_solution,
+        "reference_answer": problem.reference_answer,
+        "task_kind": problem.task_kind,
+        PASS_RATE: problem.metadata.get(PASS_RATE),
+    }
+    return row | ({"dataset": problem.dataset} if problem.dataset else {})
+
+
+def _check_pass_rates(problems: Sequence[Problem]) -> None:
+    faults = []
+    for problem in problems:
+        rate = problem.metadata.get(PASS_RATE)
+        is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
+        if rate is not None and not (is_number and 0 <= rate <= 1):
+            faults.append(f"problem {problem.problem_id!r}: found {rate!r}")
+    if faults:
+        raise DataError(
+            f"column {PASS_RATE!r} is read as the share of samples that pass, as mined; required: "
+            "a number from 0 to 1, or null; rename the column if it is something else",
+            faults,
+        )

@@ -17,9 +17,10 @@ from rephrase_rl.assembly.evaluating import (
     resolve_policy_path,
     result_json,
 )
-from rephrase_rl.assembly.objects import build_verifiers, load_data, load_model, solve_template
+from rephrase_rl.assembly.mixture import named_after
+from rephrase_rl.assembly.objects import build_judge, load_data, load_model, solve_template
 from rephrase_rl.assembly.run_parts import starting_model
-from rephrase_rl.config import load_config, parse_guidance
+from rephrase_rl.config import deciding_reward, load_config, parse_guidance
 from rephrase_rl.data import data_fingerprint
 from rephrase_rl.errors import ConfigError, DataError
 from rephrase_rl.evaluation import EvaluationProtocol, evaluate
@@ -143,7 +144,7 @@ def _hard_problems(run: RunDirectory, config: RunConfig) -> list[Problem]:
     questions = {row["problem_id"]: row["question"] for row in run.group_rows()}
     loaded: dict[str, Problem] = {}
     for data in config.data:
-        for problem in load_data(data):
+        for problem in named_after(config, data, load_data(data)):
             loaded.setdefault(problem.problem_id, problem)
     changed = [
         name for name in hard if name not in loaded or loaded[name].question != questions[name]
@@ -174,10 +175,19 @@ def _correctness_verifier(config: RunConfig, problems: Sequence[Problem]) -> Ver
             f"({', '.join(kinds)}), which are asked and judged differently; one is required: "
             "train each kind in a run of its own to measure it"
         )
-    setting = EvaluationSetting.of_run(config)
-    judges = [r for r in setting.rewards if setting.correctness in (None, r.verifier)]
-    ((verifier, _),) = build_verifiers(judges[:1], problems)
-    return verifier
+    sets = {problem.dataset for problem in problems}
+    judges = [
+        deciding_reward(config, data)
+        for data in config.data
+        if len(config.data) == 1 or data.name in sets
+    ]
+    if any(judge != judges[0] for judge in judges):
+        raise ConfigError(
+            f"data: found initially all-failed problems of {len(judges)} sets "
+            f"({', '.join(sorted(sets))}) with different verifiers; one is required: train each "
+            "set in a run of its own to measure it"
+        )
+    return build_judge(judges[0], problems)
 
 
 def _protocol(

@@ -101,9 +101,9 @@ def chosen_benchmarks(
     Raises:
         ConfigError: Nothing was asked for, or a change is not valid; with every fault.
     """
-    from rephrase_rl.config import config_to_plain, parse_benchmarks
+    from rephrase_rl.config import all_benchmarks, config_to_plain, parse_benchmarks
 
-    own = {b.name: config_to_plain(b) for b in run.evaluation.benchmarks} if run else {}
+    own = {b.name: config_to_plain(b) for b in all_benchmarks(run)} if run else {}
     wanted = list(names) or list(own)
     if not wanted:
         raise ConfigError(

@@ -17,6 +17,8 @@ from rephrase_rl.cli.step_line import progress_bar
 from rephrase_rl.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rephrase_rl.assembly.utilisation import Utilisation
     from rephrase_rl.guidance.ledger import Ledger, LedgerSummary, ProblemHistory
     from rephrase_rl.statistics import Interval
@@ -90,7 +92,7 @@ def _measure(run: Path, samples: int, limit: int | None, seed: int | None) -> Ut
 
 
 def _as_plain(found: Ledger, measured: Utilisation | None) -> dict[str, Any]:
-    from rephrase_rl.guidance.ledger import summarise
+    from rephrase_rl.guidance.ledger import summarise, summarise_datasets
     from rephrase_rl.records import to_json
 
     plain: dict[str, Any] = {
@@ -106,17 +108,24 @@ def _as_plain(found: Ledger, measured: Utilisation | None) -> dict[str, Any]:
             for history in found
         ],
     }
+    by_dataset = summarise_datasets(found)
+    if by_dataset:
+        plain["by_dataset"] = to_json(by_dataset)
     if measured is not None:
         plain["utilisation"] = to_json(measured)
     return plain
 
 
 def _print_tables(found: Ledger) -> None:
-    from rephrase_rl.guidance.ledger import longest_unsolved, summarise
+    from rephrase_rl.guidance.ledger import longest_unsolved, summarise, summarise_datasets
 
     summary = summarise(found)
     output.print(_summary_table(summary), soft_wrap=False)
     output.print(_medians_line(summary))
+    by_dataset = summarise_datasets(found)
+    if by_dataset:
+        output.print("")
+        output.print(_datasets_table(by_dataset), soft_wrap=False)
     longest = longest_unsolved(found, LONGEST_SHOWN)
     if longest:
         output.print("")
@@ -143,6 +152,22 @@ def _summary_table(summary: LedgerSummary) -> Table:
     ):
         share = "" if not whole else f"{number / whole:.0%}"
         table.add_row(label, str(number), share)
+    return table
+
+
+def _datasets_table(by_dataset: Mapping[str, LedgerSummary]) -> Table:
+    table = Table(title="by data set")
+    table.add_column("data set", overflow="fold")
+    for column in ("seen", "all failed at first", "with an injection", "solved unguided later"):
+        table.add_column(column, justify="right")
+    for name, summary in by_dataset.items():
+        counts = (
+            summary.problems,
+            summary.initially_all_failed,
+            summary.intervened,
+            summary.solved_unguided,
+        )
+        table.add_row(name, *map(str, counts))
     return table
 
 

@@ -24,8 +24,12 @@ from rephrase_rl.cli.data import data_app
 from rephrase_rl.cli.demo import demo
 from rephrase_rl.cli.doctor import doctor
 from rephrase_rl.cli.eval import evaluate
+from rephrase_rl.cli.experts import experts
 from rephrase_rl.cli.ledger import ledger
 from rephrase_rl.cli.methods import methods
+from rephrase_rl.cli.mine import mine
+from rephrase_rl.cli.plan import plan
+from rephrase_rl.cli.rephrase import rephrase
 from rephrase_rl.cli.report import report
 from rephrase_rl.cli.train import train
 from rephrase_rl.errors import RephraseError
@@ -40,8 +44,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("demo")(demo)
+app.command("plan")(plan)
 app.command("train")(train)
 app.command("eval")(evaluate)
+app.command("experts")(experts)
+app.command("mine")(mine)
+app.command("rephrase")(rephrase)
 app.command("report")(report)
 app.command("ledger")(ledger)
 app.command("compare")(compare)

@@ -10,6 +10,8 @@ from rephrase_rl.config.blocks.slots import ReplaceWorstSlot, ReservedSlot, Slot
 from rephrase_rl.config.blocks.sources import NoSource, RephraseSource, Source
 from rephrase_rl.config.blocks.train import ClippedRatioTrain, Train
 from rephrase_rl.config.data import DataConfig, MappingConfig, TableConfig, TestDataConfig
+from rephrase_rl.config.endpoint import BudgetConfig, EndpointConfig
+from rephrase_rl.config.experts import EndpointTeacher, ExpertsConfig, ModelTeacher
 from rephrase_rl.config.guidance import (
     AdvantageConfig,
     GuidanceConfig,
@@ -23,17 +25,24 @@ from rephrase_rl.config.load import (
     load_config,
     parse_benchmarks,
     parse_config,
+    parse_endpoint,
+    parse_experts,
     parse_guidance,
 )
+from rephrase_rl.config.plan import PlanConfig, ShapeConfig
 from rephrase_rl.config.schema import (
     BenchmarkConfig,
     EvaluationConfig,
+    JudgeConfig,
     LogConfig,
     ModelConfig,
     PromptsConfig,
     RewardConfig,
     RunConfig,
+    SetEvaluationConfig,
+    TrainDataConfig,
 )
+from rephrase_rl.config.sets import all_benchmarks, deciding_reward
 from rephrase_rl.config.yaml_text import read_yaml, write_yaml
 
 __all__ = [
@@ -41,37 +50,51 @@ __all__ = [
     "AdvantageConfig",
     "AlwaysGate",
     "BenchmarkConfig",
+    "BudgetConfig",
     "ClippedRatioTrain",
     "CustomBlock",
     "DataConfig",
+    "EndpointConfig",
+    "EndpointTeacher",
     "EvaluationConfig",
+    "ExpertsConfig",
     "FailedShareGate",
     "Gate",
     "GuidanceConfig",
+    "JudgeConfig",
     "LogConfig",
     "MappingConfig",
     "ModelConfig",
+    "ModelTeacher",
     "NeverGate",
     "NoSource",
     "NoSpreadConfig",
+    "PlanConfig",
     "PromptsConfig",
     "RephraseSource",
     "ReplaceWorstSlot",
     "ReservedSlot",
     "RewardConfig",
     "RunConfig",
+    "SetEvaluationConfig",
+    "ShapeConfig",
     "Slot",
     "Source",
     "TableConfig",
     "TestDataConfig",
     "Train",
+    "TrainDataConfig",
+    "all_benchmarks",
     "config_hash",
     "config_to_plain",
+    "deciding_reward",
     "dump_config",
     "load_config",
     "merge_blocks",
     "parse_benchmarks",
     "parse_config",
+    "parse_endpoint",
+    "parse_experts",
     "parse_guidance",
     "read_yaml",
     "write_yaml",

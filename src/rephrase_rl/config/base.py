@@ -21,6 +21,8 @@ class ConfigModel(BaseModel):
         allow_inf_nan=False,
         use_attribute_docstrings=True,
         validate_default=True,
+        # What a user wrote in the wrong place may be a key; our own messages quote with care.
+        hide_input_in_errors=True,
     )
 
 

@@ -13,6 +13,8 @@ import yaml
 from pydantic import ValidationError
 
 from rephrase_rl.config.base import ConfigModel
+from rephrase_rl.config.endpoint import EndpointConfig
+from rephrase_rl.config.experts import ExpertsConfig
 from rephrase_rl.config.faults import describe_faults
 from rephrase_rl.config.guidance import GuidanceConfig
 from rephrase_rl.config.overrides import apply_overrides
@@ -22,8 +24,11 @@ from rephrase_rl.errors import ConfigError
 
 ModelT = TypeVar("ModelT", bound=ConfigModel)
 
-_NOT_HASHED = ("output_dir", "log")
-"""Fields that change where and what a run writes, not what it computes."""
+_NOT_HASHED = ("output_dir", "log", "plan")
+"""Fields that change where and what a run writes or what is planned, not what it computes."""
+_HASHED_IF_GIVEN = ("weight", "rewards", "correctness", "gate", "evaluate", "judge")
+"""Fields of a data set or benchmark that only mixtures have: without them nothing is mixed, and the
+hash is that of runs from before there were any."""
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -92,6 +97,52 @@ def parse_benchmarks(
     return list(whole.benchmarks)
 
 
+def parse_endpoint(raw: Mapping[str, Any], where: str = "endpoint") -> EndpointConfig:
+    """Check plain data as the description of an endpoint.
+
+    Args:
+        raw: What a YAML file would hold.
+        where: Field of the configuration that ``raw`` stands in; begins the place of every fault.
+
+    Raises:
+        ConfigError: With every fault.
+    """
+    return _validated(EndpointConfig, raw, f"{where} is not valid", [], prefix=where)
+
+
+def parse_experts(
+    source: str | Path | Mapping[str, Any],
+    changes: Mapping[str, Any],
+    overrides: Sequence[str] = (),
+) -> ExpertsConfig:
+    """Read how expert solutions are sampled from a YAML file or plain data.
+
+    Args:
+        source: The file, or what it would hold.
+        changes: Fields that take the place of those in ``source``; mappings of one kind are merged.
+        overrides: Changes of the form ``a.b.0.c=value``, applied last.
+
+    Raises:
+        ConfigError: The file cannot be read, or there are faults, all of which are listed.
+    """
+    raw = (
+        copy.deepcopy(dict(source)) if isinstance(source, Mapping) else _read_mapping(Path(source))
+    )
+    for name, value in changes.items():
+        raw[name] = _merged(raw.get(name), value)
+    faults = apply_overrides(raw, overrides)
+    return _validated(ExpertsConfig, raw, "the sampling of experts is not valid", faults)
+
+
+def _merged(here: object, change: object) -> object:
+    """The change, with the fields of what is there beside its own if both are of one kind."""
+    if not isinstance(here, dict) or not isinstance(change, Mapping):
+        return copy.deepcopy(change)
+    if change.get("kind", here.get("kind")) != here.get("kind"):
+        return dict(change)
+    return {**here, **change}
+
+
 def config_to_plain(config: ConfigModel) -> dict[str, Any]:
     """Every field as plain data (dicts, lists, text, numbers), defaults included."""
     return config.model_dump(mode="json")
@@ -105,9 +156,14 @@ def dump_config(config: RunConfig) -> str:
 def config_hash(config: RunConfig) -> str:
     """SHA-256 of everything in the configuration that can change what a run computes.
 
-    Where the run is written and what it logs is left out. Order of fields does not matter.
+    Where the run is written, what it logs and what was planned is left out. Order of fields does
+    not matter.
     """
     plain = {key: value for key, value in config_to_plain(config).items() if key not in _NOT_HASHED}
+    for item in (*plain["data"], *plain["evaluation"]["benchmarks"]):
+        for name in _HASHED_IF_GIVEN:
+            if not item.get(name, True):
+                del item[name]
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

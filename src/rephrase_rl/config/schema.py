@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from rephrase_rl.config.base import ConfigModel, Many, PlainMapping
+from rephrase_rl.config.blocks.gates import Gate  # noqa: TC001
 from rephrase_rl.config.data import DataConfig, Name, Positive, TestDataConfig
+from rephrase_rl.config.plan import PlanConfig
 
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 
@@ -40,8 +42,11 @@ class ModelConfig(ConfigModel):
 
 
 class PromptsConfig(ConfigModel):
-    """Ids of the prompt templates."""
+    """How the policy is asked: a style, or ids of prompt templates."""
 
+    style: Literal["plain", "think"] = "plain"
+    """Style of the task kind's default templates. plain: reason, then the answer. think: reason
+    inside ``<think>``, then a short answer. A template named below has a style of its own."""
     solve: str | None = None
     """Template that asks for a solution. null: the default of the problems' task kind."""
     rephrase: str | None = None
@@ -52,25 +57,27 @@ class PromptsConfig(ConfigModel):
     """Template that shows a failed attempt. null: the task kind's default."""
 
 
-class RewardConfig(ConfigModel):
-    """One verifier and its weight in the reward."""
+class JudgeConfig(ConfigModel):
+    """One verifier."""
 
     verifier: str
-    """Name of the verifier: exact, math; or ``package.module:name`` or ``path/to/file.py:name`` of
-    a verifier class, or of a function (completion, reference_answer) -> reward."""
-    weight: float = 1.0
-    """Factor of its verdict (0 to 1 for the shipped verifiers) in the total reward."""
+    """Name of the verifier: all_of, choice, exact, format, gated, judge, length, math, number,
+    rouge_l, text_exact, text_f1; or ``package.module:name`` or ``path/to/file.py:name`` of a
+    verifier class, or of a function (completion, reference_answer) -> reward."""
     options: PlainMapping = Field(default_factory=dict)
     """Keyword arguments of the verifier, such as ``timeout_s``."""
 
 
-class BenchmarkConfig(ConfigModel):
-    """One evaluation: problems and the protocol they are sampled with."""
+class RewardConfig(JudgeConfig):
+    """One verifier and its weight in the reward."""
 
-    name: Name
-    """How results call it."""
-    data: TestDataConfig
-    """The problems; not those trained on."""
+    weight: float = 1.0
+    """Factor of its verdict (0 to 1 for the shipped verifiers) in the total reward."""
+
+
+class ProtocolConfig(ConfigModel):
+    """How completions are sampled to be evaluated, and of how many problems."""
+
     samples_per_problem: Positive = 1
     """Completions for each problem, K of avg@K and pass@K."""
     temperature: Annotated[float, Field(ge=0.0)] = 1.0
@@ -81,6 +88,63 @@ class BenchmarkConfig(ConfigModel):
     """Length limit of a completion in tokens; what is cut off there is counted as truncated."""
     limit: Positive | None = None
     """Number of problems, from the start of the data. null: all of them."""
+
+
+class BenchmarkConfig(ProtocolConfig):
+    """One evaluation: problems and the protocol they are sampled with."""
+
+    name: Name
+    """How results call it."""
+    data: TestDataConfig
+    """The problems; not those trained on."""
+    judge: JudgeConfig | None = None
+    """The verifier. null: of the run's ``rewards`` the one that decides failure; without these the
+    task kind's own."""
+
+
+class SetEvaluationConfig(ProtocolConfig):
+    """Evaluation of a training set on problems of its kind that are not trained on."""
+
+    path: Annotated[str, Field(min_length=1)] | None = None
+    """Where they are. null: the training set's own path, which then needs another split; a single
+    file has none, so it needs another file."""
+    split: str = "test"
+    """Split of a Hugging Face dataset or of the lab."""
+
+
+class TrainDataConfig(DataConfig):
+    """One set of problems to be trained on, and its place in a mixture."""
+
+    weight: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
+    """Share of the drawn problems, in proportion to the other sets' weights; all sets have one or
+    none has. Small sets come again until the last set was drawn whole. null: the sets follow one
+    another."""
+    rewards: Many[RewardConfig] = ()
+    """Verifiers of this set. Empty: the run's ``rewards``; without these the task kind's own."""
+    correctness: str | None = None
+    """Which of several verifiers of this set decides failure. null: ``guidance.correctness``."""
+    gate: Gate | None = None
+    """Gate of this set, ``{kind: never}`` for none. null: ``guidance.gate``."""
+    evaluate: SetEvaluationConfig | None = None
+    """A benchmark under the set's name, judged by the set's verifier: what shows that an ability is
+    kept. null: none."""
+
+    @field_validator("rewards")
+    @classmethod
+    def _verifiers_once(cls, rewards: tuple[RewardConfig, ...]) -> tuple[RewardConfig, ...]:
+        _require_unique("verifier", [reward.verifier for reward in rewards])
+        return rewards
+
+    @field_validator("correctness")
+    @classmethod
+    def _correctness_is_a_reward(cls, correctness: str | None, info: ValidationInfo) -> str | None:
+        names = [reward.verifier for reward in info.data.get("rewards", ())]
+        if correctness is not None and correctness not in names:
+            raise ValueError(
+                f"found {correctness!r}, which is not among the set's rewards "
+                f"({', '.join(names) or 'it has none'}); name one of them"
+            )
+        return correctness
 
 
 class EvaluationConfig(ConfigModel):
@@ -117,6 +181,10 @@ class ComputeConfig(ConfigModel):
     forward: Literal["auto", "packed", "plain"] = "auto"
     """packed: log-probs from one pass over each prompt for all its completions. auto: that on CPUs,
     where it was measured to be faster, if the model allows it; else plain."""
+    tokens_per_pass: Positive | Literal["auto"] | None = "auto"
+    """Most tokens of a forward and backward pass, prompts and padding included: a micro-batch of
+    more rows is computed in parts, longest first, whose gradients add up to the same. auto: 4096 on
+    CPUs, if the loss type allows it; null: never."""
     skip_untrained: bool = True
     """Leave rows of advantage 0 out of the forward pass where nothing else gives them a gradient.
     TRL's own figures of that pass, such as entropy, are then of the other rows."""
@@ -133,14 +201,14 @@ class RunConfig(ConfigModel):
     """Run directory, checkpoint folder or hub id of a policy to start from in place of
     ``model.path``: of a run its final policy, as for RL after supervised fine-tuning. Its tokenizer
     is used too; ``model.dtype`` stays, ``model.revision`` and ``model.gguf_file`` have no say."""
-    data: Annotated[Many[DataConfig], Field(min_length=1)]
-    """Training problems; several sets are put one after the other."""
+    data: Annotated[Many[TrainDataConfig], Field(min_length=1)]
+    """Training problems; several sets are put one after the other, or mixed by their weights."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of the run, from which every other seed is derived."""
     output_dir: str | None = None
     """Run directory. null: ``runs/<name of the configuration file>``."""
     prompts: PromptsConfig = PromptsConfig()
-    """Ids of the prompt templates."""
+    """How the policy is asked."""
     rewards: Many[RewardConfig] = ()
     """Verifiers and weights. Empty: the verifier of the problems' task kind, weight 1."""
     guidance: PlainMapping = Field(default_factory=dict)
@@ -153,11 +221,19 @@ class RunConfig(ConfigModel):
     """When to evaluate, and on what."""
     log: LogConfig = LogConfig()
     """What the run directory keeps."""
+    plan: PlanConfig = PlanConfig()
+    """What ``rephrase-rl plan`` assumes; training does not read it."""
 
     @field_validator("data")
     @classmethod
-    def _data_names_once(cls, data: tuple[DataConfig, ...]) -> tuple[DataConfig, ...]:
+    def _data_fits_together(cls, data: tuple[TrainDataConfig, ...]) -> tuple[TrainDataConfig, ...]:
         _require_unique("name", [item.name for item in data])
+        without = [item.name for item in data if item.weight is None]
+        if 0 < len(without) < len(data):
+            raise ValueError(
+                f"found no weight of {', '.join(without)}, and weights of the other sets; give "
+                "every set a weight, or none"
+            )
         return data
 
     @field_validator("rewards")
@@ -165,6 +241,13 @@ class RunConfig(ConfigModel):
     def _verifiers_once(cls, rewards: tuple[RewardConfig, ...]) -> tuple[RewardConfig, ...]:
         _require_unique("verifier", [reward.verifier for reward in rewards])
         return rewards
+
+    @field_validator("evaluation")
+    @classmethod
+    def _evaluations_once(cls, evaluation: EvaluationConfig, info: ValidationInfo) -> Any:
+        own = [data.name for data in info.data.get("data", ()) if data.evaluate is not None]
+        _require_unique("name", [*own, *(b.name for b in evaluation.benchmarks)])
+        return evaluation
 
     @field_validator("guidance")
     @classmethod

@@ -110,11 +110,14 @@ def scan_problems(
 def data_fingerprint(problems: Sequence[Problem]) -> str:
     """Return a SHA-256 (hex) over everything in the problems, their order included.
 
-    Equal on every machine; any change of a text, an id or the order changes it.
+    Equal on every machine; any change of a text, an id or the order changes it. What the run calls
+    a problem's set does not.
     """
     digest = hashlib.sha256()
     for problem in problems:
-        line = json.dumps(to_json(problem), sort_keys=True, ensure_ascii=True)
+        content = to_json(problem)
+        del content["dataset"]
+        line = json.dumps(content, sort_keys=True, ensure_ascii=True)
         digest.update(line.encode() + b"\n")
     return digest.hexdigest()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rephrase_rl.errors import EvaluationError
 from rephrase_rl.evaluation.result import EvaluationResult, EvaluationSample, summarize_samples
 from rephrase_rl.prompts import render_prompt
+from rephrase_rl.rewards.context import COMPLETION_IDS, context_of, verify_in_context
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,9 +66,13 @@ def _judge(
         for problem, group in zip(problems, groups, strict=True)
         for index, completion in enumerate(group)
     ]
-    verdicts = verifier.verify(
+    asked = [problem for problem, _, _ in rows]
+    token_ids = [completion.token_ids for _, _, completion in rows]
+    verdicts = verify_in_context(
+        verifier,
         [completion.text for _, _, completion in rows],
-        [problem.reference_answer for problem, _, _ in rows],
+        [problem.reference_answer for problem in asked],
+        context_of(verifier, asked, {COMPLETION_IDS: token_ids}),
     )
     if len(verdicts) != len(rows):
         raise EvaluationError(

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rephrase_rl.guidance.overlap import copied_share
+from rephrase_rl.guidance.steps import arithmetic_steps
 from rephrase_rl.prompts import remove_meta_text
 
 if TYPE_CHECKING:
+    from rephrase_rl.guidance.steps import StepCheck, StepValidity
     from rephrase_rl.records import Candidate, Problem, Rollout
 
 
@@ -103,3 +105,30 @@ class WithinLength:
             return True
         limit = self.max_ratio_to_expert * len(problem.expert_solution)
         return len(candidate.completion.text) <= limit
+
+
+def check_arithmetic(text: str, problem: Problem) -> StepValidity:
+    """The steps ``a op b = c`` of a text, whatever the problem."""
+    return arithmetic_steps(text)
+
+
+@dataclass(frozen=True, slots=True)
+class StepsValid:
+    """The steps that the candidate writes down must be right, as far as they can be checked.
+
+    A right answer below wrong steps was taken over, not understood.
+    """
+
+    min_share: float = 1.0
+    """Smallest share of right steps among those that can be checked."""
+    min_steps: int = 0
+    """Fewest steps that must be there to be checked. 0: a text without any is not refused."""
+    check: StepCheck = check_arithmetic
+    name: str = "steps_valid"
+
+    def __call__(self, candidate: Candidate, replaced: Rollout, problem: Problem) -> bool:
+        """Enough steps, and enough of them right."""
+        found = self.check(candidate.completion.text, problem)
+        if found.found < self.min_steps:
+            return False
+        return found.found == 0 or found.share >= self.min_share

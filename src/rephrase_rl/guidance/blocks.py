@@ -6,7 +6,7 @@ each into a method; ``step.py`` runs it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -263,6 +263,8 @@ class Guidance:
     """A rollout has failed if its correctness is below this (delta in the paper)."""
     correctness: str | None = None
     """Name of the reward that decides failure; required if there are several."""
+    correctness_of: Mapping[str, str] = field(default_factory=dict)
+    """Name of a data set -> name of the reward that decides failure there, in place of it."""
     std_ddof: Literal[0, 1] = 1
     """Standard deviation of the group: 1 sample (TRL, verl), 0 population."""
     advantage_eps: float = 1e-6

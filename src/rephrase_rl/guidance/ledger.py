@@ -59,6 +59,8 @@ class ProblemHistory:
 
     problem_id: str
     visits: tuple[Visit, ...]
+    dataset: str = ""
+    """Its set in a run with several; empty: there is one."""
 
     @property
     def scored_visits(self) -> tuple[Visit, ...]:
@@ -106,6 +108,7 @@ class Ledger:
     def __init__(self) -> None:
         """Start with no problem."""
         self._visits: dict[str, list[Visit]] = {}
+        self._datasets: dict[str, str] = {}
         self._last_step = -1
 
     def __len__(self) -> int:
@@ -174,10 +177,12 @@ class Ledger:
                 )
             self._last_step = record.step
             self._visits.setdefault(record.problem_id, []).append(_visit(record))
+            self._datasets[record.problem_id] = record.dataset
 
     def problem(self, problem_id: str) -> ProblemHistory:
         """The history of one problem; without visits if it has not been seen."""
-        return ProblemHistory(problem_id, tuple(self._visits.get(problem_id, ())))
+        visits = tuple(self._visits.get(problem_id, ()))
+        return ProblemHistory(problem_id, visits, self._datasets.get(problem_id, ""))
 
     def history(self, problem_id: str) -> tuple[float, ...]:
         """Own pass fractions of a problem, one per visit; NaN where nothing was scored."""
@@ -198,6 +203,7 @@ class Ledger:
         for row in data:
             history = from_json(ProblemHistory, row)
             ledger._visits[history.problem_id] = list(history.visits)
+            ledger._datasets[history.problem_id] = history.dataset
             ledger._last_step = max([ledger._last_step, *(v.step for v in history.visits)])
         return ledger
 
@@ -228,7 +234,7 @@ class LedgerSummary:
     """Problems that the medians leave out because they are not solved yet: ``never_solved``."""
 
 
-def summarise(ledger: Ledger) -> LedgerSummary:
+def summarise(ledger: Iterable[ProblemHistory]) -> LedgerSummary:
     """Count what became of the problems that began all failed.
 
     An own success is one passing rollout out of G, which a policy that has learned nothing has now
@@ -251,6 +257,15 @@ def summarise(ledger: Ledger) -> LedgerSummary:
         median_injections_until_solve=_median([solve.injections_before for solve in solves]),
         censored=len(unsolved),
     )
+
+
+def summarise_datasets(ledger: Iterable[ProblemHistory]) -> dict[str, LedgerSummary]:
+    """The same counts for each data set, by name; nothing for a run with a single set."""
+    histories: dict[str, list[ProblemHistory]] = {}
+    for history in ledger:
+        if history.dataset:
+            histories.setdefault(history.dataset, []).append(history)
+    return {name: summarise(histories[name]) for name in sorted(histories)}
 
 
 def longest_unsolved(ledger: Ledger, limit: int) -> list[ProblemHistory]:

@@ -14,6 +14,7 @@ import torch
 
 from rephrase_rl.core.diagnostics import context_ratio_quantiles
 from rephrase_rl.core.ratios import context_ratio
+from rephrase_rl.guidance.dataset_figures import dataset_metrics
 from rephrase_rl.records import CandidateRecord, GroupRecord, MemberRecord
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ REFUSAL_METRICS = {
     "no_meta_text": "meta_text",
     "not_copied": "copied",
     "within_length": "over_length",
+    "steps_valid": "invalid_steps",
     "over_length": "over_length",
     "empty": "empty",
     "unscorable": "unscorable",
@@ -79,6 +81,7 @@ def group_record(
         rescued=guided.rescued,
         placement=guided.placement,
         used=used,
+        dataset=problem.dataset,
     )
 
 
@@ -144,7 +147,8 @@ def step_metrics(
     candidates whose gate was open. A mean over nothing is NaN, which loggers leave out.
 
     Returns:
-        Name -> value; every name has a line in ``docs/metrics.md``.
+        Name -> value; every name has a line in ``docs/metrics.md``. Those under ``data/`` are there
+        only in a run with several data sets, and only of sets that were drawn in this step.
     """
     count = len(records)
     wanted = [c for r in records if r.gate_open for c in r.candidates]
@@ -176,6 +180,7 @@ def step_metrics(
         "groups/resampled": float(sum(not r.used for r in records)),
         "tokens/rollout": float(sum(_rollout_tokens(r) for r in records)),
         "tokens/rephrase": float(sum(c.num_sampled_tokens for r in records for c in r.candidates)),
+        **dataset_metrics(records),
     }
 
 

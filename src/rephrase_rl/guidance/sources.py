@@ -12,7 +12,7 @@ from rephrase_rl.prompts import default_template, remove_meta_text, render_promp
 
 if TYPE_CHECKING:
     from rephrase_rl.guidance.blocks import StepContext
-    from rephrase_rl.prompts import PromptTemplate, Purpose
+    from rephrase_rl.prompts import PromptTemplate, Purpose, Style
     from rephrase_rl.records import Origin, RolloutGroup
 
 
@@ -28,6 +28,8 @@ class RephraseSource:
     """None: the default rephrase template of the problem's task kind."""
     strip_meta_text: bool = True
     """Whether phrases that betray that a reference was shown are removed."""
+    style: Style = "plain"
+    """Style of the default template."""
 
     def __post_init__(self) -> None:
         _check_purpose(self.template, "rephrase")
@@ -42,7 +44,7 @@ class RephraseSource:
         problem = group.problem
         if problem.expert_solution is None:
             return Nothing("no_expert")
-        template = self.template or default_template(problem.task_kind, "rephrase")
+        template = self.template or default_template(problem.task_kind, "rephrase", self.style)
         return Ask(render_prompt(problem, template))
 
     def clean(self, text: str) -> CleanedCompletion:
@@ -106,6 +108,8 @@ class RationaleSource:
     template: PromptTemplate | None = None
     """None: the default rationale template of the problem's task kind."""
     strip_meta_text: bool = True
+    style: Style = "plain"
+    """Style of the default template."""
 
     def __post_init__(self) -> None:
         _check_purpose(self.template, "rationale")
@@ -120,7 +124,7 @@ class RationaleSource:
         problem = group.problem
         if not problem.reference_answer.strip():
             return Nothing("no_answer")
-        template = self.template or default_template(problem.task_kind, "rationale")
+        template = self.template or default_template(problem.task_kind, "rationale", self.style)
         return Ask(render_prompt(problem, template))
 
     def clean(self, text: str) -> CleanedCompletion:
@@ -137,6 +141,8 @@ class RefinementSource:
     strip_meta_text: bool = True
     show_expert: bool = True
     """Whether the expert solution is shown beside the attempt."""
+    style: Style = "plain"
+    """Style of the default template."""
 
     def __post_init__(self) -> None:
         _check_purpose(self.template, _refine_purpose(self.show_expert))
@@ -155,7 +161,7 @@ class RefinementSource:
         if worst is None:
             return Nothing("no_attempt")
         template = self.template or default_template(
-            problem.task_kind, _refine_purpose(self.show_expert)
+            problem.task_kind, _refine_purpose(self.show_expert), self.style
         )
         attempt = group.rollouts[worst].completion.text
         return Ask(render_prompt(problem, template, attempt=attempt))

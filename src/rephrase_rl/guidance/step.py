@@ -20,6 +20,7 @@ from rephrase_rl.core.diagnostics import rescued
 from rephrase_rl.core.gates import failure_fraction
 from rephrase_rl.guidance.blocks import Ask, Measurement, Nothing, Ready
 from rephrase_rl.guidance.candidates import cleaned_candidate, is_empty, refusals
+from rephrase_rl.guidance.gate_by_dataset import never_guided
 from rephrase_rl.guidance.memory import Outcome, remembers
 from rephrase_rl.records import Candidate, Completion, Rollout, RolloutGroup
 
@@ -127,6 +128,8 @@ def plan_group(
     word = "unscored" if unscored else "open" if gate_open else "closed"
     if not guidance.active or not (gate_open or guidance.sampling != "lazy"):
         return GroupPlan(gate_open, word)
+    if never_guided(guidance.gate, group.problem):
+        return GroupPlan(False, word)
     assert guidance.source is not None
     draft = guidance.source.draft(group, context)
     if isinstance(draft, Nothing):

@@ -8,6 +8,7 @@ from rephrase_rl.prompts.rendering import render_prompt
 from rephrase_rl.prompts.templates import (
     PromptTemplate,
     Purpose,
+    Style,
     default_template,
     get_template,
     template_ids,
@@ -17,6 +18,7 @@ __all__ = [
     "CleanedText",
     "PromptTemplate",
     "Purpose",
+    "Style",
     "default_template",
     "get_template",
     "remove_meta_text",

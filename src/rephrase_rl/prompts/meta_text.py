@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rephrase_rl.prompts import meta_patterns as patterns
+from rephrase_rl.prompts.think_patterns import THINK_MARKER, thinking_spans
 
 _FIRST_WORD = re.compile(r"[*_(]*([a-z][a-z'’-]+)(?![\w(^=])")
 _FUNCTION_NAMES = frozenset({"sin", "cos", "tan", "log", "ln", "exp", "lim", "max", "min", "gcd"})
@@ -41,31 +42,73 @@ def remove_meta_text(text: str) -> CleanedText:
 
     Idempotent: cleaning the result again changes nothing. A text without such phrases comes back
     as it is, to the last blank. A cut never contains a box, and a remark that contains figures or
-    formulae is not cut but left over.
+    formulae is not cut but left over. Nothing is ever cut inside ``<think>``: thinking that speaks
+    of what was shown is left over as a whole.
 
     Example:
         >>> remove_meta_text("Based on the reference solution, we add 2 and 3.").text
         'We add 2 and 3.'
         >>> remove_meta_text("The expert solution shows that x = 2.").leftover
         ('The expert solution',)
+        >>> remove_meta_text("<think>The given solution adds.</think>5").leftover
+        ('The given solution',)
     """
-    if not patterns.MAY_MATCH.search(text):
+    spans = thinking_spans(text)
+    if not spans:
+        return _clean_answer(text)
+    pieces: list[str] = []
+    removed: list[str] = []
+    leftover: list[str] = []
+    position = 0
+    for start, end in [*spans, (len(text), len(text))]:
+        cleaned = _clean_answer(text[position:start])
+        thinking = text[start:end]
+        pieces += [cleaned.text, thinking]
+        removed += cleaned.removed
+        leftover += [*cleaned.leftover, *_meta_thinking(thinking)]
+        position = end
+    return CleanedText("".join(pieces), tuple(removed), tuple(leftover))
+
+
+def _clean_answer(text: str) -> CleanedText:
+    """Clean a text without thinking."""
+    if not patterns.may_match(text):
         return CleanedText(text, (), ())
     removed: list[str] = []
+    markers = _markers(text)
     # One cut may lay open the next; each round shortens the text, so the rounds end.
-    while cuts := _merged(_find_cuts(text)):
+    while cuts := _merged(_find_cuts(text, bool(markers))):
         removed.extend(text[cut.start : cut.end].strip() for cut in cuts)
         for cut in reversed(cuts):
             text = _apply(text, cut)
-    leftover = tuple(match.group().strip() for match in patterns.MARKER.finditer(text))
-    return CleanedText(text, tuple(removed), leftover)
+        markers = _markers(text)
+    return CleanedText(text, tuple(removed), markers)
 
 
-def _find_cuts(text: str) -> Iterator[_Cut]:
+def _meta_thinking(thinking: str) -> list[str]:
+    """Phrases of thinking that speak of what was shown, in order."""
+    found = [*patterns.MARKER.finditer(thinking), *THINK_MARKER.finditer(thinking)]
+    found += patterns.HEADING.finditer(thinking)
+    phrases: list[str] = []
+    reached = -1
+    for match in sorted(found, key=lambda match: (match.start(), -match.end())):
+        if match.start() >= reached:
+            phrases.append(match.group().strip())
+            reached = match.end()
+    return phrases
+
+
+def _markers(text: str) -> tuple[str, ...]:
+    return tuple(match.group().strip() for match in patterns.MARKER.finditer(text))
+
+
+def _find_cuts(text: str, is_marked: bool) -> Iterator[_Cut]:
     for match in patterns.HEADING.finditer(text):
         yield _Cut(match.start(), match.end())
     for match in patterns.FRAME.finditer(text):
         yield _Cut(match.start("cut"), match.end("cut"), capitalise=True)
+    if not is_marked:  # whatever follows needs a marker
+        return
     for match in patterns.ASIDE.finditer(text):
         if not patterns.MATHEMATICS.search(match.group("cut")):
             yield _Cut(match.start("cut"), match.end("cut"))

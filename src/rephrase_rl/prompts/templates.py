@@ -13,10 +13,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rephrase_rl.errors import PromptError
+from rephrase_rl.prompts.composed import COMPOSED_KINDS, composed_text
 
 Purpose = Literal["solve", "rephrase", "rationale", "refine", "refine_alone"]
 """What a template is for: solving; rewriting the expert's solution; writing the way to an answer
 that is shown; mending a failed attempt, with the expert's solution or without."""
+
+PURPOSES: tuple[Purpose, ...] = ("solve", "rephrase", "rationale", "refine", "refine_alone")
+
+Style = Literal["plain", "think"]
+"""How a completion is written: as it comes, or thinking in ``<think>`` first, then the answer."""
+STYLES: tuple[Style, ...] = ("plain", "think")
 
 QUESTION = "{question}"
 EXPERT_SOLUTION = "{expert_solution}"
@@ -79,6 +86,11 @@ class PromptTemplate:
         if REFERENCE_ANSWER in self.text:
             return "rationale"
         return "rephrase" if EXPERT_SOLUTION in self.text else "solve"
+
+    @property
+    def style(self) -> Style:
+        """Given by the id: ``think`` where it says so."""
+        return "think" if "-think-" in self.template_id else "plain"
 
     @property
     def sha256(self) -> str:
@@ -159,23 +171,31 @@ LAB_REFINE_V1 = PromptTemplate(
 )
 LAB_REFINE_ALONE_V1 = PromptTemplate("lab-refine_alone-v1", "<rewrite>{question}<expert>{attempt}")
 
-_TEMPLATES = {
-    template.template_id: template
-    for template in (
-        MATH_SOLVE_V1,
-        MATH_REPHRASE_V1,
-        MATH_RATIONALE_V1,
-        MATH_REFINE_V1,
-        MATH_REFINE_ALONE_V1,
-        LAB_SOLVE_V1,
-        LAB_REPHRASE_V1,
-        LAB_RATIONALE_V1,
-        LAB_REFINE_V1,
-        LAB_REFINE_ALONE_V1,
+_WRITTEN = (
+    MATH_SOLVE_V1,
+    MATH_REPHRASE_V1,
+    MATH_RATIONALE_V1,
+    MATH_REFINE_V1,
+    MATH_REFINE_ALONE_V1,
+    LAB_SOLVE_V1,
+    LAB_REPHRASE_V1,
+    LAB_RATIONALE_V1,
+    LAB_REFINE_V1,
+    LAB_REFINE_ALONE_V1,
+)
+_COMPOSED = tuple(
+    PromptTemplate(
+        f"{kind}-{purpose}-v1" if style == "plain" else f"{kind}-{purpose}-{style}-v1",
+        composed_text(kind, purpose, style),
     )
-}
-_DEFAULTS: dict[tuple[str, Purpose], PromptTemplate] = {
-    (template.template_id.split("-")[0], template.purpose): template
+    for kind in COMPOSED_KINDS
+    for style in STYLES
+    for purpose in PURPOSES
+    if (kind, style) != ("math", "plain")  # these are older than the composition
+)
+_TEMPLATES = {template.template_id: template for template in (*_WRITTEN, *_COMPOSED)}
+_DEFAULTS: dict[tuple[str, Purpose, Style], PromptTemplate] = {
+    (template.template_id.split("-")[0], template.purpose, template.style): template
     for template in _TEMPLATES.values()
 }
 
@@ -198,16 +218,16 @@ def get_template(template_id: str) -> PromptTemplate:
     return _TEMPLATES[template_id]
 
 
-def default_template(task_kind: str, purpose: Purpose) -> PromptTemplate:
+def default_template(task_kind: str, purpose: Purpose, style: Style = "plain") -> PromptTemplate:
     """Return the template that a task kind uses unless the configuration names another.
 
     Raises:
-        PromptError: There is none for this task kind.
+        PromptError: There is none for this task kind in this style.
     """
-    if (task_kind, purpose) not in _DEFAULTS:
-        kinds = sorted({kind for kind, _ in _DEFAULTS})
+    if (task_kind, purpose, style) not in _DEFAULTS:
+        kinds = sorted({kind for kind, _, known in _DEFAULTS if known == style})
         raise PromptError(
-            f"found no {purpose!r} template for task kind {task_kind!r}; kinds with one are "
-            f"{', '.join(kinds)}: name a template in the configuration"
+            f"found no {purpose!r} template in style {style!r} for task kind {task_kind!r}; kinds "
+            f"with one are {', '.join(kinds)}: name a template in the configuration"
         )
-    return _DEFAULTS[task_kind, purpose]
+    return _DEFAULTS[task_kind, purpose, style]

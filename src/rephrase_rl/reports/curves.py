@@ -134,12 +134,28 @@ def draw_line(
     color: str,
     label: str,
 ) -> None:
-    """Draw every value faintly and its moving average on top."""
+    """Draw every value faintly and its moving average on top; long lines as their outline."""
     if window > 1:
-        ax.plot(xs, values, color=color, alpha=0.25, linewidth=0.7)
-    smooth = series.moving_average(values, window)
+        faint = series.outline(values, series.MOST_POINTS)
+        ax.plot(
+            [xs[i] for i in faint],
+            [values[i] for i in faint],
+            color=color,
+            alpha=0.25,
+            linewidth=0.7,
+        )
+    places = series.evenly_spaced(range(len(xs)), min(len(xs), series.MOST_POINTS))
+    smooth = series.moving_average(values, window, places)
     marker = "." if len(xs) <= 30 else None
-    ax.plot(xs, smooth, color=color, linewidth=1.6, label=label, marker=marker, markersize=4)
+    ax.plot(
+        [xs[i] for i in places],
+        smooth,
+        color=color,
+        linewidth=1.6,
+        label=label,
+        marker=marker,
+        markersize=4,
+    )
 
 
 def _draw_evaluations(ax: Any, evaluations: Sequence[EvaluationRow]) -> None:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from rephrase_rl.errors import CheckpointError
 from rephrase_rl.records import GroupRecord, from_json
 from rephrase_rl.reports.group_tally import GroupTally
+from rephrase_rl.reports.series import evenly_spaced
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from rephrase_rl.records import JSON
     from rephrase_rl.runs import RunDirectory
@@ -112,11 +113,3 @@ def share_places(available: Mapping[Kind, int], limit: int) -> dict[Kind, int]:
     refused = min(available["refused"], max(rest - available["rescued"], (rest + 1) // 2))
     rescued = min(available["rescued"], rest - refused)
     return {"refused": refused, "rescued": rescued, "other": other}
-
-
-def evenly_spaced(items: Sequence[int], count: int) -> list[int]:
-    """Return ``count`` distinct items at even distances, the first and the last among them."""
-    if count <= 1:
-        return list(items[:count])
-    last = len(items) - 1
-    return [items[position * last // (count - 1)] for position in range(count)]

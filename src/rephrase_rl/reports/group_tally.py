@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from rephrase_rl.guidance.dataset_figures import DatasetFigures
+from rephrase_rl.records import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +31,8 @@ class GroupTally:
     members: int = 0
     members_truncated: int = 0
     members_unscorable: int = 0
+    by_dataset: dict[str, DatasetFigures] = field(default_factory=dict)
+    """Of a run with several data sets."""
 
     def add(self, row: Mapping[str, JSON]) -> None:
         """Count one group, given as plain JSON."""
@@ -42,6 +48,13 @@ class GroupTally:
         self.members += len(row["members"])
         self.members_truncated += sum(not member["finished"] for member in row["members"])
         self.members_unscorable += sum(m["correctness"] is None for m in row["members"])
+        if row.get("dataset"):
+            failed = row["failure_fraction"]
+            self.by_dataset.setdefault(row["dataset"], DatasetFigures()).add(
+                math.nan if failed is None else failed,
+                row["gate_open"],
+                row.get("used", True) and any(candidate["accepted"] for candidate in candidates),
+            )
 
     @property
     def gate_open(self) -> int:
@@ -61,6 +74,12 @@ class GroupTally:
             "members": self.members,
             "members_truncated": self.members_truncated,
             "members_unscorable": self.members_unscorable,
+        } | ({"by_dataset": self._datasets_json()} if self.by_dataset else {})
+
+    def _datasets_json(self) -> dict[str, JSON]:
+        return {
+            name: to_json(of_set) | {"pass_fraction": to_json(of_set.pass_fraction)}
+            for name, of_set in sorted(self.by_dataset.items())
         }
 
 

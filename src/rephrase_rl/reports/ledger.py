@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rephrase_rl.errors import ConfigError
-from rephrase_rl.guidance.ledger import Ledger, LedgerSummary, summarise
+from rephrase_rl.guidance.ledger import Ledger, LedgerSummary, summarise, summarise_datasets
 from rephrase_rl.reports.curves import draw_line, render_grid, share_axis
 from rephrase_rl.reports.figures_style import SERIES
 from rephrase_rl.reports.series import smoothing_window
@@ -45,6 +46,8 @@ class LedgerView:
     """Empty if no problem began all failed."""
     utilisations: tuple[Mapping[str, JSON], ...]
     """As measured by ``rephrase-rl ledger RUN --utilisation``, one per number of samples."""
+    datasets: Mapping[str, LedgerSummary] = field(default_factory=dict)
+    """Each data set's own counts, in a run with several."""
 
 
 def view_ledger(run: RunDirectory) -> LedgerView:
@@ -62,7 +65,7 @@ def view_ledger(run: RunDirectory) -> LedgerView:
         ledger = Ledger.of_run(run)
     except ConfigError:
         return LedgerView(None, "", measured)
-    return LedgerView(summarise(ledger), draw_ledger(ledger), measured)
+    return LedgerView(summarise(ledger), draw_ledger(ledger), measured, summarise_datasets(ledger))
 
 
 def cumulative_counts(ledger: Ledger) -> list[LedgerCounts]:
@@ -80,10 +83,8 @@ def cumulative_counts(ledger: Ledger) -> list[LedgerCounts]:
         if history.interventions
     ]
     solved = [solve.step for history in hard if (solve := history.first_unguided_solve)]
-    return [
-        LedgerCounts(step, *(sum(s <= step for s in when) for when in (seen, intervened, solved)))
-        for step in steps
-    ]
+    events = [sorted(when) for when in (seen, intervened, solved)]
+    return [LedgerCounts(step, *(bisect_right(when, step) for when in events)) for step in steps]
 
 
 def later_pass_fractions(ledger: Ledger) -> list[tuple[int, float]]:

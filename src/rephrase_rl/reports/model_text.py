@@ -68,6 +68,16 @@ def show_removed(raw_text: str, removed: Sequence[str]) -> Markup:
     return Markup("").join(pieces)
 
 
+def plain_text(text: str) -> str:
+    """Label the hidden characters of a text for a page without markup, such as Markdown.
+
+    Example:
+        >>> plain_text("abc" + chr(0x202E))
+        'abc[U+202E]'
+    """
+    return HIDDEN.sub(lambda match: f"[U+{ord(match.group()):04X}]", text)
+
+
 def is_long(text: str) -> bool:
     """Whether a text is folded away on a page."""
     return len(text) > LONG_TEXT_CHARACTERS or text.count("\n") >= LONG_TEXT_LINES

@@ -28,6 +28,7 @@ FILTERS = {
     "memory": numbers.memory,
     "fact": numbers.fact,
     "model_text": model_text.show_text,
+    "plain_text": model_text.plain_text,
     "preview": model_text.preview,
 }
 

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 TOKEN_METRICS = ("tokens/rollout", "tokens/rephrase")
 """What training generates at each step; their sum is the token budget."""
 
+MOST_POINTS = 1000
+"""Points of one line of a figure: more than there are columns of pixels in a panel, so that the
+figure of a long run looks the same and stays small."""
+
 
 @dataclass(frozen=True, slots=True)
 class Panel:
@@ -82,7 +86,9 @@ def smoothing_window(num_steps: int) -> int:
     return 2 * (num_steps // 40) + 1
 
 
-def moving_average(values: Sequence[float], window: int) -> list[float]:
+def moving_average(
+    values: Sequence[float], window: int, at: Sequence[int] | None = None
+) -> list[float]:
     """Return the centred mean over ``window`` steps, of the values that are numbers.
 
     At the ends the window is cut short. Where it holds no number at all the result is NaN.
@@ -90,14 +96,54 @@ def moving_average(values: Sequence[float], window: int) -> list[float]:
     Args:
         values: One value per step; NaN where missing.
         window: Odd, in steps.
+        at: Positions of the centres. None: every step.
     """
     half = window // 2
     averages = []
-    for center in range(len(values)):
+    for center in range(len(values)) if at is None else at:
         near = values[max(0, center - half) : center + half + 1]
         finite = [value for value in near if math.isfinite(value)]
         averages.append(math.fsum(finite) / len(finite) if finite else math.nan)
     return averages
+
+
+def evenly_spaced(items: Sequence[int], count: int) -> list[int]:
+    """Return ``count`` distinct items at even distances, the first and the last among them."""
+    if count <= 1:
+        return list(items[:count])
+    last = len(items) - 1
+    return [items[position * last // (count - 1)] for position in range(count)]
+
+
+def outline(values: Sequence[float], most: int) -> list[int]:
+    """Return positions that draw the same picture as all values: no peak and no dip is lost.
+
+    Of more than ``most`` values, every stretch of equal length gives its smallest and its largest
+    number, in their order; a stretch without a number gives its first, so that a gap stays a gap.
+
+    Args:
+        values: One value per step; NaN where missing.
+        most: Most positions returned, at least 2.
+
+    Example:
+        >>> outline([0.0, 9.0, 1.0, 5.0, 4.0, 5.0], 4)
+        [0, 1, 3, 4]
+    """
+    count = len(values)
+    if count <= most:
+        return list(range(count))
+    bins = most // 2
+    kept: list[int] = []
+    for number in range(bins):
+        stretch = range(number * count // bins, (number + 1) * count // bins)
+        finite = [place for place in stretch if math.isfinite(values[place])]
+        if finite:
+            lowest = min(finite, key=values.__getitem__)
+            highest = max(finite, key=values.__getitem__)
+            kept += sorted({lowest, highest})
+        else:
+            kept.append(stretch[0])
+    return kept
 
 
 def cumulative_tokens(steps: Sequence[StepRecord]) -> list[float]:

@@ -1,7 +1,7 @@
-r"""Where a mathematical completion puts its answer: the last ``\boxed{...}``.
+r"""Where a completion puts its answer: the last ``\boxed{...}``.
 
 Pure text work in linear time, so it runs in the calling process and only the short answer travels
-to a worker. Used by the mathematics verifier; imports nothing from the package.
+to a worker. Used by every verifier that knows boxes; imports nothing from the package.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 _TOKEN = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
+_OPENING = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _GAP = re.compile(
     r"(?:[\s$,;&]|\\[,;:!()\[\] ]|\\q?quad\b|\band\b|\bor\b|\\text\s*\{\s*(?:and|or)\s*\})*"
 )
@@ -49,6 +50,18 @@ def find_boxes(text: str) -> list[Box]:
         elif piece[-1] == "{" and piece != r"\{":
             open_groups.append((piece != "{", token.start(), token.end()))
     return boxes
+
+
+def before_open_box(text: str) -> str:
+    r"""The text before a box that is never closed: what is cut off in its box gives no answer.
+
+    Example:
+        >>> before_open_box(r"It is 7, so \boxed{12")
+        'It is 7, so '
+    """
+    boxes = find_boxes(text)
+    opening = _OPENING.search(text, boxes[-1].end if boxes else 0)
+    return text if opening is None else text[: opening.start()]
 
 
 def _close_box(text: str, boxes: list[Box], box: Box) -> None:

@@ -38,6 +38,20 @@ class Verifier(Protocol):
         ...
 
 
+@runtime_checkable
+class JudgesAhead(Protocol):
+    """A verifier that can begin before it is asked, beside whatever the caller does meanwhile."""
+
+    def verify_ahead(self, completions: Sequence[str], reference_answers: Sequence[str]) -> None:
+        """Begin to judge; ``verify`` of the same pairs then has less to wait for.
+
+        Args:
+            completions: As for ``Verifier.verify``.
+            reference_answers: Likewise.
+        """
+        ...
+
+
 def check_same_length(completions: Sequence[str], reference_answers: Sequence[str]) -> None:
     """Refuse a call whose two sequences do not belong together.
 

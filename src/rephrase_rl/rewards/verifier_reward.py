@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.errors import VerifierError
+from rephrase_rl.rewards.context import verify_in_context
 
 if TYPE_CHECKING:
     from rephrase_rl.records import Verdict
@@ -62,10 +63,11 @@ class VerifierReward:
         """Score the completions of one batch.
 
         Args:
-            prompts: Not used.
+            prompts: Column ``prompt`` for a verifier that asks for it.
             completions: Texts, or conversations whose last turn is the completion.
             reference_answer: The dataset's column, one per completion.
-            **kwargs: The dataset's other columns and whatever TRL passes; not used.
+            **kwargs: The dataset's other columns and whatever TRL passes; a verifier that asks for
+                columns gets them from here.
 
         Returns:
             Reward per completion, None where it could not be judged.
@@ -75,7 +77,8 @@ class VerifierReward:
                 verdicts are not scored.
         """
         texts = [_text_of(completion, index) for index, completion in enumerate(completions)]
-        verdicts = self.verifier.verify(texts, list(reference_answer))
+        columns = {**kwargs, "prompt": prompts}
+        verdicts = verify_in_context(self.verifier, texts, list(reference_answer), columns)
         self.last_verdicts = tuple(verdicts)
         self._recent.extend(verdicts)
         self._stop_if_blind()

@@ -15,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import context, spawn
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from rephrase_rl.errors import VerifierError
 
@@ -35,6 +35,15 @@ class CallResult(Generic[ResultT]):
     value: ResultT | None = None
     """What the function returned; None unless ``done``."""
     detail: str = ""
+
+
+class Begun(NamedTuple):
+    """A call that was handed to a worker."""
+
+    call: tuple[Any, ...]
+    pool: Any
+    """The pool that has it; None: there was none to take it."""
+    future: Any
 
 
 @contextmanager
@@ -125,10 +134,26 @@ class KillablePool(Generic[ResultT]):
         Raises:
             VerifierError: Workers cannot be started, or the pool does not answer any more.
         """
-        results = self._attempt(calls)
+        return self.finish(self.begin(calls))
+
+    def begin(self, calls: Sequence[tuple[Any, ...]]) -> list[Begun]:
+        """Hand calls to the workers without waiting; ``finish`` waits."""
+        try:
+            pool = self._started()
+            return [
+                Begun(call, pool, pool.schedule(self._function, args=call, timeout=self._timeout_s))
+                for call in calls
+            ]
+        except (BrokenProcessPool, RuntimeError):  # RuntimeError: it broke while nobody looked
+            self.close()
+            return [Begun(call, None, None) for call in calls]
+
+    def finish(self, begun: Sequence[Begun]) -> list[CallResult[ResultT]]:
+        """Wait for calls; as ``run``, which also says what it raises."""
+        results = self._attempt(begun)
         return [
-            self._attempt_alone(call) if result is None else result
-            for call, result in zip(calls, results, strict=True)
+            self._attempt_alone(one.call) if result is None else result
+            for one, result in zip(begun, results, strict=True)
         ]
 
     def close(self) -> None:
@@ -140,22 +165,19 @@ class KillablePool(Generic[ResultT]):
 
     def _attempt_alone(self, call: tuple[Any, ...]) -> CallResult[ResultT]:
         self._check_start()
-        result = self._attempt([call])[0]
+        result = self._attempt(self.begin([call]))[0]
         if result is None:
             return CallResult("error", detail="the worker process died")
         return result
 
-    def _attempt(self, calls: Sequence[tuple[Any, ...]]) -> list[CallResult[ResultT] | None]:
-        """Try every call once; None marks those that a broken pool left undecided."""
-        try:
-            pool = self._started()
-            futures = [
-                pool.schedule(self._function, args=call, timeout=self._timeout_s) for call in calls
-            ]
-        except (BrokenProcessPool, RuntimeError):  # RuntimeError: it broke while nobody looked
-            self.close()
-            return [None] * len(calls)
-        results = [self._outcome(future, len(calls)) for future in futures]
+    def _attempt(self, begun: Sequence[Begun]) -> list[CallResult[ResultT] | None]:
+        """Outcome of every call; None marks those that a broken pool left undecided."""
+        # A pool that was closed meanwhile answers no more.
+        pool = self._pool
+        results = [
+            self._outcome(one.future, len(begun)) if pool and one.pool is pool else None
+            for one in begun
+        ]
         if None in results:
             self.close()
         return results

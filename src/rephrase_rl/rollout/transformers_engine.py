@@ -209,6 +209,14 @@ class TransformersEngine:
             use_cache=True,
         )
 
+    def refuse_long(self, prompts: Sequence[tuple[Message, ...]], max_new_tokens: int) -> None:
+        """Refuse prompts that could not be sampled, before hours are spent on those before them.
+
+        Raises:
+            EngineError: A prompt is empty, or with ``max_new_tokens`` exceeds the model's context.
+        """
+        self._check_lengths([self.render(prompt) for prompt in prompts], max_new_tokens)
+
     def _check_lengths(self, prompt_ids: list[list[int]], max_new_tokens: int) -> None:
         if any(not ids for ids in prompt_ids):
             empty = [index for index, ids in enumerate(prompt_ids) if not ids]

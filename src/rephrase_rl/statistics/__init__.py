@@ -14,13 +14,17 @@ from rephrase_rl.statistics.intervals import (
     seed_mean_interval,
 )
 from rephrase_rl.statistics.pass_at_k import pass_at_k
+from rephrase_rl.statistics.pass_rates import Bin, pass_rate_histogram, pass_rate_interval
 
 __all__ = [
+    "Bin",
     "Interval",
     "IntervalMethod",
     "clustered_mean_interval",
     "clustered_share_interval",
     "paired_difference_interval",
     "pass_at_k",
+    "pass_rate_histogram",
+    "pass_rate_interval",
     "seed_mean_interval",
 ]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BeforeValidator, Field
 
 from rephrase_rl.config.base import ConfigModel
-from rephrase_rl.config.blocks.fields import Count, CustomBlock, Positive, Share
+from rephrase_rl.config.blocks.fields import Count, CustomBlock, ImportPath, Positive, Share
 
 
 class RewardAboveReplacedRule(ConfigModel):
@@ -60,6 +60,20 @@ class WithinLengthRule(ConfigModel):
     """Most characters, as a multiple of the expert solution's. null: no limit."""
 
 
+class StepsValidRule(ConfigModel):
+    """The steps that it writes down are right, as far as they can be checked."""
+
+    kind: Literal["steps_valid"] = "steps_valid"
+    """Which rule."""
+    min_share: Share = 1.0
+    """Smallest share of right steps among those that can be checked."""
+    min_steps: Count = 0
+    """Fewest steps that must be there to be checked. 0: a text without any is not refused."""
+    check: ImportPath | None = None
+    """Function (text, problem) -> StepValidity, by import path. null: the task kind's own: chains
+    in the lab, arithmetic of the form ``a op b = c`` everywhere else."""
+
+
 def _from_name(rule: object) -> object:
     """A rule's name alone stands for the rule with its default settings."""
     return {"kind": rule} if isinstance(rule, str) else rule
@@ -72,6 +86,7 @@ AcceptRule: TypeAlias = Annotated[
     | NoMetaTextRule
     | NotCopiedRule
     | WithinLengthRule
+    | StepsValidRule
     | CustomBlock,
     Field(discriminator="kind"),
     BeforeValidator(_from_name),

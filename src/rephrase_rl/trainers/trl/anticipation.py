@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PromptIds = tuple[int, ...]
+PASS_RATE = "pass_rate"
+"""Column of a dataset with each problem's mined pass rate, or null; may be absent."""
 
 
 class Anticipation:
@@ -118,5 +120,5 @@ def _expected_pass_fraction(row: Mapping[str, Any], history: Sequence[float]) ->
     """That of the last visit; before the first, the mined one, if the data has a column for it."""
     if history:
         return history[-1]
-    mined = row.get("pass_rate")
+    mined = row.get(PASS_RATE)
     return None if mined is None else float(mined)

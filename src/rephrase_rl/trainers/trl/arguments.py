@@ -102,7 +102,10 @@ def check_fields(
 
 
 def machine_defaults() -> dict[str, Any]:
-    """TRL's defaults assume a GPU (bf16, checkpointing); say explicitly what a CPU needs."""
+    """TRL's defaults assume a GPU (bf16, checkpointing); say explicitly what a CPU needs.
+
+    Whether a CPU should compute in bf16 depends on the model: ``precision.bf16_pays``.
+    """
     if torch.cuda.is_available():
         return {"bf16": torch.cuda.is_bf16_supported()}
     return {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.errors import ConfigError
 from rephrase_rl.guidance.training import ShapedProbability
 from rephrase_rl.trainers.trl.stream import refuse_sharded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from trl import GRPOConfig
 
@@ -21,13 +21,14 @@ TOKEN_SURROGATE_LOSSES = ("grpo", "dr_grpo", "dapo", "bnpo")
 """TRL's loss types with a clipped surrogate per token."""
 
 
-def correctness_index(guidance: Guidance, names: Sequence[str]) -> int:
-    """Column of the reward that decides failure.
+def correctness_index(guidance: Guidance, names: Sequence[str], dataset: str = "") -> int:
+    """Column of the reward that decides failure in a data set.
 
     Raises:
         ConfigError: There are several rewards and none, or an unknown one, is named.
     """
-    if guidance.correctness is None:
+    named = guidance.correctness_of.get(dataset, guidance.correctness)
+    if named is None:
         if len(names) > 1 and guidance.active:
             raise ConfigError(
                 f"found {len(names)} reward functions ({', '.join(names)}) and no "
@@ -35,12 +36,35 @@ def correctness_index(guidance: Guidance, names: Sequence[str]) -> int:
                 f"failed: set guidance.correctness to one of {', '.join(names)}"
             )
         return 0
-    if guidance.correctness not in names:
+    if named not in names:
         raise ConfigError(
-            f"guidance.correctness is {guidance.correctness!r}, but the reward functions are "
-            f"{', '.join(names)}; name one of them"
+            f"guidance.correctness is {named!r}, but the reward functions are {', '.join(names)}; "
+            "name one of them"
         )
-    return list(names).index(guidance.correctness)
+    return list(names).index(named)
+
+
+class CorrectnessColumns:
+    """Column of the reward that decides failure, by data set; faults are told at once."""
+
+    def __init__(self, guidance: Guidance, names: Sequence[str]) -> None:
+        """Args: the guidance, and the names of the reward functions in order.
+
+        Raises:
+            ConfigError: See ``correctness_index``.
+        """
+        self._guidance, self._names = guidance, tuple(names)
+        for dataset in guidance.correctness_of or ("",):
+            correctness_index(guidance, names, dataset)
+
+    def of_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+        """The column for each dataset row."""
+        datasets = [str(row.get("dataset") or "") for row in rows]
+        columns = {
+            dataset: correctness_index(self._guidance, self._names, dataset)
+            for dataset in set(datasets)
+        }
+        return [columns[dataset] for dataset in datasets]
 
 
 def split_group_fault(args: GRPOConfig) -> str | None:

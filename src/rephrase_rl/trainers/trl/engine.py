@@ -180,7 +180,8 @@ class TrlGuidanceEngine:
         for j, (group, completion) in enumerate(zip(groups, completions, strict=True)):
             columns = {name: values[j] for name, values in logged.items() if j < len(values)}
             self._judged[group, completion.token_ids] = Judgement(local[j].tolist(), columns)
-        return trainer.scores(local)
+        own = [self._rows[i] for i in indices[: len(completions)]]
+        return trainer.scores(local, own)
 
     def judgement(self, group: int, completion: Completion) -> Judgement:
         """What reward functions said of a candidate of this group, in full."""

@@ -52,6 +52,7 @@ def problem_of_row(row: Mapping[str, Any]) -> Problem:
         reference_answer="" if answer is None else str(answer),
         expert_solution=row.get("expert_solution"),
         task_kind=row.get("task_kind") or "math",
+        dataset=str(row.get("dataset") or ""),
     )
 
 

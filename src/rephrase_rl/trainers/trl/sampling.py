@@ -22,6 +22,7 @@ from rephrase_rl.rollout.shared_prefix import (
 )
 
 if TYPE_CHECKING:
+    from rephrase_rl.rollout.shared_prefix import FinishedCallback
     from rephrase_rl.trainers.trl.compute import SamplerChoice
     from rephrase_rl.trainers.trl.trainer import RePOTrainer
 
@@ -99,7 +100,11 @@ _KNOWN_FIELDS = {
 their neutral value."""
 
 
-def sample_ids(trainer: RePOTrainer, prompt_ids: Sequence[Sequence[int]]) -> SampledIds:
+def sample_ids(
+    trainer: RePOTrainer,
+    prompt_ids: Sequence[Sequence[int]],
+    on_finished: FinishedCallback | None = None,
+) -> SampledIds:
     """One completion for each prompt as it stands; equal prompts are computed once.
 
     The seed is one draw from torch's global generator, which TRL seeds for each process and
@@ -108,6 +113,7 @@ def sample_ids(trainer: RePOTrainer, prompt_ids: Sequence[Sequence[int]]) -> Sam
     Args:
         trainer: Its ``generation_config`` says how to sample.
         prompt_ids: Token ids of each prompt.
+        on_finished: Called with each completion as it ends.
     """
     seed = int(torch.randint(2**62, (1,)))
     with (
@@ -122,7 +128,13 @@ def sample_ids(trainer: RePOTrainer, prompt_ids: Sequence[Sequence[int]]) -> Sam
         trainer.accelerator.autocast(),
     ):
         sampled = sample_shared_prefix(
-            model, prompt_ids, 1, _settings(trainer), seed=seed, max_rows=MAX_ROWS
+            model,
+            prompt_ids,
+            1,
+            _settings(trainer),
+            seed=seed,
+            max_rows=MAX_ROWS,
+            on_finished=on_finished,
         )
     rows = [row for (row,) in sampled]
     return SampledIds([list(row.token_ids) for row in rows], [list(row.logps) for row in rows])

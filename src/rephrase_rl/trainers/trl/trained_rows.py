@@ -54,8 +54,8 @@ def trained_rows(trainer: RePOTrainer, inputs: dict[str, Any]) -> TrainedRows:
         # Live rows first, each part in its own order; dead ones only fill up.
         kept = torch.argsort(~live_B, stable=True)[:need].sort().values.cpu()
     share = len(kept) / rows if trainer.loss_type in ROW_MEAN_LOSSES else 1.0
-    chosen = {name: _rows_of(value, kept, rows) for name, value in inputs.items()}
-    return TrainedRows(_without_padding(chosen), share)
+    chosen = {name: rows_of(value, kept, rows) for name, value in inputs.items()}
+    return TrainedRows(without_padding(chosen), share)
 
 
 def _advantage_alone_trains(trainer: RePOTrainer) -> bool:
@@ -81,13 +81,14 @@ def _has_gradient(inputs: dict[str, Any]) -> Tensor:
     return trained_BT.any(dim=1)
 
 
-def _rows_of(value: Any, kept: Tensor, rows: int) -> Any:
+def rows_of(value: Any, kept: Tensor, rows: int) -> Any:
+    """Chosen rows of one of TRL's inputs; what does not go by rows, such as a count, as it is."""
     if torch.is_tensor(value) and value.dim() and len(value) == rows:
-        return value if len(kept) == rows else value[kept.to(value.device)]
-    return value  # counts of the whole batch
+        return value[kept.to(value.device)]
+    return value
 
 
-def _without_padding(inputs: dict[str, Any]) -> dict[str, Any]:
+def without_padding(inputs: dict[str, Any]) -> dict[str, Any]:
     """Cut columns in which every row is padding, on the left of prompts and right of completions.
 
     TRL pads to the longest row of the generation batch, before it is split and shuffled.

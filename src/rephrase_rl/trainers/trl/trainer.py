@@ -23,12 +23,12 @@ from accelerate.utils import gather, gather_object
 from transformers.trainer_utils import get_last_checkpoint
 from trl import GRPOTrainer
 
-from rephrase_rl.core.advantages import multi_reward_advantages
 from rephrase_rl.errors import CompatibilityError
 from rephrase_rl.guidance.blocks import Guidance, Score, StepContext
 from rephrase_rl.guidance.ledger import Ledger
 from rephrase_rl.guidance.recording import group_record, step_metrics
 from rephrase_rl.guidance.step import guide
+from rephrase_rl.trainers.trl.advantages import core_advantages
 from rephrase_rl.trainers.trl.anticipation import Anticipation, anticipate, can_anticipate
 from rephrase_rl.trainers.trl.batch import (
     GenerationOutput,
@@ -38,7 +38,7 @@ from rephrase_rl.trainers.trl.batch import (
     put_in_place,
     rows_left_out,
 )
-from rephrase_rl.trainers.trl.checks import correctness_index, refuse_unsupported
+from rephrase_rl.trainers.trl.checks import CorrectnessColumns, refuse_unsupported
 from rephrase_rl.trainers.trl.compact_head import compact_head
 from rephrase_rl.trainers.trl.compatibility import check_trl_version
 from rephrase_rl.trainers.trl.compute import Compute
@@ -47,6 +47,7 @@ from rephrase_rl.trainers.trl.forward import packs_rows, token_scores
 from rephrase_rl.trainers.trl.honesty import measure_experts, record_honesty
 from rephrase_rl.trainers.trl.loss import injected_loss
 from rephrase_rl.trainers.trl.memory import SaveMemory, load_memory
+from rephrase_rl.trainers.trl.micro_batches import loss_in_parts, tokens_of_a_part
 from rephrase_rl.trainers.trl.resampling import resample
 from rephrase_rl.trainers.trl.rows import merge_extra_fields, rollout_groups
 from rephrase_rl.trainers.trl.sampling import sample_ids, shares_prefixes
@@ -57,6 +58,7 @@ from rephrase_rl.trainers.trl.stream import (
     send_to_stream,
 )
 from rephrase_rl.trainers.trl.trained_rows import TrainedRows, trained_rows
+from rephrase_rl.trainers.trl.verification import judging_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,8 +71,8 @@ class RePOTrainer(GRPOTrainer):
 
     The dataset has TRL's ``prompt`` column (chat or plain) and may have ``expert_solution`` (the
     text k; None or absent: trained like GRPO), ``question`` (the question without the solve
-    template, default: content of the prompt's last turn), ``problem_id``, ``reference_answer`` and
-    ``task_kind``.
+    template, default: content of the prompt's last turn), ``problem_id``, ``reference_answer``,
+    ``task_kind`` and ``dataset`` (name of the row's set in a mixture).
 
     Args:
         *args: As for ``GRPOTrainer``.
@@ -119,12 +121,13 @@ class RePOTrainer(GRPOTrainer):
         self._ahead: Anticipation | None = None
         self.keeps_logps = False
         self._step_records: list[GroupRecord] = []
-        self._correctness_index = correctness_index(self.guidance, self.reward_func_names)
+        self._correctness = CorrectnessColumns(self.guidance, self.reward_func_names)
         refuse_unsupported(self)
         self.compute = compute or Compute()
         self._shares_prefixes = shares_prefixes(self, self.compute.sampler)
         self._anticipates = can_anticipate(self, self._shares_prefixes)
         self.packs_rows = packs_rows(self, self.compute.forward)
+        self._tokens_of_a_part = tokens_of_a_part(self, self.compute.tokens_per_pass)
         if isinstance(stream, BufferedStream):
             self.add_callback(StreamSteps(self, stream))
         self.add_callback(SaveMemory(self))
@@ -151,7 +154,8 @@ class RePOTrainer(GRPOTrainer):
         try:
             output = super()._generate_and_score_completions(inputs)
             assert self._batch is not None
-            output["advantages"] = self._core_advantages(len(inputs))
+            assert self._final_rewards is not None
+            output["advantages"] = core_advantages(self, self._final_rewards, len(inputs))
             self._record(self._batch, output["advantages"])
             self._prepare_loss(self._batch, output)
         finally:
@@ -187,7 +191,13 @@ class RePOTrainer(GRPOTrainer):
             return turn
         # Only the first call of a batch is that of its rollouts.
         ahead, self._ahead = self._ahead or Anticipation(), None
-        sampled = sample_ids(self, [*prompt_ids, *map(list, ahead.prompts)])
+        # Candidates and resampled groups come later and are not the rows at hand.
+        rollouts = self._rows is not None and self._batch is None and not self.keeps_logps
+        sampled = sample_ids(
+            self,
+            [*prompt_ids, *map(list, ahead.prompts)],
+            judging_ahead(self, self._rows or []) if rollouts else None,
+        )
         ids, logps = sampled.completion_ids, sampled.logps
         own = len(prompt_ids)
         if ahead.prompts:
@@ -230,17 +240,22 @@ class RePOTrainer(GRPOTrainer):
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         if not self.model.training:
-            return self._loss_of_rows(model, inputs)
+            return self.loss_of_rows(model, inputs)[0]
         trained = TrainedRows(inputs, 1.0)
         if self.compute.skip_untrained:
             trained = trained_rows(self, inputs)
-        loss = self._loss_of_rows(model, trained.inputs) * trained.share
+        loss, logps_BT = loss_in_parts(self, model, trained, self._tokens_of_a_part)
+        if "injected_mask" in inputs and logps_BT is not None:
+            record_honesty(self, trained.inputs, logps_BT)
         if isinstance(self.stream, JointStream):
             loss = self.stream.join(self, model, inputs, loss)
         return loss
 
-    def _loss_of_rows(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-        """TRL's loss, and the own loss of injected tokens beside it."""
+    def loss_of_rows(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, Any]:
+        """TRL's loss, with that of injected tokens; and the log-probs it is made of, (B, T).
+
+        None in their place where a subclass has them from elsewhere, which is enough for GRPO.
+        """
         beta: float = self.beta
         self._captured = []
         # Where rows are left out of a mean over rows, the others' KL weighs more, as advantages do.
@@ -250,13 +265,9 @@ class RePOTrainer(GRPOTrainer):
             captured = self._captured
         finally:
             self._captured, self.beta = None, beta
-        if "injected_mask" not in inputs:
-            return loss
-        (logps_BT,) = captured
-        record_honesty(self, inputs, logps_BT)
         if "injected_advantages" in inputs:
-            loss = loss + injected_loss(self, inputs, logps_BT)
-        return loss
+            loss = loss + injected_loss(self, inputs, captured[0])
+        return loss, captured[0] if captured else None
 
     # --- guidance of one batch
 
@@ -273,13 +284,15 @@ class RePOTrainer(GRPOTrainer):
         )
         return rewards
 
-    def scores(self, rewards_per_func: torch.Tensor) -> list[Score]:
+    def scores(self, rewards_per_func: torch.Tensor, rows: Sequence[dict[str, Any]]) -> list[Score]:
         """Weighted total and correctness of rows; a row that no function scored is NaN."""
         weights = self.reward_weights.to(rewards_per_func.device)
         totals = (rewards_per_func * weights).nansum(dim=1)
         totals[torch.isnan(rewards_per_func).all(dim=1)] = torch.nan
-        correctness = rewards_per_func[:, self._correctness_index]
-        return [Score(*pair) for pair in zip(totals.tolist(), correctness.tolist(), strict=True)]
+        scored = zip(
+            totals.tolist(), rewards_per_func.tolist(), self._correctness.of_rows(rows), strict=True
+        )
+        return [Score(total, rewards[column]) for total, rewards, column in scored]
 
     @property
     def rows_of_batch(self) -> list[dict[str, Any]]:
@@ -307,7 +320,7 @@ class RePOTrainer(GRPOTrainer):
         rewards = self.score_rows(rows, prompts, generated.completions, generated.completion_ids)[
             local
         ].clone()
-        groups = rollout_groups(self, rows, generated, self.scores(rewards))
+        groups = rollout_groups(self, rows, generated, self.scores(rewards, rows))
         filler = groups[0].rollouts[0].completion
         engine = TrlGuidanceEngine(
             self, self.guidance, rows, generated, prompts, filler, self._next_draw(), ahead
@@ -333,26 +346,6 @@ class RePOTrainer(GRPOTrainer):
         )
 
     # --- advantages and records
-
-    def _core_advantages(self, local_rows: int) -> torch.Tensor:
-        """Advantages of the local rows after injection, by ``core``, float32, shape (B,)."""
-        assert self._final_rewards is not None
-        functions = self._final_rewards.size(1)
-        advantages_PG = multi_reward_advantages(
-            self._final_rewards.view(-1, self.num_generations, functions),
-            self.reward_weights.to(self._final_rewards.device),
-            aggregation=self.multi_objective_aggregation,
-            scale=self.scale_rewards,
-            std_ddof=self.guidance.std_ddof,
-            eps=self.guidance.advantage_eps,
-        )
-        advantages = advantages_PG.flatten()
-        logged = self._logs["advantages"]
-        for _ in range(min(len(logged), advantages.numel())):
-            logged.pop()
-        logged.extend(advantages.tolist())
-        start = self.accelerator.process_index * local_rows
-        return advantages[start : start + local_rows]
 
     def _prepare_loss(self, batch: GuidedBatch, output: dict[str, Any]) -> None:
         """Mark what the loss has to treat apart; nothing is added for plain GRPO."""

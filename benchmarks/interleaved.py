@@ -1,0 +1,163 @@
+"""What RePO adds to a GRPO step: trainers that take their steps in turn, within one process.
+
+The same as ``grpo_step.py`` (models, arms, phases), but a machine that is slower for a minute is so
+for every arm: step i of all arms is taken before step i + 1 of any. So small differences show:
+the ratio of each arm's step to the first arm's of the same round, its mean with a 95 % bootstrap
+interval. Peak memory is not told apart.
+
+    python benchmarks/interleaved.py --model smollm2 --rows 64 --rounds 30 --json OUT
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from grpo_step import ARMS, PHASES, SHAPES, build, instrument, mark_steps, spread, steps_between
+
+
+def main() -> None:
+    """Take the rounds and compare."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=SHAPES, default="smollm2")
+    parser.add_argument("--rows", type=int, default=64, help="rollouts of one step")
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--warm-up", type=int, default=1, help="rounds before, not counted")
+    parser.add_argument(
+        "--arms", nargs="+", choices=ARMS, default=["grpo", "repo-closed", "repo-open"]
+    )
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path, help="write all figures here too")
+    options = parser.parse_args()
+    options.steps = options.rounds
+    report(options, rounds(options))
+
+
+class Turns:
+    """Lets one of several threads run at a time, in a fixed order."""
+
+    def __init__(self, arms: list[str]) -> None:
+        self._arms = arms
+        self._now = 0
+        self._gone: set[str] = set()
+        self._condition = threading.Condition()
+
+    def take(self, arm: str) -> None:
+        """Wait for this arm's turn."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._arms[self._now] == arm)
+
+    def give(self, arm: str, *, last: bool = False) -> None:
+        """End this arm's turn; ``last``: it has no other."""
+        with self._condition:
+            if last:
+                self._gone.add(arm)
+            for _ in self._arms:
+                self._now = (self._now + 1) % len(self._arms)
+                if self._arms[self._now] not in self._gone:
+                    break
+            self._condition.notify_all()
+
+
+def rounds(options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
+    """Seconds of every step of every arm."""
+    import torch
+
+    turns = Turns(options.arms)
+    marks: dict[str, list[dict[str, float]]] = {arm: [] for arm in options.arms}
+    faults: list[BaseException] = []
+
+    def run(arm: str, folder: Path) -> None:
+        turns.take(arm)
+        torch.set_num_threads(options.threads)  # a number of its own in each thread
+        try:
+            torch.manual_seed(0)
+            arm_options = argparse.Namespace(**{**vars(options), "worker": arm})
+            trainer = build(arm_options, folder)
+            seconds = instrument(trainer)
+            trainer.add_callback(_in_turn(turns, arm, marks[arm], seconds))
+            trainer.train()
+        except BaseException as fault:  # shown by the main thread; the others must not wait
+            faults.append(fault)
+        finally:
+            turns.give(arm, last=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        threads = [
+            threading.Thread(target=run, args=(arm, Path(folder) / arm)) for arm in options.arms
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    if faults:
+        raise faults[0]
+    # Two marks to a step: when its turn came and when it ended.
+    return {arm: steps_between(own)[::2][options.warm_up :] for arm, own in marks.items()}
+
+
+def _in_turn(
+    turns: Turns, arm: str, marks: list[dict[str, float]], seconds: dict[str, float]
+) -> Any:
+    """A callback that passes the turn on between steps and reads the clocks around each."""
+    clock = mark_steps(marks, seconds)
+
+    class InTurn(type(clock)):  # type: ignore[misc]
+        """Reads the clocks within the turn alone."""
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            """The end of a step, and the start of the next once the turn has come again."""
+            super().on_step_end(args, state, control, **kwargs)
+            if state.global_step < state.max_steps:
+                turns.give(arm)
+                turns.take(arm)
+                super().on_step_end(args, state, control, **kwargs)
+
+    return InTurn()
+
+
+def report(options: argparse.Namespace, steps: dict[str, list[dict[str, float]]]) -> None:
+    """Print seconds by phase, and ratios to the first arm."""
+    from rephrase_rl.runs import collect_manifest
+
+    about = collect_manifest("benchmarks/interleaved.py", seed=0)
+    print(f"{about['hardware']['cpu']}, {options.threads} threads, torch ", end="")
+    print(f"{about['versions']['torch']}, trl {about['versions']['trl']}, commit ", end="")
+    print(f"{about['git']['commit']}{' with changes' if about['git']['dirty'] else ''}")
+    print(f"{options.model}, {options.rows} rows; median (smallest to largest) of {options.rounds}")
+    names = ("at", *PHASES)
+    print("\n| arm | step | " + " | ".join(PHASES) + " |\n|" + "---|" * (len(names) + 1))
+    for arm, own in steps.items():
+        print(f"| {arm} | {' | '.join(spread([step[n] for step in own]) for n in names)} |")
+    first = options.arms[0]
+    ratios = {}
+    for arm in options.arms[1:]:
+        values = [a["at"] / b["at"] for a, b in zip(steps[arm], steps[first], strict=True)]
+        ratios[arm] = {"values": values, "mean": statistics.fmean(values), "ci95": interval(values)}
+        low, high = ratios[arm]["ci95"]
+        print(f"{arm} / {first}: {ratios[arm]['mean']:.4f} [{low:.4f}, {high:.4f}]")
+    if options.json:
+        settings = {k: v for k, v in vars(options).items() if k not in ("json", "steps")}
+        record = {"about": about, "settings": settings, "steps": steps, "ratios": ratios}
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(record, indent=2) + "\n")
+
+
+def interval(values: list[float]) -> tuple[float, float]:
+    """95 % bootstrap interval (BCa) of the mean."""
+    import numpy as np
+    from scipy.stats import bootstrap
+
+    if len(values) < 3:
+        return min(values), max(values)
+    found = bootstrap((values,), np.mean, rng=np.random.default_rng(0)).confidence_interval
+    return float(found.low), float(found.high)
+
+
+if __name__ == "__main__":
+    main()

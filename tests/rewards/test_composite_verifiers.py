@@ -1,0 +1,121 @@
+"""Verifiers made of others: values, statuses, columns, and who is asked at all."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rephrase_rl.errors import VerifierError
+from rephrase_rl.records import Verdict
+from rephrase_rl.rewards import AllOf, ContextVerifier, Gated, get_verifier
+
+RIGHT = Verdict("scored", 1.0, "5")
+WRONG = Verdict("scored", 0.0, "6")
+HALF = Verdict("scored", 0.5)
+BAD_GOLD = Verdict("unscorable", None, detail="gold is bad")
+TIMEOUT = Verdict("timeout", None, detail="too slow")
+
+
+class Scripted:
+    """Gives verdicts by completion, and keeps what it was asked."""
+
+    context_columns = ("level",)
+
+    def __init__(self, verdicts, name="scripted"):
+        self.verdicts = verdicts
+        self.name = name
+        self.asked = []
+        self.contexts = []
+        self.closed = 0
+
+    def verify(self, completions, reference_answers):
+        return self.verify_in_context(completions, reference_answers, {})
+
+    def verify_in_context(self, completions, reference_answers, context):
+        self.asked.append(list(completions))
+        self.contexts.append({name: list(values) for name, values in context.items()})
+        return [self.verdicts[completion] for completion in completions]
+
+    def close(self):
+        self.closed += 1
+
+
+def test_all_of_is_the_smallest():
+    first = Scripted({"a": RIGHT, "b": RIGHT, "c": WRONG}, "first")
+    second = Scripted({"a": RIGHT, "b": HALF, "c": RIGHT}, "second")
+    found = AllOf([first, second]).verify(["a", "b", "c"], ["5"] * 3)
+    assert [verdict.value for verdict in found] == [1.0, 0.5, 0.0]
+    assert [verdict.detail for verdict in found][1:] == ["lowest: second", "lowest: first"]
+    assert [verdict.answer for verdict in found] == ["5", "5", "6"]
+
+
+def test_all_of_cannot_judge_what_one_cannot_judge():
+    first = Scripted({"a": WRONG, "b": TIMEOUT})
+    second = Scripted({"a": BAD_GOLD, "b": BAD_GOLD}, "second")
+    found = AllOf([first, second]).verify(["a", "b"], ["5", "5"])
+    assert [(v.status, v.value) for v in found] == [("unscorable", None), ("timeout", None)]
+    assert found[0].detail == "second: gold is bad"
+
+
+def test_gated_asks_the_second_only_where_the_first_is_right():
+    gate = Scripted({"a": RIGHT, "b": WRONG, "c": BAD_GOLD, "d": RIGHT}, "gate")
+    then = Scripted({"a": RIGHT, "d": WRONG}, "then")
+    levels = {"level": [1, 2, 3, 4]}
+    found = Gated(gate, then, 0.25).verify_in_context(["a", "b", "c", "d"], ["5"] * 4, levels)
+    assert [verdict.value for verdict in found] == [1.0, 0.0, None, 0.75]
+    assert found[2] == BAD_GOLD
+    assert then.asked == [["a", "d"]]
+    assert gate.contexts == [{"level": [1, 2, 3, 4]}]
+    assert then.contexts == [{"level": [1, 4]}]
+
+
+def test_gated_asks_nobody_where_nothing_is_right():
+    then = Scripted({})
+    assert Gated(Scripted({"a": WRONG}), then).verify(["a"], ["5"]) == [WRONG]
+    assert then.asked == []
+
+
+def test_gated_cannot_judge_what_the_second_cannot_judge():
+    found = Gated(Scripted({"a": RIGHT}), Scripted({"a": TIMEOUT}, "then")).verify(["a"], ["5"])
+    assert (found[0].status, found[0].value, found[0].answer) == ("timeout", None, "5")
+    assert found[0].detail == "then: too slow"
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+@settings(derandomize=True, deadline=None, max_examples=60)
+def test_gated_stays_between_nothing_and_the_gate(first, second, share):
+    gate = Scripted({"a": Verdict("scored", first)})
+    then = Scripted({"a": Verdict("scored", second)})
+    (found,) = Gated(gate, then, share).verify(["a"], ["5"])
+    assert 0.0 <= found.value <= first + 1e-12
+    assert found.value == pytest.approx(first * (1 - share) + first * share * second)
+
+
+def test_from_the_registry_with_real_parts():
+    verifier = get_verifier(
+        "gated",
+        gate={"verifier": "math"},
+        then={"verifier": "format", "options": {"format": "think_boxed"}},
+        share=0.1,
+        name="right_and_neat",
+    )
+    texts = [r"<think>a</think>\boxed{5}", r"\boxed{5}", r"<think>a</think>\boxed{6}"]
+    assert [v.value for v in verifier.verify(texts, ["5"] * 3)] == pytest.approx([1.0, 0.9, 0.0])
+    assert verifier.name == "right_and_neat"
+    verifier.close()
+    both = get_verifier("all_of", verifiers=["exact", {"verifier": "choice"}])
+    assert [v.value for v in both.verify(["Answer: #B", "Answer: B"], ["B", "B"])] == [1.0, 0.0]
+    assert isinstance(both, ContextVerifier)
+    assert both.context_columns == ("options",)
+
+
+def test_closing_closes_the_parts():
+    parts = [Scripted({}), Scripted({})]
+    AllOf(parts).close()
+    Gated(*parts).close()
+    assert [part.closed for part in parts] == [2, 2]
+
+
+def test_lengths_must_agree():
+    for verifier in (AllOf([Scripted({}), Scripted({})]), Gated(Scripted({}), Scripted({}))):
+        with pytest.raises(VerifierError, match="1 completions and 2"):
+            verifier.verify(["a"], ["1", "2"])
