@@ -161,6 +161,11 @@ def test_math_takes_the_answer_from_its_column_or_from_the_box():
     assert r"no \boxed{}" in faults("math", {**row, "solution": r"open \boxed{1"})[0]
 
 
+def test_a_whole_number_that_no_float_holds_is_an_answer():
+    row = {"question": "q", "reference_answer": 10**400}
+    assert one("canonical", row).reference_answer == "1" + 400 * "0"
+
+
 def test_several_boxes_side_by_side_are_one_answer_of_several_parts():
     """As the verifier reads a completion: whoever boxes -2 and 1 has not answered 1."""
     for end, answer in (
