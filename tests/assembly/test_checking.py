@@ -98,6 +98,27 @@ def test_experts_are_judged_by_the_task_kinds_verifier(rows):
     )
 
 
+def test_a_choice_verifier_sees_the_options(rows):
+    """Experts that name the right option by its text alone, as explanations do."""
+    path = rows(
+        *(
+            {
+                "question": "1 + 1 = ?",
+                "options": ["two", "three"],
+                "reference_answer": letter,
+                "expert_solution": "The answer is two.",
+                "task_kind": "choice",
+            }
+            for letter in "AB"
+        )
+    )
+    data = {"path": path, "mapping": {"like": "canonical", "options": "options"}}
+    report = check_data(config(data), options=CheckOptions(with_tokenizer=False)).report
+    verdicts = report.expert_verdicts["choice"]
+    assert (verdicts.judged, verdicts.accepted, verdicts.rejected) == (2, 1, 1)
+    assert verdicts.examples[0].endswith("rows-2: rejected: differs from 'B'")
+
+
 def test_experts_are_judged_by_the_runs_verifier_if_it_names_one(rows):
     path = rows(row(1, expert_solution="so #2", task_kind="poem"))
     reward = {"rewards": {"verifier": "exact"}, "prompts": {"solve": "math-solve-v1"}}
@@ -107,8 +128,31 @@ def test_experts_are_judged_by_the_runs_verifier_if_it_names_one(rows):
     assert check_data(config({"path": path}, **reward), options=off).report.expert_verdicts == {}
 
 
+def test_every_set_is_judged_by_the_verifier_that_decides_failure_in_it(rows):
+    first = rows(row(1, expert_solution="so #2"), name="first.jsonl")
+    second = rows(row(2, expert_solution=r"so \boxed{3}"), name="second.jsonl")
+    sets = [
+        {"name": "a", "path": first, "rewards": {"verifier": "exact"}},
+        {"name": "b", "path": second},
+    ]
+    report = check_data(config(sets), options=CheckOptions(with_tokenizer=False)).report
+    told = {key: (v.verifier, v.accepted) for key, v in report.expert_verdicts.items()}
+    assert told == {"a: math": ("exact", 1), "b: math": ("math", 1)}
+
+
+def test_a_verifier_that_counts_tokens_gets_them_or_is_left_out(rows):
+    path = rows(row(1, expert_solution="four"), row(2, expert_solution="fives"))
+    reward = {"rewards": {"verifier": "length", "options": {"limit": 5}}}
+    # One token a character and an end token: 5 and 6.
+    verdicts = check_data(config({"path": path}, **reward)).report.expert_verdicts["math"]
+    assert (verdicts.accepted, verdicts.rejected) == (1, 1)
+    blind = CheckOptions(with_tokenizer=False)
+    report = check_data(config({"path": path}, **reward), options=blind).report
+    assert report.not_judged == {"math": "length counts tokens, and there is no tokenizer"}
+
+
 def test_more_experts_than_are_judged_at_once(rows, monkeypatch):
-    monkeypatch.setattr("rephrase_rl.assembly.checking.JUDGED_AT_ONCE", 3)
+    monkeypatch.setattr("rephrase_rl.assembly.check_judging.JUDGED_AT_ONCE", 3)
     path = rows(*[row(i, expert_solution=rf"\boxed{{{i + 1}}}") for i in range(8)])
     sizes, verify = [], MathVerifier.verify
 
@@ -198,6 +242,50 @@ def test_training_takes_the_part_that_is_chosen(rows):
     path = rows(row(1, expert_solution="<think>a</think>b"))
     (problem,) = training_problems(config({"path": path, "expert_part": "after_think"}))
     assert problem.expert_solution == "b"
+
+
+THOUGHT = "<think>abcdef</think>xyz"
+
+
+def test_the_parts_of_thoughts_are_measured_whichever_is_chosen(rows):
+    path = rows(row(1, expert_solution=THOUGHT), row(2, expert_solution="plain"), row(3))
+    for chosen in ("whole", "after_think"):
+        report = check_data(config({"path": path, "expert_part": chosen})).report
+        # Characters: 24 and 5; 3 and 5; 6, and a fault for want of a </think>.
+        assert [p.part for p in report.parts] == ["whole", "after_think", "think"]
+        assert [p.tokens.longest for p in report.parts] == [24, 5, 6]
+        assert [(p.tokens.count, p.without) for p in report.parts] == [(2, 0), (2, 0), (1, 1)]
+
+
+def test_parts_keep_to_the_limits_of_the_run(rows):
+    path = rows(row(1, expert_solution=THOUGHT), row(2, expert_solution="plain"))
+    data = {"path": path}
+    (around,) = {
+        view_length - len(k)
+        for view_length, k in zip(
+            [len(v.tokens) for v in check_data(config(data)).prompts if v.purpose == "rephrase"],
+            [THOUGHT, "plain"],
+            strict=True,
+        )
+    }
+    limits = {
+        "guidance": {"source": {"kind": "rephrase", "max_prompt_tokens": around + 10}},
+        "trainer": {"max_completion_length": 6},
+    }
+    whole, after, think = check_data(config(data, **limits)).report.parts
+    assert (whole.prompt_fit.fitting, after.prompt_fit.fitting, think.prompt_fit.count) == (1, 2, 1)
+    assert (whole.completion_fit.fitting, think.completion_fit.fitting) == (1, 0)
+    assert (whole.budget_fit.limit, whole.budget_fit.fitting) == (10, 1)
+    data["expert_tokens"], data["over_expert_tokens"] = 4, "leave_out"
+    whole, after, _ = check_data(config(data, **limits)).report.parts
+    assert [(p.budget_fit.limit, p.budget_fit.fitting) for p in (whole, after)] == [(4, 0), (4, 1)]
+
+
+def test_texts_without_thoughts_have_one_part(rows):
+    assert check_data(config({"path": rows(row(1, expert_solution="k"))})).report.parts == ()
+    blind = CheckOptions(with_tokenizer=False)
+    thoughtful = config({"path": rows(row(1, expert_solution=THOUGHT))})
+    assert check_data(thoughtful, options=blind).report.parts == ()
 
 
 # --- mappings of a configuration ----------------------------------------------------------------

@@ -14,8 +14,8 @@ import pytest
 from rephrase_rl.cli.main import main
 from rephrase_rl.data.contamination import ContaminationReport, Overlap
 from rephrase_rl.data.duplicates import DuplicateReport
-from rephrase_rl.data.inspection import DataCheck, DataReport, ExpertVerdicts, Fit, PromptView
-from rephrase_rl.data.lengths import LengthSummary
+from rephrase_rl.data.inspection import DataCheck, DataReport, ExpertVerdicts, PromptView
+from rephrase_rl.data.lengths import Fit, LengthSummary
 from rephrase_rl.statistics import Interval
 
 
@@ -68,8 +68,9 @@ def data_check(**changes: Any) -> DataCheck:
         expert_budget=None,
         duplicates=DuplicateReport(2, 1, (("p1", "p0"),), (("p1", "p0"),)),
         tokens={"solve": LengthSummary(2, 10, 14, 14, 15)},
-        prompt_fit=Fit(2048, 1, 2),
+        prompt_fit=Fit(2048, 1, 2, ("p1 (2050)",)),
         completion_fit=Fit(256, 3, 4),
+        parts=(),
         without_prompt={},
         expert_verdicts={"math": verdicts},
         not_judged={},

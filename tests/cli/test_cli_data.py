@@ -7,6 +7,9 @@ import json
 
 import pytest
 
+from rephrase_rl.data.lengths import Fit, LengthSummary
+from rephrase_rl.data.part_fits import PartFit
+
 
 def call_of(assembly):
     ((name, call),) = assembly.calls
@@ -64,7 +67,8 @@ def test_everything_is_told(cli, assembly) -> None:
         "answers missing: 0\n",
         "experts: 1 of 2 (50.0 %) of the problems have one\n",
         "repeated questions: 2, with another answer: 1\n  repeated: p1 = p0\n",
-        "P(q, k) within guidance.source.max_prompt_tokens = 2048: 1 of 2 (50.0 %)\n",
+        "P(q, k) within guidance.source.max_prompt_tokens = 2048: 1 of 2 (50.0 %)\n"
+        "  over it, with tokens: p1 (2050)\n",
         "k with an end token within trainer.max_completion_length = 256: 3 of 4 (75.0 %)\n",
         "experts judged by math (math): accepted 3 of 4 (75.0 %), rejected 1, unscorable 0\n"
         "  p0: rejected: differs from '2'\n",
@@ -93,6 +97,33 @@ def test_what_is_told_only_where_there_is_something(cli, assembly, change, line)
         assembly.checked, report=dataclasses.replace(assembly.checked.report, **change)
     )
     assert line in cli("data", "check", "train.jsonl").out
+
+
+PARTS = (
+    PartFit("whole", 0, LengthSummary(4, 7, 9, 9, 9), Fit(20, 1, 4), Fit(8, 2, 4), Fit(5, 1, 4)),
+    PartFit("think", 4, None, None, None, None),
+)
+TOLD = [
+    "what k can be, before any expert_tokens:",
+    "  expert_part: whole: 4 rows have it, 50 % up to 7 tokens; P(q, k) fits in 1 of 4 (25.0 %); "
+    "k with its end fits in 2 of 4 (50.0 %)",
+    "  expert_part: think: 4 lack it, which would be a fault",
+]
+
+
+@pytest.mark.parametrize(
+    ("budget", "which"),
+    [(None, "the most that lets every P(q, k) fit"), ({"cut": 1}, "as set")],
+)
+def test_each_part_of_thoughts_is_told(cli, assembly, budget, which) -> None:
+    changed = dataclasses.replace(assembly.checked.report, parts=PARTS, expert_budget=budget)
+    assembly.checked = dataclasses.replace(assembly.checked, report=changed)
+    lines = cli("data", "check", "train.jsonl", "--model", "m").out.splitlines()
+    start = lines.index(TOLD[0])
+    assert lines[start : start + 4] == [
+        *TOLD,
+        f"  expert_tokens: 5 ({which}) is kept to by whole 1 of 4 (25.0 %)",
+    ]
 
 
 def test_every_fault_is_listed_and_the_status_is_a_users_error(cli, assembly) -> None:

@@ -45,10 +45,30 @@ names = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,6}\Z")
 positive = st.integers(1, 10**9)
 
 
+columns = tricky_texts | st.lists(tricky_texts, max_size=2)
+mappings = tricky_texts | st.fixed_dictionaries(
+    {},
+    optional={
+        "like": tricky_texts,
+        "question": columns,
+        "fixed_options": columns,
+        "reference_answer": st.none() | tricky_texts,
+        "expert_form": st.sampled_from([None, "text", "lines"]),
+        "append_answer": st.none() | st.booleans(),
+        "table": st.fixed_dictionaries(
+            {}, optional={"header": columns, "delimiter": tricky_texts, "quoted": st.booleans()}
+        ),
+    },
+)
+
+
 def data_sets(splits: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(
         {"path": tricky_texts, "name": names},
         optional={
+            "mapping": mappings,
+            "expert_part": st.sampled_from(["whole", "after_think", "think"]),
+            "expert_tokens": st.none() | positive,
             "limit": st.none() | positive,
             "split": splits,
             "seed": st.integers(0, 2**40),

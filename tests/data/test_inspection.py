@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from rephrase_rl.data import BadRow, RowFault
 from rephrase_rl.data.contamination import EvaluationIndex, ProblemWords
 from rephrase_rl.data.duplicates import DuplicateFinder
-from rephrase_rl.data.inspection import DataInspector, ExpertVerdicts, Fit
-from rephrase_rl.data.lengths import LengthCounts, LengthSummary
+from rephrase_rl.data.inspection import DataInspector, ExpertVerdicts
+from rephrase_rl.data.lengths import Fit, LengthCounts, LengthSummary
+from rephrase_rl.data.part_fits import Limits, PartTally
 from rephrase_rl.errors import DataError
 from rephrase_rl.records import Problem, Verdict, to_json
 
@@ -187,15 +188,50 @@ def test_counts():
     assert to_json(report)["duplicates"]["repeated"] == 0
 
 
-def test_what_fits_the_limits():
-    inspector = DataInspector(max_prompt_tokens=10, max_completion_tokens=10)
-    for length in (9, 10, 11):
-        inspector.add_length("rephrase", length)
-        inspector.add_length("expert", length)
+def test_what_fits_the_limits_and_what_does_not():
+    inspector = DataInspector(limits=Limits(prompt=10, completion=10))
+    for number, length in enumerate((9, 10, 11)):
+        inspector.add_length("rephrase", length, f"p{number}")
+        inspector.add_length("expert", length, f"p{number}")
     report = inspector.report()
-    assert report.prompt_fit == Fit(10, 2, 3)
-    assert report.completion_fit == Fit(10, 1, 3)  # an end token has to fit too
+    assert report.prompt_fit == Fit(10, 2, 3, ("p2 (11)",))
+    # An end token has to fit too.
+    assert report.completion_fit == Fit(10, 1, 3, ("p1 (10)", "p2 (11)"))
     assert DataInspector().report().prompt_fit is None
+
+
+def test_only_the_first_that_do_not_fit_are_named():
+    inspector = DataInspector(limits=Limits(prompt=10))
+    for number in range(9):
+        inspector.add_length("rephrase", 11, f"p{number}")
+    fit = inspector.report().prompt_fit
+    assert (fit.fitting, fit.count, len(fit.over), fit.over[-1]) == (0, 9, 5, "p4 (11)")
+
+
+def parts(limits):
+    tally = PartTally("think")
+    for expert, prompt in ((5, 105), (50, 152), (70, 171), (8, None)):
+        tally.add(expert, prompt)
+    lacking = RowFault(5, "column 'k'", "no </think>", "give it", "expert_solution")
+    other = dataclasses.replace(lacking, about="question")
+    tally.add_absent(BadRow(5, (lacking,)))
+    tally.add_absent(BadRow(6, (other,)))
+    return tally.fit(limits)
+
+
+def test_a_part_against_the_limits_and_the_largest_budget_that_lets_it_fit():
+    found = parts(Limits(prompt=155, completion=50))
+    assert (found.part, found.without, found.tokens.count) == ("think", 1, 4)
+    assert found.prompt_fit == Fit(155, 2, 3)
+    assert found.completion_fit == Fit(50, 2, 4)  # 5 and 8, each with an end token; not 50
+    # At most 102 tokens stand around k (152 - 50), so a k of 155 - 102 always leaves P within it.
+    assert found.budget_fit == Fit(53, 3, 4)
+
+
+def test_a_budget_that_is_set_takes_the_place_of_the_largest():
+    assert parts(Limits(prompt=155, expert=7)).budget_fit == Fit(7, 1, 4)
+    assert parts(Limits()).budget_fit is None
+    assert parts(Limits(prompt=102)).budget_fit is None  # the question alone fills it
 
 
 def test_verdicts_by_task_kind():
@@ -209,7 +245,7 @@ def test_verdicts_by_task_kind():
             Verdict("unscorable", None, detail="no gold"),
         ]
     ):
-        inspector.add_verdict(problem(number), verdict, "math", 0.5)
+        inspector.add_verdict("math", f"p{number}", verdict, "math", 0.5)
     inspector.add_not_judged("choice", "no verifier")
     report = inspector.report()
     assert report.expert_verdicts == {

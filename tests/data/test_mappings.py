@@ -159,6 +159,22 @@ def test_math_takes_the_answer_from_its_column_or_from_the_box():
     assert one("math", {**row, "answer": "0.5", "question": "p"}).reference_answer == "0.5"
     assert one("math", {"problem": "p", "answer": 27.0}).reference_answer == "27.0"
     assert r"no \boxed{}" in faults("math", {**row, "solution": r"open \boxed{1"})[0]
+
+
+def test_a_whole_number_that_no_float_holds_is_an_answer():
+    row = {"question": "q", "reference_answer": 10**400}
+    assert one("canonical", row).reference_answer == "1" + 400 * "0"
+
+
+def test_several_boxes_side_by_side_are_one_answer_of_several_parts():
+    """As the verifier reads a completion: whoever boxes -2 and 1 has not answered 1."""
+    for end, answer in (
+        (r"the answers are $\boxed{-2}$ and $\boxed{1}$.", "-2, 1"),
+        (r"\boxed{3} \text{ or } \boxed{\frac{2}{5}}", r"3, \frac{2}{5}"),
+        (r"\boxed{7}, so again \boxed{2}, \boxed{2}, \boxed{open", "2"),
+        (r"\boxed{\boxed{5}}", "5"),
+    ):
+        assert one("math", {"problem": "p", "solution": end}).reference_answer == answer
     assert "nothing" in faults("math", {"problem": "p"})[0]
 
 
@@ -345,6 +361,14 @@ def test_all_faults_of_a_mapping_at_once():
 def test_flags_belong_to_first_correct(change):
     with pytest.raises(DataError, match="first_correct needs flags"):
         ColumnMapping("x", **change)
+
+
+@pytest.mark.parametrize(
+    "options", [("yes",), ("yes", " yes"), ("yes", ""), tuple(str(i) for i in range(27))]
+)
+def test_fixed_options_can_be_options(options):
+    with pytest.raises(DataError, match="give 2 to 26 texts"):
+        ColumnMapping("x", fixed_options=options)
 
 
 def test_every_named_mapping_is_found_by_its_name():

@@ -2,7 +2,11 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 import tracemalloc
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -78,3 +82,46 @@ def test_parquet_is_read_in_pieces_even_of_one_row_group(tmp_path):
             peak = max(peak, pa.total_allocated_bytes() - before)
     # pyarrow holds some 25 MB of pages and batches, of a file of 80 MB as of one of 320 MB.
     assert peak < whole / 2
+
+
+MEMORY_BYTES = 2 * 2**30
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv[1]),) * 2)
+from rephrase_rl.cli.main import main
+sys.exit(main(["data", "check", sys.argv[2], "--rows", "0"]))
+"""
+
+
+def write_a_million(path):
+    """10^6 lines, about 2.4 kB each, which no verifier needs a worker for."""
+    with path.open("w") as file:
+        for number in range(10**6):
+            filler = f"{number:0>99} " * 22
+            file.write(
+                f'{{"question": "What is {number} + 1?", "reference_answer": "{number + 1}", '
+                f'"expert_solution": "{filler}It is \\\\boxed{{{number + 1}}}."}}\n'
+            )
+
+
+@pytest.mark.slow
+def test_a_million_lines_that_exceed_the_memory_limit_pass_data_check(tmp_path):
+    path = tmp_path / "million.jsonl"
+    write_a_million(path)
+    try:
+        assert path.stat().st_size > 1.05 * MEMORY_BYTES
+        # One thread: every further one takes memory of its own, whatever the data.
+        source = str(Path(__file__).resolve().parents[2] / "src")
+        done = subprocess.run(
+            [sys.executable, "-c", LIMITED, str(MEMORY_BYTES), str(path)],
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": source},
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "rows: 1000000, every row valid" in done.stdout
+        assert "accepted 1000000 of 1000000 (100.0 %)" in done.stdout
+    finally:
+        path.unlink()

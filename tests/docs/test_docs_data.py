@@ -51,13 +51,16 @@ def test_every_field_for_thoughts_is_explained() -> None:
         assert f"`{field}`" in PAGE
 
 
-def test_the_recipe_works_as_printed(tmp_path, monkeypatch, capsys) -> None:
+@pytest.mark.parametrize("heading", ["Recipe", "Which part fits"])
+def test_what_the_page_says_can_be_done_and_prints_that(
+    heading, tmp_path, monkeypatch, capsys
+) -> None:
     """Files are written from the page, the command is run, the output is that of the page."""
-    recipe = PAGE.split("### Recipe")[1].split("\n## ")[0]
-    for name, text in re.findall(r"Save as `(\S+)`:\n\n```\w+\n(.*?)```", recipe, re.DOTALL):
+    section = PAGE.split(f"### {heading}\n")[1].split("\n## ")[0]
+    for name, text in re.findall(r"Save as `(\S+)`:\n\n```\w+\n(.*?)```", section, re.DOTALL):
         (tmp_path / name).write_text(text, encoding="utf-8")
-    (command,) = re.findall(r"^    rephrase-rl (.*)$", recipe, re.MULTILINE)
-    printed = recipe.rpartition("\n```\n")[0].rpartition("\n```\n")[2]
+    (command,) = re.findall(r"^    rephrase-rl (.*)$", section, re.MULTILINE)
+    printed = section.rpartition("\n```\n")[0].rpartition("\n```\n")[2]
     monkeypatch.chdir(tmp_path)
     status = main(command.split())
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines() if line.strip()]

@@ -12,7 +12,9 @@ from rephrase_rl.cli.console import output
 
 if TYPE_CHECKING:
     from rephrase_rl.data.contamination import ContaminationReport
-    from rephrase_rl.data.inspection import DataCheck, DataReport, ExpertVerdicts, Fit
+    from rephrase_rl.data.inspection import DataCheck, DataReport, ExpertVerdicts
+    from rephrase_rl.data.lengths import Fit
+    from rephrase_rl.data.part_fits import PartFit
 
 TOKEN_ROWS = {
     "question": "question alone",
@@ -88,11 +90,43 @@ def _print_tokens(report: DataReport) -> None:
     output.print(table, soft_wrap=False)
     _print_fit("P(q, k)", "guidance.source.max_prompt_tokens", report.prompt_fit)
     _print_fit("k with an end token", "trainer.max_completion_length", report.completion_fit)
+    _print_parts(report)
 
 
 def _print_fit(text: str, field: str, fit: Fit | None) -> None:
     if fit is not None:
         output.print(f"{text} within {field} = {fit.limit}: {share(fit.fitting, fit.count)}")
+        if fit.over:
+            output.print(f"  over it, with tokens: {', '.join(fit.over)}")
+
+
+def _print_parts(report: DataReport) -> None:
+    """What each choice of ``expert_part`` would give, and what a budget would."""
+    if report.parts:
+        output.print("what k can be, before any expert_tokens:")
+    for part in report.parts:
+        output.print(f"  expert_part: {part.part}: {'; '.join(_told(part))}")
+    is_set = report.expert_budget is not None
+    which = "as set" if is_set else "the most that lets every P(q, k) fit"
+    kept: dict[int, list[str]] = {}
+    for part in report.parts:
+        fit = part.budget_fit
+        if fit is not None:
+            kept.setdefault(fit.limit, []).append(f"{part.part} {share(fit.fitting, fit.count)}")
+    for limit, parts in kept.items():
+        output.print(f"  expert_tokens: {limit} ({which}) is kept to by {', '.join(parts)}")
+
+
+def _told(part: PartFit) -> list[str]:
+    told = []
+    if part.tokens is not None:
+        told.append(f"{part.tokens.count} rows have it, 50 % up to {part.tokens.p50} tokens")
+    if part.without:
+        told.append(f"{part.without} lack it, which would be a fault")
+    for text, fit in (("P(q, k)", part.prompt_fit), ("k with its end", part.completion_fit)):
+        if fit is not None:
+            told.append(f"{text} fits in {share(fit.fitting, fit.count)}")
+    return told
 
 
 def _print_verdicts(kind: str, verdicts: ExpertVerdicts) -> None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 ABOUT_ANSWER = "reference_answer"
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_BETWEEN_BOXES = re.compile(
+    r"(?:[\s$,;&]|\\[,;:!()\[\] ]|\\q?quad\b|\band\b|\bor\b|\\text\s*\{\s*(?:and|or)\s*\})*"
+)
 _BARE_PERCENT = re.compile(r"(?<!\\)%")
 
 
@@ -48,8 +51,9 @@ def read_answer(row: Row, mapping: ColumnMapping) -> str:
         )
         return ""
     is_number = isinstance(answer, int | float) and not isinstance(answer, bool)
-    if is_number and math.isfinite(answer):
-        return f"{_number_text(answer)}{_unit(row, mapping.unit)}"
+    # math.isfinite would raise on a whole number that no float can hold.
+    if is_number and (isinstance(answer, int) or math.isfinite(answer)):
+        return f"{answer}{_unit(row, mapping.unit)}"
     if isinstance(answer, str) and answer.strip():
         text = row.writable(column, answer, ABOUT_ANSWER)
         return f"{text}{_unit(row, mapping.unit)}"
@@ -64,16 +68,35 @@ def read_answer(row: Row, mapping: ColumnMapping) -> str:
 def last_box(text: str) -> str | None:
     r"""Content of the last complete ``\boxed{}``; None if there is none.
 
+    Boxes that only commas, "and", "or" or blanks separate are one answer of several parts, joined
+    by ", ": a solution that boxes 1 and 2 does not answer 2.
+
     Example:
         >>> last_box(r"\boxed{1}, then \boxed{\frac{1}{2}}.")
         '\\frac{1}{2}'
+        >>> last_box(r"the answers are $\boxed{-2}$ and $\boxed{1}$.")
+        '-2, 1'
     """
+    parts: list[str] = []
+    end = len(text)
     for box in reversed(list(_BOX.finditer(text))):
-        depth = 1
-        for token in _BRACE.finditer(text, box.end()):
-            depth += {"{": 1, "}": -1}.get(token.group(), 0)
-            if depth == 0:
-                return text[box.end() : token.start()].strip()
+        close = _closing_brace(text, box.end())
+        if close is None or close > end:
+            continue
+        if parts and not _BETWEEN_BOXES.fullmatch(text, close + 1, end):
+            break
+        parts.insert(0, text[box.end() : close].strip())
+        end = box.start()
+    return ", ".join(dict.fromkeys(parts)) if parts else None
+
+
+def _closing_brace(text: str, start: int) -> int | None:
+    """Index of the brace that closes the one before ``start``; None if none does."""
+    depth = 1
+    for token in _BRACE.finditer(text, start):
+        depth += {"{": 1, "}": -1}.get(token.group(), 0)
+        if depth == 0:
+            return token.start()
     return None
 
 
@@ -98,14 +121,6 @@ def _boxed_answer(row: Row, column: str) -> str:
         column, found, r"put the answer into \boxed{}, or into a column of its own", ABOUT_ANSWER
     )
     return ""
-
-
-def _number_text(number: float) -> str:
-    """A number as text; one with too many digits for Python to write stays a float's."""
-    try:
-        return str(number)
-    except ValueError:
-        return repr(float(number))
 
 
 def _unit(row: Row, column: str | None) -> str:

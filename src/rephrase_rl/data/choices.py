@@ -128,6 +128,12 @@ def _index_of(item: str, items: Sequence[str]) -> int | None:
     return items.index(item) if item in items else None
 
 
+def is_option_list(texts: Sequence[str]) -> bool:
+    """Whether texts can be the options of every question of a set: 2 to 26, each one different."""
+    distinct = {_squeezed(text) for text in texts}
+    return 2 <= len(texts) <= len(LETTERS) and len(distinct) == len(texts) and "" not in distinct
+
+
 def listed(options: Sequence[str]) -> str:
     """The options as they are shown: one a line, ``A.``, ``B.``, ..."""
     return "\n".join(f"{LETTERS[i]}. {text}" for i, text in enumerate(options))

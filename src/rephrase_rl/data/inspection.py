@@ -15,7 +15,8 @@ from rephrase_rl.data.answers import ABOUT_ANSWER
 from rephrase_rl.data.contamination import ContaminationReport, EvaluationIndex, ProblemWords
 from rephrase_rl.data.duplicates import DuplicateFinder, DuplicateReport
 from rephrase_rl.data.experts import CLOSE_TAG
-from rephrase_rl.data.lengths import LengthCounts, LengthSummary
+from rephrase_rl.data.lengths import Fit, LengthCounts, LengthSummary
+from rephrase_rl.data.part_fits import Limits, PartFit
 from rephrase_rl.data.rows import PART_KEY, STRIPPED_KEY
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ TEXTS = ("question", "solve", "expert", "rephrase")
 
 @dataclass(frozen=True, slots=True)
 class ExpertVerdicts:
-    """What a verifier says of the expert solutions of one task kind."""
+    """What a verifier says of the expert solutions of one set and task kind."""
 
     verifier: str
     judged: int
@@ -39,15 +40,6 @@ class ExpertVerdicts:
     """Neither: the verifier cannot read the reference answer, timed out or broke."""
     examples: tuple[str, ...]
     """The first ones not accepted, up to five, with what the verifier found."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """How many texts keep to a limit."""
-
-    limit: int
-    fitting: int
-    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +68,15 @@ class DataReport:
     """P(q, k) within ``guidance.source.max_prompt_tokens``."""
     completion_fit: Fit | None
     """k, with an end token, within ``trainer.max_completion_length``."""
+    parts: tuple[PartFit, ...]
+    """What each part of the experts' texts would be as k. Empty: none has thoughts, or there is no
+    tokenizer."""
     without_prompt: Mapping[str, str]
     """Task kind -> why its prompts could not be made."""
     expert_verdicts: Mapping[str, ExpertVerdicts]
-    """By task kind."""
+    """By task kind; of several sets by ``set: kind``."""
     not_judged: Mapping[str, str]
-    """Task kind -> why its experts were not judged."""
+    """The same -> why its experts were not judged."""
     contamination: tuple[ContaminationReport, ...]
 
 
@@ -112,7 +107,7 @@ class _VerdictTally:
     counts: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
 
-    def add(self, problem: Problem, verdict: Verdict, threshold: float) -> None:
+    def add(self, problem_id: str, verdict: Verdict, threshold: float) -> None:
         if verdict.status != "scored" or verdict.value is None:
             outcome = "unscorable"
         else:
@@ -120,7 +115,7 @@ class _VerdictTally:
         self.counts[outcome] += 1
         if outcome != "accepted" and len(self.examples) < MAX_EXAMPLES:
             said = verdict.detail or verdict.status
-            self.examples.append(f"{problem.problem_id}: {outcome}: {said}")
+            self.examples.append(f"{problem_id}: {outcome}: {said}")
 
     def frozen(self) -> ExpertVerdicts:
         return ExpertVerdicts(
@@ -139,19 +134,21 @@ class DataInspector:
     def __init__(
         self,
         evaluation_sets: Sequence[EvaluationIndex] = (),
-        *,
-        max_prompt_tokens: int | None = None,
-        max_completion_tokens: int | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - a tuple
     ) -> None:
         """Start empty.
 
         Args:
             evaluation_sets: To look for in the training data.
-            max_prompt_tokens: Limit of P(q, k). None: none to compare with.
-            max_completion_tokens: Limit of k with its end token. None: the same.
+            limits: What the lengths are compared with.
         """
         self._evaluation_sets = evaluation_sets
-        self._limits = (max_prompt_tokens, max_completion_tokens)
+        self._limit_of = {
+            "rephrase": limits.prompt,
+            "expert": None if limits.completion is None else limits.completion - 1,
+        }
+        self._limits = limits
+        self._over: dict[str, list[str]] = {text: [] for text in TEXTS}
         self._counts: Counter[str] = Counter()
         self._faults: list[str] = []
         self._kinds: Counter[str] = Counter()
@@ -161,6 +158,7 @@ class DataInspector:
         self._without_prompt: dict[str, str] = {}
         self._tallies: dict[str, _VerdictTally] = {}
         self._not_judged: dict[str, str] = {}
+        self._parts: tuple[PartFit, ...] = ()
 
     def add_bad_row(self, row: BadRow) -> None:
         """Take in a row that gives no problem."""
@@ -168,12 +166,17 @@ class DataInspector:
         self._faults += [str(fault) for fault in row.faults]
         self._counts["missing_answers"] += any(f.about == ABOUT_ANSWER for f in row.faults)
 
-    def add(self, problem: Problem) -> None:
-        """Take in a problem."""
+    def add(self, problem: Problem, expert_as_given: str | None = None) -> None:
+        """Take in a problem.
+
+        Args:
+            problem: As it would be trained on.
+            expert_as_given: Its expert's text before any budget, where there is one.
+        """
         self._counts["rows"] += 1
         self._counts["problems"] += 1
         self._kinds[problem.task_kind] += 1
-        expert = problem.expert_solution or ""
+        expert = expert_as_given or problem.expert_solution or ""
         self._counts["with_expert"] += problem.expert_solution is not None
         self._counts["with_thoughts"] += CLOSE_TAG in expert or PART_KEY in problem.metadata
         self._counts["thoughts_left_out"] += PART_KEY in problem.metadata
@@ -184,34 +187,45 @@ class DataInspector:
             for evaluation_set in self._evaluation_sets:
                 evaluation_set.compare(words)
 
+    @property
+    def has_thoughts(self) -> bool:
+        """Whether an expert so far has a ``<think>`` part."""
+        return self._counts["with_thoughts"] > 0
+
     def add_fate(self, fate: str) -> None:
         """Take in what became of an expert under the budget."""
         self._budget[fate] += 1
 
-    def add_length(self, text: str, num_tokens: int) -> None:
-        """Take in the length of one of ``TEXTS``."""
+    def add_length(self, text: str, num_tokens: int, problem_id: str) -> None:
+        """Take in the length of one of ``TEXTS`` of a problem."""
         self._lengths[text].add(num_tokens)
+        limit, over = self._limit_of.get(text), self._over[text]
+        if limit is not None and num_tokens > limit and len(over) < MAX_EXAMPLES:
+            over.append(f"{problem_id} ({num_tokens})")
 
     def add_without_prompt(self, task_kind: str, reason: str) -> None:
         """Take in why prompts of a task kind cannot be made."""
         self._without_prompt.setdefault(task_kind, reason)
 
     def add_verdict(
-        self, problem: Problem, verdict: Verdict, verifier: str, threshold: float
+        self, kind: str, problem_id: str, verdict: Verdict, verifier: str, threshold: float
     ) -> None:
         """Take in a verdict on a problem's expert; below the threshold it is rejected."""
-        tally = self._tallies.setdefault(problem.task_kind, _VerdictTally(verifier))
-        tally.add(problem, verdict, threshold)
+        tally = self._tallies.setdefault(kind, _VerdictTally(verifier))
+        tally.add(problem_id, verdict, threshold)
 
-    def add_not_judged(self, task_kind: str, reason: str) -> None:
-        """Take in why experts of a task kind are not judged."""
-        self._not_judged.setdefault(task_kind, reason)
+    def add_not_judged(self, kind: str, reason: str) -> None:
+        """Take in why experts are not judged."""
+        self._not_judged.setdefault(kind, reason)
+
+    def add_parts(self, parts: tuple[PartFit, ...]) -> None:
+        """Take in what each part of the experts' texts would be."""
+        self._parts = parts
 
     def report(self) -> DataReport:
         """What was taken in so far."""
         summaries = {text: lengths.summary() for text, lengths in self._lengths.items()}
         tokens = {text: summary for text, summary in summaries.items() if summary is not None}
-        max_prompt, max_completion = self._limits
         return DataReport(
             rows=self._counts["rows"],
             problems=self._counts["problems"],
@@ -225,16 +239,15 @@ class DataInspector:
             expert_budget=dict(sorted(self._budget.items())) or None,
             duplicates=self._duplicates.report(),
             tokens=tokens or None,
-            prompt_fit=self._fit("rephrase", max_prompt, 0),
-            completion_fit=self._fit("expert", max_completion, 1),
+            prompt_fit=self._lengths["rephrase"].fit(
+                self._limits.prompt, over=tuple(self._over["rephrase"])
+            ),
+            completion_fit=self._lengths["expert"].fit(
+                self._limits.completion, further_tokens=1, over=tuple(self._over["expert"])
+            ),
+            parts=self._parts,
             without_prompt=self._without_prompt,
             expert_verdicts={kind: tally.frozen() for kind, tally in self._tallies.items()},
             not_judged=self._not_judged,
             contamination=tuple(s.report() for s in self._evaluation_sets),
         )
-
-    def _fit(self, text: str, limit: int | None, further_tokens: int) -> Fit | None:
-        summary = self._lengths[text].summary()
-        if limit is None or summary is None:
-            return None
-        return Fit(limit, self._lengths[text].at_most(limit - further_tokens), summary.count)

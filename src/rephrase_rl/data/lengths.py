@@ -18,6 +18,17 @@ class LengthSummary:
     longest: int
 
 
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How many texts keep to a limit."""
+
+    limit: int
+    fitting: int
+    count: int
+    over: tuple[str, ...] = ()
+    """Ids of the first problems whose text does not, up to five, where they were kept."""
+
+
 class LengthCounts:
     """Lengths, one after the other."""
 
@@ -40,6 +51,21 @@ class LengthCounts:
     def at_most(self, limit: int) -> int:
         """How many lengths do not exceed a limit."""
         return sum(times for length, times in self._counts.items() if length <= limit)
+
+    def fit(
+        self, limit: int | None, *, further_tokens: int = 0, over: tuple[str, ...] = ()
+    ) -> Fit | None:
+        """How the lengths keep to a limit; None if there is no limit, or no length.
+
+        Args:
+            limit: Of a text with what is added to it.
+            further_tokens: That are added to each text.
+            over: See ``Fit``.
+        """
+        count = self._counts.total()
+        if limit is None or not count:
+            return None
+        return Fit(limit, self.at_most(limit - further_tokens), count, over)
 
 
 def _nearest_rank(ordered: list[tuple[int, int]], rank: int) -> int:

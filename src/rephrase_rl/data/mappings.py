@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rephrase_rl.data.choices import ANSWER_FORMS
+from rephrase_rl.data.choices import ANSWER_FORMS, LETTERS, is_option_list
 from rephrase_rl.data.experts import EXPERT_FORMS, EXPERT_PARTS
 from rephrase_rl.data.tables import PLAIN_TABLE, TableFormat
 from rephrase_rl.errors import DataError
@@ -128,6 +128,11 @@ class ColumnMapping:
         ]
         if len(ways) > 1:
             found.append(f"{' and '.join(ways)} are given; the options stand in one place only")
+        if self.fixed_options and not is_option_list(self.fixed_options):
+            found.append(
+                f"fixed_options are {list(self.fixed_options)}; give 2 to {len(LETTERS)} texts, "
+                "none of them empty or there twice"
+            )
         if ways and self.worked_answer is not None:
             found.append(f"worked_answer does not go with {ways[0]}; name reference_answer")
         if ways and self.reference_answer is None:

@@ -62,7 +62,7 @@ _UNMEANT = re.compile(
     r"|\b(?:wrong|incorrect|false|tempting|first|previous|initial|earlier)(?: \w+)? $",
     re.IGNORECASE,
 )
-_LETTER = re.compile(r"[(\[] ?([A-Ja-j]) ?[)\]]|([A-J])(?![\w'+#&]|-\w)")
+_LETTER = re.compile(r"[(\[] ?(?:[Oo]ption |[Cc]hoice )?([A-Ja-j]) ?[)\]]|([A-J])(?![\w'+#&]|-\w)")
 _GOES_ON = re.compile(
     r" ?(?:$|[.,;:!)\]}\"*/=<>–—(]|- |\d)| (?:because|since|as|which|so|due|for|given|with|is|was"
     r"|by|from|where|that|in|if|and|or|but|not|thus|therefore|based|only|rather|instead)\b"

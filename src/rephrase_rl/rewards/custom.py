@@ -40,11 +40,16 @@ class FunctionVerifier:
             return Verdict("error", None, detail=f"{type(error).__name__}: {error}")
         if value is None:
             return Verdict("unscorable", None, detail=f"{self.name} returned None")
-        if not isinstance(value, int | float) or not math.isfinite(value):
+        # float() raises on a whole number that it cannot hold.
+        try:
+            reward = float(value) if isinstance(value, int | float) else math.nan
+        except OverflowError:
+            reward = math.inf
+        if not math.isfinite(reward):
             return Verdict(
                 "error", None, detail=f"{self.name} returned {value!r}, which is no finite number"
             )
-        return Verdict("scored", float(value))
+        return Verdict("scored", reward)
 
     def close(self) -> None:
         """Nothing is held."""

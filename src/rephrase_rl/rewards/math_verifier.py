@@ -7,6 +7,7 @@ needs a worker.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ from rephrase_rl.rewards.worker_pool import Begun, CallResult, KillablePool
 if TYPE_CHECKING:
     from types import TracebackType
 
+_FULL_STOP = re.compile(r"(?<=[0-9])\.\s*$")
+"""Of a sentence that ends inside the box: 104. is 104."""
 UNBOXED_TAIL_CHARS = 2000
 """Where an answer without a box is looked for: this many characters at the end. math-verify's
 patterns take quadratic time, and an answer stands at the end."""
@@ -185,7 +188,7 @@ class MathVerifier:
 def _call_of(completion: str, reference_answer: str) -> tuple[str, bool, str]:
     boxed = boxed_answer(completion)
     if boxed is not None:
-        return visible(boxed), True, reference_answer
+        return _FULL_STOP.sub("", visible(boxed)), True, reference_answer
     return visible(completion[-UNBOXED_TAIL_CHARS:]), False, reference_answer
 
 

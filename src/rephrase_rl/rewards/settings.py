@@ -6,6 +6,7 @@ Each check returns faults instead of raising, since a user wants to hear of all 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -36,7 +37,8 @@ def number_within(
     """The value must be a number, or a whole number, from ``low`` to ``high``."""
     kinds = int if whole else int | float
     is_number = isinstance(value, kinds) and not isinstance(value, bool)
-    if is_number and math.isfinite(value) and low <= value <= high:
+    # math.isfinite would raise on a whole number that no float can hold.
+    if is_number and low <= value <= high and abs(value) <= sys.float_info.max:
         return []
     kind = "a whole number" if whole else "a number"
     upper = "" if math.isinf(high) else f" and at most {high:g}"
