@@ -64,6 +64,14 @@ class EngineError(RephraseError, RuntimeError):
     """The generation engine cannot do what was asked."""
 
 
+class TrainingError(RephraseError, RuntimeError):
+    """Training cannot go on: nothing more would be learned, or nothing more comes."""
+
+
+class ProcessError(RephraseError, RuntimeError):
+    """Another process of a run has ended, and this one with it."""
+
+
 class CheckpointError(RephraseError, RuntimeError):
     """A checkpoint or run directory is missing, damaged or not of the expected form."""
 

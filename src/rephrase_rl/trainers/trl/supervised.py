@@ -20,6 +20,7 @@ from trl.trainer.utils import disable_dropout_in_model
 
 from rephrase_rl.errors import DataError
 from rephrase_rl.trainers.trl.compatibility import check_trl_version
+from rephrase_rl.trainers.trl.guards import GuardedTrainer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -137,7 +138,7 @@ class ProblemOrder(Sampler[int]):
         return iter(order[: self._length])
 
 
-class SupervisedTrainer(SFTTrainer):
+class SupervisedTrainer(GuardedTrainer, SFTTrainer):
     """``SFTTrainer`` with the loss of the whole optimiser step as a mean over its tokens.
 
     Args:
@@ -146,7 +147,7 @@ class SupervisedTrainer(SFTTrainer):
         train_dataset: What ``supervised_dataset`` gave.
         tokenizer: The policy's.
         sampled_tokens: Tokens that were sampled to make the texts; reported with the first step.
-        **kwargs: As for ``SFTTrainer``.
+        **kwargs: As for ``SFTTrainer``; ``guards=Guards(...)`` for steps that are not finite.
 
     Raises:
         CompatibilityError: TRL is outside the tested range.
@@ -207,6 +208,7 @@ class SupervisedTrainer(SFTTrainer):
 
     def log(self, logs: dict[str, Any], start_time: float | None = None) -> None:
         """Add the figures that supervised steps share with RL steps."""
+        self.guard.mark(logs)
         if "loss" in logs:
             first = self.state.global_step == 1
             logs["injection/logp_on_q"] = None if math.isnan(logs["loss"]) else -logs["loss"]

@@ -44,6 +44,7 @@ from rephrase_rl.trainers.trl.compatibility import check_trl_version
 from rephrase_rl.trainers.trl.compute import Compute
 from rephrase_rl.trainers.trl.engine import TrlGuidanceEngine, completions_of
 from rephrase_rl.trainers.trl.forward import packs_rows, token_scores
+from rephrase_rl.trainers.trl.guards import GuardedTrainer
 from rephrase_rl.trainers.trl.honesty import measure_experts, record_honesty
 from rephrase_rl.trainers.trl.loss import injected_loss
 from rephrase_rl.trainers.trl.memory import SaveMemory, load_memory
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
     from rephrase_rl.records import GroupRecord
 
 
-class RePOTrainer(GRPOTrainer):
+class RePOTrainer(GuardedTrainer, GRPOTrainer):
     """``GRPOTrainer`` plus ``guidance=``; everything else is TRL's, unchanged.
 
     The dataset has TRL's ``prompt`` column (chat or plain) and may have ``expert_solution`` (the
@@ -81,7 +82,7 @@ class RePOTrainer(GRPOTrainer):
         compute: How the step is computed; the result is the same up to rounding.
         on_groups: Called on the main process once per generation batch with the records of all
             groups of all ranks, in rank order.
-        **kwargs: As for ``GRPOTrainer``.
+        **kwargs: As for ``GRPOTrainer``; ``guards=Guards(...)`` for steps that are not finite.
 
     Raises:
         CompatibilityError: TRL is outside the tested range.
