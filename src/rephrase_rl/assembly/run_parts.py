@@ -16,13 +16,17 @@ from transformers import PrinterCallback, TrainerState
 from rephrase_rl.assembly.evaluating import FINAL_POLICY, resolve_policy_path
 from rephrase_rl.assembly.mixture import mixture_entry
 from rephrase_rl.assembly.objects import load_model, rephrase_template, solve_template
+from rephrase_rl.assembly.reward_watch import RewardWatch
 from rephrase_rl.config import config_hash, dump_config
 from rephrase_rl.data import data_fingerprint
 from rephrase_rl.data.budget import FATE_KEY
-from rephrase_rl.errors import CheckpointError, ConfigError
+from rephrase_rl.errors import CheckpointError, ConfigError, EngineError
 from rephrase_rl.methods import get_preset
 from rephrase_rl.runs import RunDirectory, collect_manifest
+from rephrase_rl.runs.hardware import process_name
 from rephrase_rl.trainers.trl.callbacks import EveryNSteps
+from rephrase_rl.trainers.trl.guards import Guards
+from rephrase_rl.trainers.trl.hang_watch import HangWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,16 +82,26 @@ def load_start(config: RunConfig) -> tuple[LoadedPolicy, dict[str, JSON]]:
 
     Raises:
         CheckpointError: ``init_from`` is a run without a final policy.
-        EngineError: Nothing loadable is there.
+        EngineError: Nothing loadable is there, or its tokenizer has no chat template.
     """
     if config.init_from is None:
-        return load_model(config.model), {}
+        return _able_to_talk(load_model(config.model), config.model), {}
     model = starting_model(config)
     entry: dict[str, JSON] = {"path": config.init_from, "policy": model.path}
     if (Path(config.init_from) / "manifest.json").is_file():
         earlier = RunDirectory.open(config.init_from).manifest
         entry |= {name: earlier.get(name) for name in ("method", "config_hash", "started_at")}
-    return load_model(model), {"init_from": entry}
+    return _able_to_talk(load_model(model), model), {"init_from": entry}
+
+
+def _able_to_talk(policy: LoadedPolicy, model: ModelConfig) -> LoadedPolicy:
+    if not policy.tokenizer.chat_template:
+        raise EngineError(
+            f"the tokenizer of {model.path} has no chat template; required: one, since prompts are "
+            "conversations. Take the instruct variant of the model, or put chat_template.jinja "
+            "into its folder"
+        )
+    return policy
 
 
 def starting_model(config: RunConfig) -> ModelConfig:
@@ -182,6 +196,26 @@ def _last_checkpoint(run_path: Path) -> str:
     return str(max(folders, key=lambda folder: _step_of(folder.name)))
 
 
+def run_guards(request: RunRequest) -> Guards:
+    """When to stop because of steps that are not finite, and where they are written down."""
+    return Guards(request.config.guards.refused_in_a_row, request.run_path / "refused")
+
+
+def hang_watches(request: RunRequest) -> list[HangWatch]:
+    """The watch of this process, if the configuration has a limit."""
+    limit_s = request.config.guards.hang_limit_s
+    every = request.config.evaluation.every_steps
+    if limit_s is None:
+        return []
+    return [
+        HangWatch(
+            limit_s,
+            process_name() or "this run",
+            evaluates_at=lambda step: every is not None and step % every == 0,
+        )
+    ]
+
+
 def conduct(
     request: RunRequest,
     trainer: Any,
@@ -211,7 +245,10 @@ def conduct(
         trainer._load_from_checkpoint(checkpoint)
         trainer.state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
     else:
-        trainer.train(resume_from_checkpoint=checkpoint)
+        try:
+            trainer.train(resume_from_checkpoint=checkpoint)
+        finally:  # transformers tells callbacks of an end only where it is a good one
+            _stop_watching(trainer)
     wall_s = recorder.wall_s() - evaluate_at.seconds_during_training
     # Before the last evaluation: whatever goes wrong there, the trained policy is kept.
     trainer.save_model(str(request.run_path / "checkpoints" / FINAL_POLICY))
@@ -219,6 +256,12 @@ def conduct(
     results = evaluate_at(trainer.state.global_step)
     wait_for_everyone()
     return RunSummary(request.run_path, results, recorder.tokens(), wall_s)
+
+
+def _stop_watching(trainer: Any) -> None:
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, HangWatch):
+            callback.close()
 
 
 def _all_steps_done(trainer: Any, checkpoint: str) -> bool:
@@ -241,8 +284,10 @@ class Recorder:
         keep: str,
         on_step: Callable[[StepView], None] | None,
         untimed_s: float = 0.0,
+        rewards: RewardWatch | None = None,
     ) -> None:
-        """Args: the run directory, which groups are kept, the display, seconds spent before."""
+        """Args: the run directory, groups to keep, the display, seconds spent before, a watch."""
+        self._rewards = rewards or RewardWatch(None)
         self._run = run
         self._keep = keep
         self._on_step = on_step
@@ -263,10 +308,15 @@ class Recorder:
     def finish(self, wall_s: float) -> None:
         """Write the outcome of training."""
         if self._run is not None:
-            self._run.write_summary({"wall_s": wall_s, "generated_tokens": self.tokens()})
+            summary: dict[str, JSON] = {"wall_s": wall_s, "generated_tokens": self.tokens()}
+            constant = self._rewards.at_end()
+            if constant is not None:
+                summary["constant_reward"] = constant
+            self._run.write_summary(summary)
 
     def keep_groups(self, records: Sequence[GroupRecord]) -> None:
         """Append the groups of one generation batch."""
+        self._rewards.see(records)
         kept = [r for r in records if self._keep == "all" or (self._keep == "open" and r.gate_open)]
         if self._run is not None and kept:
             self._run.append_groups(kept)

@@ -35,8 +35,10 @@ from rephrase_rl.assembly.run_parts import (
     RunRequest,
     RunSummary,
     conduct,
+    hang_watches,
     load_start,
     open_run,
+    run_guards,
     run_manifest,
 )
 from rephrase_rl.config import all_benchmarks
@@ -135,7 +137,8 @@ def supervised_run(request: RunRequest, guidance: GuidanceConfig) -> RunSummary:
         supervised_dataset(made.texts, policy.tokenizer, arguments.chat_template_kwargs),
         policy.tokenizer,
         sampled_tokens=sum(record.num_sampled_tokens for record in rewrites.records),
-        callbacks=[StepReporter(recorder.keep_step)],
+        guards=run_guards(request),
+        callbacks=[StepReporter(recorder.keep_step), *hang_watches(request)],
     )
     evaluate_at = PolicyEvaluations(
         config, trainer, policy.tokenizer, benchmarks, run, request.on_progress

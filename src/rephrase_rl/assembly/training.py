@@ -15,6 +15,8 @@ from rephrase_rl.assembly.mixture import gates_of_sets
 from rephrase_rl.assembly.objects import solve_template
 from rephrase_rl.assembly.precision import precision_fields
 from rephrase_rl.assembly.problems import training_problems
+from rephrase_rl.assembly.processes import shared_failures
+from rephrase_rl.assembly.reward_watch import RewardWatch
 from rephrase_rl.assembly.rewards_of_sets import build_rewards
 from rephrase_rl.assembly.run_parts import (
     Recorder,
@@ -22,8 +24,10 @@ from rephrase_rl.assembly.run_parts import (
     RunSummary,
     StepView,
     conduct,
+    hang_watches,
     load_start,
     open_run,
+    run_guards,
     run_manifest,
 )
 from rephrase_rl.assembly.supervised import supervised_run
@@ -77,15 +81,18 @@ def train_run(
         DataError: Training or evaluation data is not usable.
         CheckpointError: ``run_path`` holds a run and neither flag says what to do with it, or
             there is no checkpoint to resume from.
+        TrainingError: Steps cannot be taken any more.
+        ProcessError: Another process of the run has ended.
     """
     request = RunRequest(
         resolve_config(config), run_path, command, resume, overwrite, on_step, on_progress
     )
     guidance = parse_guidance(request.config.guidance)
     seed_everything(config.seed)
-    if guidance.slot.kind == "dataset":
-        return supervised_run(request, guidance)
-    return _reinforcement_run(request, guidance)
+    with shared_failures():
+        if guidance.slot.kind == "dataset":
+            return supervised_run(request, guidance)
+        return _reinforcement_run(request, guidance)
 
 
 def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSummary:
@@ -108,7 +115,12 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
         )
         manifest = run_manifest(request, arguments, problems, start)
         run, checkpoint = open_run(request, manifest)
-        recorder = Recorder(run, config.log.groups, request.on_step)
+        recorder = Recorder(
+            run,
+            config.log.groups,
+            request.on_step,
+            rewards=RewardWatch(config.guards.constant_reward_steps),
+        )
         trainer = RePOTrainer(
             model=policy.model,
             reward_funcs=rewards.functions,
@@ -120,8 +132,9 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
             guidance=dataclasses.replace(blocks, correctness_of=rewards.correctness_of),
             stream=build_stream(guidance.slot),
             compute=Compute(**config.compute.model_dump()),
+            guards=run_guards(request),
             on_groups=recorder.keep_groups,
-            callbacks=[StepReporter(recorder.keep_step)],
+            callbacks=[StepReporter(recorder.keep_step), *hang_watches(request)],
         )
         evaluate_at = PolicyEvaluations(
             config, trainer, policy.tokenizer, benchmarks, run, request.on_progress

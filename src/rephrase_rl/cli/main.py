@@ -33,6 +33,7 @@ from rephrase_rl.cli.rephrase import rephrase
 from rephrase_rl.cli.report import report
 from rephrase_rl.cli.train import train
 from rephrase_rl.errors import RephraseError
+from rephrase_rl.runs.hardware import process_name
 
 DEBUG_FLAG = "--debug"
 
@@ -97,13 +98,13 @@ def main(arguments: Sequence[str]) -> int:
     except RephraseError as error:
         if debug:
             traceback.print_exc()
-        messages.print(f"error: {error}")
+        messages.print(f"{_speaker()}error: {error}")
         return 2
     except Exception as error:
         if debug:
             traceback.print_exc()
         messages.print(
-            f"internal error: {type(error).__name__}: {error}\n"
+            f"{_speaker()}internal error: {type(error).__name__}: {error}\n"
             f"Run the command again with {DEBUG_FLAG} for the traceback."
         )
         return 1
@@ -120,29 +121,36 @@ def _quiet_upstream() -> None:
     warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
 
 
-def _leave_process_group() -> None:
-    """End a finished run of several processes; does not return if there are several.
+def _speaker() -> str:
+    """Which of several processes speaks, since all write to one terminal."""
+    name = process_name()
+    return f"{name}: " if name else ""
+
+
+def _leave_process_group(status: int) -> None:
+    """End one of several processes; does not return if there are several.
 
     gloo's threads outlive Python's own shutdown, and now and then the process is then aborted
     (``terminate called without an active exception``), also after ``destroy_process_group``; a
-    launcher calls the finished run a failed one. So the process leaves without that shutdown.
+    launcher calls the finished run a failed one. So the process leaves without that shutdown. One
+    that failed leaves at once: the others wait for it in a collective until its connections break.
     """
     distributed = sys.modules.get("torch.distributed")  # not imported for the sake of looking
     if distributed is None or not distributed.is_initialized():
         return
-    distributed.destroy_process_group()
+    if status == 0:
+        distributed.destroy_process_group()
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(status)
 
 
 def run() -> None:
     """Entry point of the installed command."""
     _quiet_upstream()
     status = main(sys.argv[1:])
-    if status == 0:
-        _leave_process_group()
+    _leave_process_group(status)
     sys.exit(status)
 
 

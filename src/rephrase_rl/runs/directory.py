@@ -8,6 +8,7 @@
     timings.jsonl   seconds of each step
     groups.jsonl    one GroupRecord per group
     evals/<step>/<benchmark>/{result.json,samples.jsonl}
+    refused/        inputs of steps whose loss or gradient was not finite; there only if any were
     summary.json    outcome, written at the end
     checkpoints/    Hugging Face format
     report/         made from the rest at any time
@@ -46,7 +47,7 @@ FILES = (
     "rewrites.jsonl",
     "summary.json",
 )
-FOLDERS = ("evals", "checkpoints", "report")
+FOLDERS = ("evals", "checkpoints", "report", "refused")
 
 
 @dataclass(frozen=True, slots=True)
