@@ -48,7 +48,11 @@ def out_of_memory(completion: str, answer: str) -> float:
 
 
 def recurses(completion: str, answer: str) -> float:
-    return recurses(completion, answer) if faulty(9) else right(completion, answer)
+    return _endless(completion) if faulty(3) else right(completion, answer)
+
+
+def _endless(completion: str) -> float:
+    return _endless(completion)
 
 
 def _instead(value: Any, every: int = 3) -> Any:

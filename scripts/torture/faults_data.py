@@ -83,10 +83,9 @@ def repeated(folder: Path) -> Outcome:
     return went_on(run_on(folder, data), counted="groups of copies are groups of their own")
 
 
-@fault("data", "fewer problems than a batch holds", "goes on, or is refused with what to do")
+@fault("data", "fewer problems than a batch holds", REFUSED)
 def too_few(folder: Path) -> Outcome:
-    ran = run_on(folder, rows(20)[:1])
-    return refused(ran, "problem") if ran.error else went_on(ran, counted="the problem comes again")
+    return refused(run_on(folder, rows(20)[:1]), "has 1 problems, and a generation batch takes 2")
 
 
 @fault("data", "G larger than the data", "goes on, or is refused with what to do")
@@ -94,13 +93,6 @@ def large_groups(folder: Path) -> Outcome:
     ran = run_on(
         folder, rows(20)[:2], trainer={"num_generations": 16, "per_device_train_batch_size": 32}
     )
-    return refused(ran, "problem") if ran.error else went_on(ran, counted="problems come again")
-
-
-@fault("data", "fewer problems than one step needs", "is refused with what to do")
-def fewer_than_a_step(folder: Path) -> Outcome:
-    trainer = {"num_generations": 2, "per_device_train_batch_size": 16}
-    ran = run_on(folder, rows(20)[:3], trainer=trainer)
     return refused(ran, "problem") if ran.error else went_on(ran, counted="problems come again")
 
 
@@ -151,13 +143,8 @@ def odd_characters(folder: Path) -> Outcome:
     return refused(ran, "question|surrogate") if ran.error else went_on(ran, counted="read as text")
 
 
-@fault("data", "question of 100,000 characters", "goes on, or is refused with what to do")
+@fault("data", "question of 100,000 characters", REFUSED)
 def long_question(folder: Path) -> Outcome:
     data = rows()
     data[0]["question"] = "1+" * 50_000 + "1="
-    ran = run_on(folder, data)
-    return (
-        refused(ran, "question|long|tokens|position")
-        if ran.error
-        else went_on(ran, counted="a step took longer")
-    )
+    return refused(run_on(folder, data), "longer than the policy's context")

@@ -51,7 +51,7 @@ def nan_logits(compute: Any, model: Any) -> Any:
 
     def spoil(module: Any, arguments: Any, output: Any) -> Any:
         spoiled = output.clone()
-        spoiled[0, -1] = math.nan
+        spoiled[0] = math.nan
         return spoiled
 
     handle = norm.register_forward_hook(spoil)
@@ -72,6 +72,8 @@ def once(change: Any, **changes: Any) -> Callable[[Path], Outcome]:
         owner = SupervisedTrainer if changes.get("method") == "sft" else RePOTrainer
         spoiled = Spoiled({1}, change, owner)
         ran = spoiled.train(folder, lab(**changes))
+        if ran.error is not None:
+            return went_on(ran)
         kept = list((ran.path / "refused").glob("*.json"))
         outcome = went_on(ran, "step-1: found", spoiled.injected)
         marked = [s.step for s in ran.steps if s.metrics.get("guard/refused")]
@@ -97,14 +99,14 @@ fault("model", "loss is infinite in one step", REFUSED_STEP)(once(loss_times(mat
 fault("model", "a log-prob is NaN in one step", REFUSED_STEP)(once(nan_logits))
 fault("model", "a gradient is NaN in one step", REFUSED_STEP)(once(nan_gradient))
 fault("model", "loss is NaN in one supervised step", REFUSED_STEP)(
-    once(loss_times(math.nan), method="sft", data={"path": "lab:hard"})
+    once(loss_times(math.nan), method="sft", trainer={"max_completion_length": 60})
 )
 fault("model", "loss is NaN for ever", STOPS)(for_ever(loss_times(math.nan)))
 
 
-@fault("model", "learning rate of 1e30", "ends with its own message, weights stay finite")
+@fault("model", "learning rate of 1e38", "ends with its own message, weights stay finite")
 def diverges(folder: Path) -> Outcome:
-    config = lab(trainer={"learning_rate": 1e30, "max_grad_norm": 1.0, "max_steps": 8})
+    config = lab(trainer={"learning_rate": 1e38, "max_grad_norm": 1.0, "max_steps": 8})
     ran = train(folder / "run", config)
     message = ran.said("refused in a row|not finite|finite")
     return Outcome(

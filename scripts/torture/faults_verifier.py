@@ -73,7 +73,7 @@ def stopped(name: str, pattern: str) -> Any:
 for _name, _title in {
     "sometimes_raises": "verifier raises at every third completion",
     "out_of_memory": "verifier raises MemoryError at every third completion",
-    "recurses": "verifier recurses without end at every ninth completion",
+    "recurses": "verifier recurses without end at every third completion",
     "returns_nan": "verifier returns NaN at every third completion",
     "returns_inf": "verifier returns infinity at every third completion",
     "returns_none": "verifier returns None at every third completion",
@@ -89,18 +89,13 @@ for _name, _title, _pattern in (
     ("all_none", "verifier returns None for ever", "could not judge.*returned None"),
     ("Raises", "verifier class raises at every call", "could not judge.*broken on purpose"),
     ("ReturnsFloats", "verifier class returns numbers for verdicts", "could not judge.*no Verdict"),
+    ("exits", "verifier calls sys.exit", "could not judge.*SystemExit"),
     ("TooFew", "verifier class returns too few verdicts", "15 values.*one Verdict for each"),
     ("TooMany", "verifier class returns too many verdicts", "17 values.*one Verdict for each"),
     ("ReturnsNone", "verifier class returns None for a batch", "returned None; required"),
     ("ReturnsText", "verifier class returns text for a batch", "returned 'good'; required"),
 ):
     fault("verifier", _title, ENDS)(stopped(_name, _pattern))
-
-
-@fault("verifier", "verifier calls sys.exit", ENDS)
-def exits(folder: Path) -> Outcome:
-    config = by_user("exits")
-    return ended(run_faulty(folder, config), "could not judge|SystemExit", config, misbehaved())
 
 
 @fault("verifier", "verifier takes 50 ms for each completion", GOES_ON)

@@ -82,7 +82,7 @@ def load_start(config: RunConfig) -> tuple[LoadedPolicy, dict[str, JSON]]:
 
     Raises:
         CheckpointError: ``init_from`` is a run without a final policy.
-        EngineError: Nothing loadable is there, or its tokenizer has no chat template.
+        EngineError: Nothing loadable is there, or its tokenizer lacks chat template or end token.
     """
     if config.init_from is None:
         return _able_to_talk(load_model(config.model), config.model), {}
@@ -100,6 +100,12 @@ def _able_to_talk(policy: LoadedPolicy, model: ModelConfig) -> LoadedPolicy:
             f"the tokenizer of {model.path} has no chat template; required: one, since prompts are "
             "conversations. Take the instruct variant of the model, or put chat_template.jinja "
             "into its folder"
+        )
+    if policy.tokenizer.eos_token_id is None:
+        raise EngineError(
+            f"the tokenizer of {model.path} has no end-of-sequence token; required: one, or no "
+            "text would end; set eos_token in its tokenizer_config.json to the token that ends "
+            "the model's texts"
         )
     return policy
 

@@ -16,6 +16,7 @@ from rephrase_rl.assembly.objects import solve_template
 from rephrase_rl.assembly.precision import precision_fields
 from rephrase_rl.assembly.problems import training_problems
 from rephrase_rl.assembly.processes import shared_failures
+from rephrase_rl.assembly.prompt_lengths import refuse_long_questions
 from rephrase_rl.assembly.reward_watch import RewardWatch
 from rephrase_rl.assembly.rewards_of_sets import build_rewards
 from rephrase_rl.assembly.run_parts import (
@@ -109,6 +110,13 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
             seed=config.seed,
             scale_rewards=guidance.advantages.scale,
             reward_weights=rewards.weights,
+        )
+        refuse_long_questions(
+            problems,
+            config.prompts,
+            policy,
+            arguments.max_completion_length,
+            arguments.chat_template_kwargs or {},
         )
         blocks = build_guidance(
             guidance, config.prompts, rewards.names, gates_of_sets(config, guidance)

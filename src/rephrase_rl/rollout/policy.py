@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rephrase_rl.errors import EngineError
@@ -66,7 +67,7 @@ def load_policy(
             f"reading {gguf_file} needs a package that is not installed ({error}); required: "
             "the extra for GGUF; do `pip install 'rephrase-rl[gguf]'`"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise EngineError(_describe_failure(source, gguf_file, error)) from error
     if gguf_file is not None:
         model = _without_quantization(model)
