@@ -21,6 +21,7 @@ from rephrase_rl.assembly.mixture import refuse_gates_of_sets
 from rephrase_rl.assembly.objects import solve_template
 from rephrase_rl.assembly.precision import precision_fields
 from rephrase_rl.assembly.problems import training_problems
+from rephrase_rl.assembly.resuming import open_run
 from rephrase_rl.assembly.rewards_of_sets import build_rewards
 from rephrase_rl.assembly.rewriting import (
     Rewriter,
@@ -36,7 +37,6 @@ from rephrase_rl.assembly.run_parts import (
     RunSummary,
     conduct,
     load_start,
-    open_run,
     run_manifest,
 )
 from rephrase_rl.config import all_benchmarks
