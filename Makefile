@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 SMOLLM2 := models/SmolLM2-135M-Instruct
 
-.PHONY: install demo demo-seeds method-table test test-slow check bench bench-verifiers torture smollm2 clean
+.PHONY: install demo demo-seeds method-table test test-slow check resume-check bench bench-verifiers torture smollm2 clean
 
 install: $(INSTALLED)
 
@@ -43,6 +43,11 @@ test: $(INSTALLED)
 test-slow: export HF_HUB_OFFLINE = 1
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+# Every preset killed in every step and resumed, against left alone; rewrites results/resume_check.
+resume-check: export HF_HUB_OFFLINE = 1
+resume-check: $(INSTALLED)
+	$(BIN)/python scripts/resume_check.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -90,3 +90,19 @@ class EndpointError(RephraseError, RuntimeError):
 
 class BudgetError(EndpointError):
     """The next request to an endpoint could exceed what may be spent."""
+
+
+class ResourceError(RephraseError, RuntimeError):
+    """The machine lacks disk, memory or a permission that a run needs."""
+
+
+class StoppedError(RephraseError, RuntimeError):
+    """A run was asked to stop and did, at the end of a step, with a checkpoint."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message, signal_number)
+        self.message = message
+        self.signal_number = signal_number
+
+    def __str__(self) -> str:
+        return self.message

@@ -16,11 +16,13 @@ from accelerate import PartialState
 
 from rephrase_rl.assembly.blocks import build_accept_rules, build_source
 from rephrase_rl.assembly.evaluating import load_benchmarks
+from rephrase_rl.assembly.guarding import hang_watches, run_guards
 from rephrase_rl.assembly.in_training import PolicyEvaluations
 from rephrase_rl.assembly.mixture import refuse_gates_of_sets
 from rephrase_rl.assembly.objects import solve_template
 from rephrase_rl.assembly.precision import precision_fields
 from rephrase_rl.assembly.problems import training_problems
+from rephrase_rl.assembly.resuming import open_run
 from rephrase_rl.assembly.rewards_of_sets import build_rewards
 from rephrase_rl.assembly.rewriting import (
     Rewriter,
@@ -35,10 +37,7 @@ from rephrase_rl.assembly.run_parts import (
     RunRequest,
     RunSummary,
     conduct,
-    hang_watches,
     load_start,
-    open_run,
-    run_guards,
     run_manifest,
 )
 from rephrase_rl.config import all_benchmarks

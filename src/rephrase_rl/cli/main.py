@@ -1,7 +1,7 @@
 """The command ``rephrase-rl``: its list of commands, and its exit statuses.
 
 0: done. 1: an internal error, or the demo did not learn. 2: the user's error, told without a
-traceback. 130: interrupted. ``--debug`` anywhere on the line shows tracebacks.
+traceback. 130: interrupted, 143: by SIGTERM. ``--debug`` anywhere on the line shows tracebacks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from rephrase_rl.cli.plan import plan
 from rephrase_rl.cli.rephrase import rephrase
 from rephrase_rl.cli.report import report
 from rephrase_rl.cli.train import train
-from rephrase_rl.errors import RephraseError
+from rephrase_rl.errors import RephraseError, StoppedError
 from rephrase_rl.runs.hardware import process_name
 
 DEBUG_FLAG = "--debug"
@@ -92,9 +92,12 @@ def main(arguments: Sequence[str]) -> int:
         app(words, prog_name="rephrase-rl")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except KeyboardInterrupt:
-        messages.print("interrupted")
+    except KeyboardInterrupt as interruption:
+        messages.print("\n".join(["interrupted", *getattr(interruption, "__notes__", ())]))
         return 130
+    except StoppedError as stopped:
+        messages.print(str(stopped))
+        return 128 + stopped.signal_number
     except RephraseError as error:
         if debug:
             traceback.print_exc()

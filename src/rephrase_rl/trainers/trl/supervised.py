@@ -19,6 +19,7 @@ from trl import SFTTrainer
 from trl.trainer.utils import disable_dropout_in_model
 
 from rephrase_rl.errors import DataError
+from rephrase_rl.trainers.trl.checkpoints import EpochOrder, WholeCheckpoints
 from rephrase_rl.trainers.trl.compatibility import check_trl_version
 from rephrase_rl.trainers.trl.guards import GuardedTrainer
 
@@ -138,7 +139,7 @@ class ProblemOrder(Sampler[int]):
         return iter(order[: self._length])
 
 
-class SupervisedTrainer(GuardedTrainer, SFTTrainer):
+class SupervisedTrainer(GuardedTrainer, WholeCheckpoints, SFTTrainer):
     """``SFTTrainer`` with the loss of the whole optimiser step as a mean over its tokens.
 
     Args:
@@ -152,6 +153,8 @@ class SupervisedTrainer(GuardedTrainer, SFTTrainer):
     Raises:
         CompatibilityError: TRL is outside the tested range.
     """
+
+    _order: ProblemOrder | None = None
 
     def __init__(
         self,
@@ -179,16 +182,18 @@ class SupervisedTrainer(GuardedTrainer, SFTTrainer):
         # TRL's compute_loss divides by the token count of the whole step by itself, whatever the
         # model's forward accepts; without this the mean would be one of micro-batches.
         self.model_accepts_loss_kwargs = True
+        self.add_callback(EpochOrder(lambda: self._order))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> ProblemOrder:
         args = self.args
         per_step = args.per_device_train_batch_size * args.gradient_accumulation_steps
-        return ProblemOrder(
+        self._order = ProblemOrder(
             len(train_dataset if train_dataset is not None else self.train_dataset),
             per_step * args.world_size,
             shuffle=self._shuffle,
             seed=args.seed,
         )
+        return self._order
 
     def compute_loss(
         self,
