@@ -100,7 +100,19 @@ def test_a_fault_runs_from_the_command_line_and_its_row_is_in_the_table(tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "family", ["verifier:", "endpoint:", "model:", "data:", "disk:", "distributed:"]
+)
+def test_every_fault_of_a_family_is_survived(tmp_path, family) -> None:
+    only = ["--only", family, "--kills", "0", "--out", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, str(RUN), *only], capture_output=True, text=True, timeout=900
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+@pytest.mark.slow
 def test_two_hundred_kills_lose_nothing(tmp_path) -> None:
-    only = ["--only", "kill", "--kills", "200", "--out", str(ROOT / "build" / "torture-200")]
+    only = ["--only", "kill:", "--kills", "200", "--out", str(ROOT / "build" / "torture-200")]
     done = subprocess.run([sys.executable, str(RUN), *only], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-4000:]
