@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
+import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from world import ENDS, REFUSED, STEPS, Outcome, Ran, ended, fault, lab, patched, refused, train
+from forks import Child
+from world import (
+    ENDS,
+    REFUSED,
+    STEPS,
+    Outcome,
+    Ran,
+    ended,
+    fault,
+    lab,
+    patched,
+    refused,
+    train,
+    went_on,
+)
 
-from rephrase_rl.runs import RunDirectory, atomic, jsonl
+from rephrase_rl.assembly.run_parts import Recorder
+from rephrase_rl.runs import atomic, jsonl
 
 TOLD = "is told with its own message, or goes on as if nothing had been"
 
@@ -36,13 +53,13 @@ def full_at(owner: Any, name: str, call: int) -> Callable[[Path], Outcome]:
         config = lab()
         with patched(owner, name, write):
             ran = train(folder / "run", config)
-        return ended(ran, "No space left|room|disk", config, max(1, calls - call + 1), own=False)
+        return ended(ran, "No space left|room|disk", config, max(1, calls - call + 1))
 
     return body
 
 
 fault("disk", "disk full while a record is written", ENDS)(full_at(jsonl, "append_lines", 8))
-fault("disk", "disk full while the summary is written", ENDS)(full_at(atomic, "write_bytes", 3))
+fault("disk", "disk full while a whole file is written", ENDS)(full_at(atomic, "write_bytes", 3))
 
 
 @fault("disk", "disk full while a checkpoint is written", ENDS)
@@ -65,7 +82,7 @@ def full_checkpoint(folder: Path) -> Outcome:
     config = lab(trainer={"max_steps": 6})
     with patched(torch, "save", save):
         ran = train(folder / "run", config)
-    return ended(ran, "No space left|room|disk", config, own=False)
+    return ended(ran, "No space left|room|disk", config)
 
 
 @fault("disk", "file size limit of the system", ENDS)
@@ -79,7 +96,7 @@ def file_limit(folder: Path) -> Outcome:
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     ran = train(folder / "run", config)
     resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    return ended(ran, "File too large|room|disk|space", config, own=False)
+    return ended(ran, "File too large|room|disk|space", config)
 
 
 def half_run(folder: Path) -> tuple[Ran, Any]:
@@ -151,8 +168,10 @@ for _name, _change, _pattern in (
     ("guidance memory of the checkpoint lost",
      lambda p: (p / LAST / "guidance-0.pt").unlink(), "guidance-0.pt"),
     ("a temporary file of a killed write", lambda p: (p / ".summary.json.tmp").write_text("{"), ""),
+    ("a half checkpoint that was copied there",
+     lambda p: (p / "checkpoints/checkpoint-3").mkdir(), "checkpoint-3 is damaged"),
     ("a half checkpoint of a killed write",
-     lambda p: (p / "checkpoints/checkpoint-3").mkdir(), ""),
+     lambda p: (p / "checkpoints/.writing/checkpoint-4").mkdir(parents=True), ""),
 ):  # fmt: skip
     fault("disk", _name, TOLD)(damaged(_change, _pattern))
 
@@ -180,8 +199,6 @@ def changed(folder: Path) -> Outcome:
 
 @fault("disk", "run directory removed in the middle of the run", "ends with its message")
 def removed(folder: Path) -> Outcome:
-    from rephrase_rl.assembly.run_parts import Recorder
-
     original = Recorder.keep_step
 
     def keep(self: Any, record: Any, times: Any, total: int) -> None:
@@ -197,21 +214,19 @@ def removed(folder: Path) -> Outcome:
 
 @fault("disk", "two runs write into one directory", "the second is refused, the first goes on")
 def two_writers(folder: Path) -> Outcome:
-    seen: list[Ran] = []
-    from rephrase_rl.assembly.run_parts import Recorder
-
     original = Recorder.keep_step
+
+    def second() -> dict[str, Any]:
+        Recorder.keep_step = original  # type: ignore[method-assign]
+        return dataclasses.asdict(refused(train(folder / "run", lab()), "not empty"))
 
     def keep(self: Any, record: Any, times: Any, total: int) -> None:
         original(self, record, times, total)
-        if record.step == 1 and not seen:
-            seen.append(Ran(folder / "run"))
-            seen[0] = train(folder / "run", lab())
+        if record.step == 1:
+            Child(second, folder / "second.log", 60.0).wait()
 
     with patched(Recorder, "keep_step", keep):
         ran = train(folder / "run", lab())
-    assert RunDirectory.open(folder / "run").steps()
-    first = ran.error is None and len(ran.steps) == STEPS
-    return Outcome(
-        first and refused(seen[0], "not empty").survived, str(seen[0].error), 1, ran.lost()
-    )
+    outcome = json.loads((folder / "second.result.json").read_text())
+    first = went_on(ran)
+    return first if not first.survived else Outcome(**outcome)
