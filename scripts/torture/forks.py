@@ -80,10 +80,10 @@ class Child:
     def kill(self) -> None:
         """``kill -9`` for it and for all that it started."""
         if self._status is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+            # A child of a child leads a group of its own, so the group is not enough.
+            for pid in (self.pid, *descendants(self.pid)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
             self._end("killed")
 
@@ -100,3 +100,13 @@ class Child:
     def output(self) -> str:
         """What it wrote to standard output and error."""
         return self.log.read_text(errors="replace") if self.log.is_file() else ""
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes that a process started, and those that they started."""
+    found: list[int] = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in map(int, file.read_text().split()):
+                found += [child, *descendants(child)]
+    return found
