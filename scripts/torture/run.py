@@ -168,7 +168,7 @@ def main() -> int:
     rows = run_all(chosen_faults(options, work), work, options)
     text = table(rows, time.monotonic() - started)
     # Machine paths mean nothing to a reader of the table.
-    text = text.replace(f"{work}/", "").replace(f"{ROOT}/", "")
+    text = text.replace(f"{work}/", "").replace(f"{ROOT}/", "").replace(str(ROOT), "here")
     (options.out / "table.md").write_text(text, encoding="utf-8")
     print("\n" + text)
     bad = [name for name, row in rows.items() if row.survived < len(row.outcomes)]
