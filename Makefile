@@ -6,6 +6,7 @@ PYTHON ?= python3
 PIP_ARGS ?=
 DEMO_ARGS ?=
 BENCH_ARGS ?=
+TORTURE_ARGS ?=
 PYTEST_ARGS ?=
 VERIFIER_DATA ?= ../shared/data
 
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 SMOLLM2 := models/SmolLM2-135M-Instruct
 
-.PHONY: install demo demo-seeds method-table test test-slow check bench bench-verifiers smollm2 clean
+.PHONY: install demo demo-seeds method-table test test-slow check resume-check bench bench-verifiers torture smollm2 clean
 
 install: $(INSTALLED)
 
@@ -43,6 +44,11 @@ test-slow: export HF_HUB_OFFLINE = 1
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
+# Every preset killed in every step and resumed, against left alone; rewrites results/resume_check.
+resume-check: export HF_HUB_OFFLINE = 1
+resume-check: $(INSTALLED)
+	$(BIN)/python scripts/resume_check.py
+
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -57,6 +63,11 @@ bench: $(INSTALLED)
 # Verifiers against training sets (GSM8K, MATH, AQuA ... in VERIFIER_DATA); rewrites results/verifiers.
 bench-verifiers: $(INSTALLED)
 	$(BIN)/python benchmarks/verifier_agreement.py --data $(VERIFIER_DATA)
+
+# Every kind of fault, and kill -9 at 60 random moments; writes build/torture/table.md and log.jsonl.
+# TORTURE_ARGS: --quick, --only PART-OF-A-NAME, --kills N (the slow tier: --kills 200), --out FOLDER.
+torture: $(INSTALLED)
+	$(BIN)/python scripts/torture/run.py $(TORTURE_ARGS)
 
 smollm2: $(SMOLLM2)/config.json
 

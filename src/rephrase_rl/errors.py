@@ -64,6 +64,14 @@ class EngineError(RephraseError, RuntimeError):
     """The generation engine cannot do what was asked."""
 
 
+class TrainingError(RephraseError, RuntimeError):
+    """Training cannot go on: nothing more would be learned, or nothing more comes."""
+
+
+class ProcessError(RephraseError, RuntimeError):
+    """Another process of a run has ended, and this one with it."""
+
+
 class CheckpointError(RephraseError, RuntimeError):
     """A checkpoint or run directory is missing, damaged or not of the expected form."""
 
@@ -82,3 +90,19 @@ class EndpointError(RephraseError, RuntimeError):
 
 class BudgetError(EndpointError):
     """The next request to an endpoint could exceed what may be spent."""
+
+
+class ResourceError(RephraseError, RuntimeError):
+    """The machine lacks disk, memory or a permission that a run needs."""
+
+
+class StoppedError(RephraseError, RuntimeError):
+    """A run was asked to stop and did, at the end of a step, with a checkpoint."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message, signal_number)
+        self.message = message
+        self.signal_number = signal_number
+
+    def __str__(self) -> str:
+        return self.message

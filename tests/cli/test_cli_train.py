@@ -38,6 +38,13 @@ def test_output_dir_of_the_configuration_wins(cli, assembly, config_file: Path) 
     cli("train", config_file, "--set", "output_dir=elsewhere/run", "--resume")
     ((_, call),) = assembly.calls
     assert (call.run_path, call.resume) == (Path("elsewhere/run"), True)
+    assert call.resume_from is None
+
+
+def test_checkpoint_of_a_step_can_be_asked_for(cli, assembly, config_file: Path) -> None:
+    cli("train", config_file, "--resume-from", "40")
+    ((_, call),) = assembly.calls
+    assert call.resume_from == "40"
 
 
 def test_one_line_per_step_and_the_final_scores(cli, assembly, config_file: Path) -> None:

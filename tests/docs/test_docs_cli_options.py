@@ -31,7 +31,7 @@ FROZEN = {
     "rephrase": ["--json", "--out", "--samples", "--set", "-k"],
     "plan": ["--devices", "--json", "--measure", "--open-share", "--set"],
     "report": [],
-    "train": ["--overwrite", "--resume", "--set"],
+    "train": ["--overwrite", "--resume", "--resume-from", "--set"],
 }
 # fmt: on
 

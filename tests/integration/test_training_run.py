@@ -28,6 +28,8 @@ def config(**changes: Any):
             "num_generations": 4,
             "max_completion_length": 40,
             "learning_rate": 1e-4,
+            # If not set it is measured, and a busy machine may answer otherwise.
+            "bf16": False,
             "shuffle_dataset": False,
         },
         "evaluation": {

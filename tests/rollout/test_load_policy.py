@@ -49,6 +49,31 @@ def test_a_missing_padding_token_becomes_the_end_token(tmp_path: Path) -> None:
     assert load_policy(tmp_path).tokenizer.pad_token == "<eos>"
 
 
+def test_neither_padding_nor_end_token_is_refused(tmp_path: Path) -> None:
+    tiny_model().save_pretrained(tmp_path)
+    tokenizer = ByteTokenizer()
+    tokenizer.pad_token = tokenizer.eos_token = None
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(EngineError, match="neither a padding nor an end-of-sequence token"):
+        load_policy(tmp_path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(folder: Path, value: float) -> None:
+    model = tiny_model()
+    model.model.layers[1].mlp.up_proj.weight.data[3, 2] = value
+    model.save_pretrained(folder)
+    with pytest.raises(EngineError, match=r"1 weights of .*layers\.1\.mlp\.up_proj\.weight"):
+        load_policy(folder)
+
+
+def test_a_cut_off_weights_file_is_told(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(EngineError, match="cannot load a policy from"):
+        load_policy(folder)
+
+
 def test_what_is_not_there_is_named_with_a_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -359,7 +359,7 @@ def settings(**changes):
         "multi_objective_aggregation": "sum_then_normalize",
         "scale_rewards": "group",
         "stream": None,
-        "train_dataset": [],
+        "train_dataset": [{}] * 8,
         "loss_type": "dapo",
         "importance_sampling_level": "token",
         "off_policy_mask_threshold": None,
@@ -369,6 +369,7 @@ def settings(**changes):
     }
     args |= {key: value for key, value in changes.items() if key in args}
     trainer |= {key: value for key, value in changes.items() if key in trainer}
+    args["generation_batch_size"] = 8
     return SimpleNamespace(args=SimpleNamespace(**args), **trainer)
 
 

@@ -9,20 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accelerate import PartialState
 from accelerate.utils import wait_for_everyone
 from transformers import PrinterCallback, TrainerState
 
 from rephrase_rl.assembly.evaluating import FINAL_POLICY, resolve_policy_path
+from rephrase_rl.assembly.guarding import stop_watching
 from rephrase_rl.assembly.mixture import mixture_entry
 from rephrase_rl.assembly.objects import load_model, rephrase_template, solve_template
-from rephrase_rl.config import config_hash, dump_config
+from rephrase_rl.assembly.reward_watch import RewardWatch
+from rephrase_rl.assembly.stopping import StopRequest
+from rephrase_rl.config import config_hash
 from rephrase_rl.data import data_fingerprint
 from rephrase_rl.data.budget import FATE_KEY
-from rephrase_rl.errors import CheckpointError, ConfigError
+from rephrase_rl.errors import EngineError, StoppedError
 from rephrase_rl.methods import get_preset
-from rephrase_rl.runs import RunDirectory, collect_manifest
-from rephrase_rl.trainers.trl.callbacks import EveryNSteps
+from rephrase_rl.runs import RunDirectory, checkpoints, collect_manifest
+from rephrase_rl.trainers.trl.callbacks import EveryNSteps, StopAfterStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,6 +73,8 @@ class RunRequest:
     overwrite: bool = False
     on_step: Callable[[StepView], None] | None = None
     on_progress: Callable[[str, int, int], None] | None = None
+    resume_from: str | None = None
+    """A step, or ``last-whole``; None: the newest checkpoint."""
 
 
 def load_start(config: RunConfig) -> tuple[LoadedPolicy, dict[str, JSON]]:
@@ -78,16 +82,32 @@ def load_start(config: RunConfig) -> tuple[LoadedPolicy, dict[str, JSON]]:
 
     Raises:
         CheckpointError: ``init_from`` is a run without a final policy.
-        EngineError: Nothing loadable is there.
+        EngineError: Nothing loadable is there, or its tokenizer lacks chat template or end token.
     """
     if config.init_from is None:
-        return load_model(config.model), {}
+        return _able_to_talk(load_model(config.model), config.model), {}
     model = starting_model(config)
     entry: dict[str, JSON] = {"path": config.init_from, "policy": model.path}
     if (Path(config.init_from) / "manifest.json").is_file():
         earlier = RunDirectory.open(config.init_from).manifest
         entry |= {name: earlier.get(name) for name in ("method", "config_hash", "started_at")}
-    return load_model(model), {"init_from": entry}
+    return _able_to_talk(load_model(model), model), {"init_from": entry}
+
+
+def _able_to_talk(policy: LoadedPolicy, model: ModelConfig) -> LoadedPolicy:
+    if not policy.tokenizer.chat_template:
+        raise EngineError(
+            f"the tokenizer of {model.path} has no chat template; required: one, since prompts are "
+            "conversations. Take the instruct variant of the model, or put chat_template.jinja "
+            "into its folder"
+        )
+    if policy.tokenizer.eos_token_id is None:
+        raise EngineError(
+            f"the tokenizer of {model.path} has no end-of-sequence token; required: one, or no "
+            "text would end; set eos_token in its tokenizer_config.json to the token that ends "
+            "the model's texts"
+        )
+    return policy
 
 
 def starting_model(config: RunConfig) -> ModelConfig:
@@ -141,47 +161,6 @@ def run_manifest(
     )
 
 
-def open_run(
-    request: RunRequest, manifest: Mapping[str, JSON]
-) -> tuple[RunDirectory | None, str | None]:
-    """The run directory (None on all processes but the first) and the checkpoint to resume.
-
-    Raises:
-        CheckpointError: ``run_path`` holds a run and neither flag says what to do with it, or
-            there is no checkpoint to resume from.
-        ConfigError: The run to resume was made with another configuration.
-    """
-    path = request.run_path
-    checkpoint = _last_checkpoint(path) if request.resume else None
-    if not PartialState().is_main_process:
-        return None, checkpoint
-    if checkpoint is None:
-        text = dump_config(request.config)
-        return RunDirectory.create(path, manifest, text, request.overwrite), None
-    run = RunDirectory.open(path)
-    if run.manifest.get("config_hash") != manifest["config_hash"]:
-        raise ConfigError(
-            f"{path} was made with another configuration; a resumed run must have the "
-            "same one: use the config.yaml in that folder, or start a new run"
-        )
-    run.rewind(_step_of(checkpoint))
-    return run, checkpoint
-
-
-def _last_checkpoint(run_path: Path) -> str:
-    folders = [
-        folder
-        for folder in (run_path / "checkpoints").glob("checkpoint-*")
-        if (folder / "trainer_state.json").is_file()
-    ]
-    if not folders:
-        raise CheckpointError(
-            f"found no checkpoint under {run_path / 'checkpoints'}; --resume needs one: set "
-            "trainer.save_strategy to steps and trainer.save_steps, or start without --resume"
-        )
-    return str(max(folders, key=lambda folder: _step_of(folder.name)))
-
-
 def conduct(
     request: RunRequest,
     trainer: Any,
@@ -206,30 +185,60 @@ def conduct(
     if evaluation.before and checkpoint is None:
         evaluate_at(0)
     recorder.start()
+    trainer.before_publishing = recorder.sync
     if checkpoint is not None and _all_steps_done(trainer, checkpoint):
         # transformers would train one step more and only then see that it is past the last one.
         trainer._load_from_checkpoint(checkpoint)
         trainer.state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
     else:
-        trainer.train(resume_from_checkpoint=checkpoint)
+        _train(request, trainer, checkpoint)
     wall_s = recorder.wall_s() - evaluate_at.seconds_during_training
     # Before the last evaluation: whatever goes wrong there, the trained policy is kept.
-    trainer.save_model(str(request.run_path / "checkpoints" / FINAL_POLICY))
+    trainer.save_whole(request.run_path / "checkpoints" / FINAL_POLICY)
     recorder.finish(wall_s)
     results = evaluate_at(trainer.state.global_step)
     wait_for_everyone()
     return RunSummary(request.run_path, results, recorder.tokens(), wall_s)
 
 
+def _train(request: RunRequest, trainer: Any, checkpoint: str | None) -> None:
+    """Train to the end, or to the end of the step in which a signal comes.
+
+    Raises:
+        StoppedError: A signal came.
+    """
+    with StopRequest() as stop:
+        after_step = StopAfterStep(lambda: stop.asked)
+        trainer.add_callback(after_step)
+        try:
+            trainer.train(resume_from_checkpoint=checkpoint)
+        except KeyboardInterrupt as interruption:
+            interruption.add_note(_what_is_left(request.run_path))
+            raise
+        finally:  # transformers tells callbacks of an end only where it is a good one
+            stop_watching(trainer)
+    if not after_step.stopped:
+        return
+    done, total = trainer.state.global_step, trainer.state.max_steps
+    raise StoppedError(
+        f"stopped after step {done} of {total}; {checkpoints.name_of(done)} is saved in "
+        f"{request.run_path}: go on with --resume",
+        stop.signal_number,
+    )
+
+
+def _what_is_left(run_path: Path) -> str:
+    there = checkpoints.all_checkpoints(run_path / "checkpoints")
+    if not there:
+        return f"no checkpoint was written yet in {run_path}: begin anew with --overwrite"
+    return f"{there[-1].name} is the last one in {run_path}: go on with --resume"
+
+
 def _all_steps_done(trainer: Any, checkpoint: str) -> bool:
     """Whether a run was stopped after its last step; divided weights need training to be loaded."""
     if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled or trainer.args.max_steps <= 0:
         return False
-    return _step_of(checkpoint) >= int(trainer.args.max_steps)
-
-
-def _step_of(checkpoint: str) -> int:
-    return int(checkpoint.rsplit("-", 1)[1])
+    return checkpoints.step_of(checkpoint) >= int(trainer.args.max_steps)
 
 
 class Recorder:
@@ -241,8 +250,10 @@ class Recorder:
         keep: str,
         on_step: Callable[[StepView], None] | None,
         untimed_s: float = 0.0,
+        rewards: RewardWatch | None = None,
     ) -> None:
-        """Args: the run directory, which groups are kept, the display, seconds spent before."""
+        """Args: the run directory, groups to keep, the display, seconds spent before, a watch."""
+        self._rewards = rewards or RewardWatch(None)
         self._run = run
         self._keep = keep
         self._on_step = on_step
@@ -263,10 +274,20 @@ class Recorder:
     def finish(self, wall_s: float) -> None:
         """Write the outcome of training."""
         if self._run is not None:
-            self._run.write_summary({"wall_s": wall_s, "generated_tokens": self.tokens()})
+            summary: dict[str, JSON] = {"wall_s": wall_s, "generated_tokens": self.tokens()}
+            constant = self._rewards.at_end()
+            if constant is not None:
+                summary["constant_reward"] = constant
+            self._run.write_summary(summary)
+
+    def sync(self) -> None:
+        """Bring the records to the disk, before a checkpoint that counts on them."""
+        if self._run is not None:
+            self._run.sync()
 
     def keep_groups(self, records: Sequence[GroupRecord]) -> None:
         """Append the groups of one generation batch."""
+        self._rewards.see(records)
         kept = [r for r in records if self._keep == "all" or (self._keep == "open" and r.gate_open)]
         if self._run is not None and kept:
             self._run.append_groups(kept)

@@ -16,11 +16,13 @@ from accelerate import PartialState
 
 from rephrase_rl.assembly.blocks import build_accept_rules, build_source
 from rephrase_rl.assembly.evaluating import load_benchmarks
+from rephrase_rl.assembly.guarding import hang_watches, run_guards
 from rephrase_rl.assembly.in_training import PolicyEvaluations
 from rephrase_rl.assembly.mixture import refuse_gates_of_sets
 from rephrase_rl.assembly.objects import solve_template
 from rephrase_rl.assembly.precision import precision_fields
 from rephrase_rl.assembly.problems import training_problems
+from rephrase_rl.assembly.resuming import open_run
 from rephrase_rl.assembly.rewards_of_sets import build_rewards
 from rephrase_rl.assembly.rewriting import (
     Rewriter,
@@ -36,7 +38,6 @@ from rephrase_rl.assembly.run_parts import (
     RunSummary,
     conduct,
     load_start,
-    open_run,
     run_manifest,
 )
 from rephrase_rl.config import all_benchmarks
@@ -135,7 +136,8 @@ def supervised_run(request: RunRequest, guidance: GuidanceConfig) -> RunSummary:
         supervised_dataset(made.texts, policy.tokenizer, arguments.chat_template_kwargs),
         policy.tokenizer,
         sampled_tokens=sum(record.num_sampled_tokens for record in rewrites.records),
-        callbacks=[StepReporter(recorder.keep_step)],
+        guards=run_guards(request),
+        callbacks=[StepReporter(recorder.keep_step), *hang_watches(request)],
     )
     evaluate_at = PolicyEvaluations(
         config, trainer, policy.tokenizer, benchmarks, run, request.on_progress

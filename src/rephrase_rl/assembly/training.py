@@ -10,11 +10,17 @@ from datasets import Dataset
 
 from rephrase_rl.assembly.blocks import build_guidance, build_stream
 from rephrase_rl.assembly.evaluating import load_benchmarks
+from rephrase_rl.assembly.guarding import hang_watches, run_guards
 from rephrase_rl.assembly.in_training import PolicyEvaluations
+from rephrase_rl.assembly.machine_faults import machine_faults
 from rephrase_rl.assembly.mixture import gates_of_sets
 from rephrase_rl.assembly.objects import solve_template
 from rephrase_rl.assembly.precision import precision_fields
 from rephrase_rl.assembly.problems import training_problems
+from rephrase_rl.assembly.processes import shared_failures
+from rephrase_rl.assembly.prompt_lengths import refuse_long_questions
+from rephrase_rl.assembly.resuming import open_run
+from rephrase_rl.assembly.reward_watch import RewardWatch
 from rephrase_rl.assembly.rewards_of_sets import build_rewards
 from rephrase_rl.assembly.run_parts import (
     Recorder,
@@ -23,7 +29,6 @@ from rephrase_rl.assembly.run_parts import (
     StepView,
     conduct,
     load_start,
-    open_run,
     run_manifest,
 )
 from rephrase_rl.assembly.supervised import supervised_run
@@ -55,6 +60,7 @@ def train_run(
     run_path: Path,
     command: Sequence[str],
     resume: bool = False,
+    resume_from: str | None = None,
     overwrite: bool = False,
     on_step: Callable[[StepView], None] | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
@@ -68,6 +74,8 @@ def train_run(
         run_path: Its directory.
         command: Command line, for the manifest.
         resume: Go on from the last checkpoint in ``run_path``.
+        resume_from: Go on from the checkpoint of this step, or from the newest undamaged one
+            (``last-whole``); later ones are removed.
         overwrite: Replace a run that is there.
         on_step: Called after each optimiser step.
         on_progress: Called during evaluations with (benchmark, completions done, asked for).
@@ -76,16 +84,29 @@ def train_run(
         ConfigError: The configuration is not valid.
         DataError: Training or evaluation data is not usable.
         CheckpointError: ``run_path`` holds a run and neither flag says what to do with it, or
-            there is no checkpoint to resume from.
+            there is no checkpoint to resume from, or it is damaged or cannot be written.
+        ResourceError: Disk, memory or a permission is missing.
+        StoppedError: A signal came; the step was finished and saved.
+        TrainingError: Steps cannot be taken any more.
+        ProcessError: Another process of the run has ended.
     """
+    resume = resume or resume_from is not None
     request = RunRequest(
-        resolve_config(config), run_path, command, resume, overwrite, on_step, on_progress
+        resolve_config(config),
+        run_path,
+        command,
+        resume,
+        overwrite,
+        on_step,
+        on_progress,
+        resume_from,
     )
     guidance = parse_guidance(request.config.guidance)
     seed_everything(config.seed)
-    if guidance.slot.kind == "dataset":
-        return supervised_run(request, guidance)
-    return _reinforcement_run(request, guidance)
+    with shared_failures(), machine_faults(run_path):
+        if guidance.slot.kind == "dataset":
+            return supervised_run(request, guidance)
+        return _reinforcement_run(request, guidance)
 
 
 def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSummary:
@@ -103,12 +124,24 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
             scale_rewards=guidance.advantages.scale,
             reward_weights=rewards.weights,
         )
+        refuse_long_questions(
+            problems,
+            config.prompts,
+            policy,
+            arguments.max_completion_length,
+            arguments.chat_template_kwargs or {},
+        )
         blocks = build_guidance(
             guidance, config.prompts, rewards.names, gates_of_sets(config, guidance)
         )
         manifest = run_manifest(request, arguments, problems, start)
         run, checkpoint = open_run(request, manifest)
-        recorder = Recorder(run, config.log.groups, request.on_step)
+        recorder = Recorder(
+            run,
+            config.log.groups,
+            request.on_step,
+            rewards=RewardWatch(config.guards.constant_reward_steps),
+        )
         trainer = RePOTrainer(
             model=policy.model,
             reward_funcs=rewards.functions,
@@ -120,8 +153,9 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
             guidance=dataclasses.replace(blocks, correctness_of=rewards.correctness_of),
             stream=build_stream(guidance.slot),
             compute=Compute(**config.compute.model_dump()),
+            guards=run_guards(request),
             on_groups=recorder.keep_groups,
-            callbacks=[StepReporter(recorder.keep_step)],
+            callbacks=[StepReporter(recorder.keep_step), *hang_watches(request)],
         )
         evaluate_at = PolicyEvaluations(
             config, trainer, policy.tokenizer, benchmarks, run, request.on_progress

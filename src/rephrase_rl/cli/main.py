@@ -1,7 +1,7 @@
 """The command ``rephrase-rl``: its list of commands, and its exit statuses.
 
 0: done. 1: an internal error, or the demo did not learn. 2: the user's error, told without a
-traceback. 130: interrupted. ``--debug`` anywhere on the line shows tracebacks.
+traceback. 130: interrupted, 143: by SIGTERM. ``--debug`` anywhere on the line shows tracebacks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from rephrase_rl.cli.plan import plan
 from rephrase_rl.cli.rephrase import rephrase
 from rephrase_rl.cli.report import report
 from rephrase_rl.cli.train import train
-from rephrase_rl.errors import RephraseError
+from rephrase_rl.errors import RephraseError, StoppedError
+from rephrase_rl.runs.hardware import process_name
 
 DEBUG_FLAG = "--debug"
 
@@ -91,19 +92,22 @@ def main(arguments: Sequence[str]) -> int:
         app(words, prog_name="rephrase-rl")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except KeyboardInterrupt:
-        messages.print("interrupted")
+    except KeyboardInterrupt as interruption:
+        messages.print("\n".join(["interrupted", *getattr(interruption, "__notes__", ())]))
         return 130
+    except StoppedError as stopped:
+        messages.print(str(stopped))
+        return 128 + stopped.signal_number
     except RephraseError as error:
         if debug:
             traceback.print_exc()
-        messages.print(f"error: {error}")
+        messages.print(f"{_speaker()}error: {error}")
         return 2
     except Exception as error:
         if debug:
             traceback.print_exc()
         messages.print(
-            f"internal error: {type(error).__name__}: {error}\n"
+            f"{_speaker()}internal error: {type(error).__name__}: {error}\n"
             f"Run the command again with {DEBUG_FLAG} for the traceback."
         )
         return 1
@@ -120,29 +124,36 @@ def _quiet_upstream() -> None:
     warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
 
 
-def _leave_process_group() -> None:
-    """End a finished run of several processes; does not return if there are several.
+def _speaker() -> str:
+    """Which of several processes speaks, since all write to one terminal."""
+    name = process_name()
+    return f"{name}: " if name else ""
+
+
+def _leave_process_group(status: int) -> None:
+    """End one of several processes; does not return if there are several.
 
     gloo's threads outlive Python's own shutdown, and now and then the process is then aborted
     (``terminate called without an active exception``), also after ``destroy_process_group``; a
-    launcher calls the finished run a failed one. So the process leaves without that shutdown.
+    launcher calls the finished run a failed one. So the process leaves without that shutdown. One
+    that failed leaves at once: the others wait for it in a collective until its connections break.
     """
     distributed = sys.modules.get("torch.distributed")  # not imported for the sake of looking
     if distributed is None or not distributed.is_initialized():
         return
-    distributed.destroy_process_group()
+    if status == 0:
+        distributed.destroy_process_group()
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(status)
 
 
 def run() -> None:
     """Entry point of the installed command."""
     _quiet_upstream()
     status = main(sys.argv[1:])
-    if status == 0:
-        _leave_process_group()
+    _leave_process_group(status)
     sys.exit(status)
 
 

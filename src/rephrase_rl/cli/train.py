@@ -23,6 +23,15 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")
     ] = False,
+    resume_from: Annotated[
+        str | None,
+        typer.Option(
+            "--resume-from",
+            metavar="STEP",
+            help="Go on from the checkpoint of this step, or from the newest undamaged one "
+            "(last-whole); later ones are removed.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a run that is already there.")
     ] = False,
@@ -43,6 +52,7 @@ def train(
             run_path=run_path,
             command=["rephrase-rl", *sys.argv[1:]],
             resume=resume,
+            resume_from=resume_from,
             overwrite=overwrite,
             on_step=display,
             on_progress=display.show_evaluation,

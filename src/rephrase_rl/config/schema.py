@@ -190,6 +190,20 @@ class ComputeConfig(ConfigModel):
     TRL's own figures of that pass, such as entropy, are then of the other rows."""
 
 
+class GuardsConfig(ConfigModel):
+    """When a run that goes wrong is stopped or spoken of; it changes nothing in one that goes."""
+
+    refused_in_a_row: Positive = 3
+    """A step whose loss or gradient is not finite is refused: no weight changes, and its inputs go
+    to ``refused/`` in the run directory. After so many in a row the run stops."""
+    hang_limit_s: Annotated[float, Field(gt=0.0)] | None = 1500.0
+    """Seconds that a part of a step (sampling and judging; a micro-batch) may take. Then the
+    process prints what every thread does and ends. Below ``trainer.ddp_timeout`` (1800), or only
+    those that wait are heard of. null: never."""
+    constant_reward_steps: Positive | None = 10
+    """Steps after which a reward that never differed is warned of. null: never."""
+
+
 class RunConfig(ConfigModel):
     """One training run of any method."""
 
@@ -221,6 +235,8 @@ class RunConfig(ConfigModel):
     """When to evaluate, and on what."""
     log: LogConfig = LogConfig()
     """What the run directory keeps."""
+    guards: GuardsConfig = GuardsConfig()
+    """When a run that goes wrong is stopped or spoken of."""
     plan: PlanConfig = PlanConfig()
     """What ``rephrase-rl plan`` assumes; training does not read it."""
 

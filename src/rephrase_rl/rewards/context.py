@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from rephrase_rl.rewards.checked import checked_verdicts
 from rephrase_rl.rewards.protocol import Verifier
 
 if TYPE_CHECKING:
@@ -82,8 +83,16 @@ def verify_in_context(
     reference_answers: Sequence[str],
     columns: Mapping[str, Sequence[Any]],
 ) -> list[Verdict]:
-    """Judge with any verifier; one that wants columns gets those of ``columns`` that it names."""
-    if not isinstance(verifier, ContextVerifier):
-        return verifier.verify(completions, reference_answers)
-    wanted = {name: columns[name] for name in verifier.context_columns if name in columns}
-    return verifier.verify_in_context(completions, reference_answers, wanted)
+    """Judge with any verifier; one that wants columns gets those of ``columns`` that it names.
+
+    Raises:
+        VerifierError: It did not return one verdict per completion.
+    """
+
+    def judge() -> list[Verdict]:
+        if not isinstance(verifier, ContextVerifier):
+            return verifier.verify(completions, reference_answers)
+        wanted = {name: columns[name] for name in verifier.context_columns if name in columns}
+        return verifier.verify_in_context(completions, reference_answers, wanted)
+
+    return checked_verdicts(verifier.name, len(completions), judge)

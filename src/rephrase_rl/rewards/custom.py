@@ -36,7 +36,7 @@ class FunctionVerifier:
     def _verdict(self, completion: str, answer: str) -> Verdict:
         try:
             value = self._function(completion, answer, **self._options)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # exit() would end the run without a word
             return Verdict("error", None, detail=f"{type(error).__name__}: {error}")
         if value is None:
             return Verdict("unscorable", None, detail=f"{self.name} returned None")

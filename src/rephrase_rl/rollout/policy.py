@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rephrase_rl.errors import EngineError
@@ -45,7 +46,7 @@ def load_policy(
 
     Raises:
         EngineError: Nothing loadable is there, the dtype is unknown, or reading GGUF is not
-            installed.
+            installed; or weights are not finite, or no token ends a text.
     """
     source = str(path)
     if gguf_file is None and source.endswith(".gguf"):
@@ -66,13 +67,39 @@ def load_policy(
             f"reading {gguf_file} needs a package that is not installed ({error}); required: "
             "the extra for GGUF; do `pip install 'rephrase-rl[gguf]'`"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise EngineError(_describe_failure(source, gguf_file, error)) from error
     if gguf_file is not None:
         model = _without_quantization(model)
+    _check_weights(model, source)
     if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token is None:
+            raise EngineError(
+                f"the tokenizer of {source} has neither a padding nor an end-of-sequence token; "
+                "required: an end-of-sequence token, or no text would ever end; set eos_token in "
+                "its tokenizer_config.json to the token that ends the model's texts"
+            )
         tokenizer.pad_token = tokenizer.eos_token
     return LoadedPolicy(model.eval(), tokenizer)
+
+
+def _check_weights(model: Any, source: str) -> None:
+    """Refuse weights from which nothing can be sampled; one pass over them."""
+    bad = [name for name, p in model.named_parameters() if not _is_finite(p)]
+    if bad:
+        raise EngineError(
+            f"{len(bad)} weights of the policy in {source} hold numbers that are not finite "
+            f"({', '.join(bad[:3])}); required: finite ones. A run that diverged leaves such a "
+            "policy: start from an earlier checkpoint"
+        )
+
+
+def _is_finite(weights: torch.Tensor) -> bool:
+    if weights.is_meta or not weights.is_floating_point():
+        return True
+    # The extremes are NaN or infinite if any weight is, and need no mask as large as the weights.
+    low, high = torch.aminmax(weights.detach())
+    return bool(torch.isfinite(low) and torch.isfinite(high))
 
 
 def load_tokenizer(

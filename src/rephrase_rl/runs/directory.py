@@ -8,6 +8,7 @@
     timings.jsonl   seconds of each step
     groups.jsonl    one GroupRecord per group
     evals/<step>/<benchmark>/{result.json,samples.jsonl}
+    refused/        inputs of steps whose loss or gradient was not finite; there only if any were
     summary.json    outcome, written at the end
     checkpoints/    Hugging Face format
     report/         made from the rest at any time
@@ -18,21 +19,18 @@ directory. One process writes (rank 0); any number may read meanwhile. Imports n
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 
 from rephrase_rl.errors import CheckpointError
 from rephrase_rl.records import JSON, GroupRecord, StepRecord, from_json
 from rephrase_rl.runs import atomic, jsonl
-
-if TYPE_CHECKING:
-    import os
 
 BENCHMARK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """A benchmark's name is also a folder's: no separators, no leading dot."""
@@ -46,7 +44,8 @@ FILES = (
     "rewrites.jsonl",
     "summary.json",
 )
-FOLDERS = ("evals", "checkpoints", "report")
+RECORDS = ("steps.jsonl", "timings.jsonl", "groups.jsonl")
+FOLDERS = ("evals", "checkpoints", "report", "refused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +234,13 @@ class RunDirectory:
         content = jsonl.encode(self.manifest, indent=2) + b"\n"
         atomic.write_bytes(self.path / "manifest.json", content)
 
+    def sync(self) -> None:
+        """Have the records of all steps reach the disk, so that a power cut takes none of them."""
+        for name in RECORDS:
+            if (self.path / name).exists():
+                with (self.path / name).open("rb") as file:
+                    os.fsync(file.fileno())
+
     def rewind(self, num_steps: int) -> RewindReport:
         """Go back to the state after ``num_steps`` optimiser steps, before a resumed run goes on.
 
@@ -245,8 +251,8 @@ class RunDirectory:
             How many records of each kind were taken out.
         """
         removed = {
-            name: _keep_lines(self.path / f"{name}.jsonl", num_steps)
-            for name in ("steps", "timings", "groups")
+            name.removesuffix(".jsonl"): _keep_lines(self.path / name, num_steps)
+            for name in RECORDS
         }
         late = [entry for entry in self.evaluations() if entry.step > num_steps]
         for entry in late:

@@ -64,3 +64,9 @@ def _gpu_names() -> list[str] | None:
     if not cuda.is_available():
         return []
     return [str(cuda.get_device_name(index)) for index in range(cuda.device_count())]
+
+
+def process_name() -> str:
+    """How messages call this process of a run of several; empty if it is the only one."""
+    count = os.environ.get("WORLD_SIZE", "1")
+    return "" if count == "1" else f"process {os.environ.get('RANK', '?')} of {count}"

@@ -7,6 +7,7 @@ else is an error, since nothing this package does can cause it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -61,14 +62,21 @@ def append_lines(path: Path, values: Iterable[object]) -> None:
 
     Raises:
         TypeError: A value has no JSON form.
+        OSError: It could not be written; the file is as it was.
     """
     payload = b"".join(encode(value) + b"\n" for value in values)
     if not payload:
         return
     repair_tail(path)
-    with path.open("ab") as file:
-        file.write(payload)
-        file.flush()
+    size = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("ab") as file:
+            file.write(payload)
+    except OSError:
+        # A full disk takes a part of it; cutting that off needs no room.
+        with contextlib.suppress(OSError):
+            os.truncate(path, size)
+        raise
 
 
 def read_lines(path: Path) -> Iterator[JSON]:

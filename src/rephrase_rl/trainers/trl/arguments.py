@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +15,8 @@ from rephrase_rl.trainers.trl.checks import split_group_fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from transformers import TrainingArguments
 
 RESERVED = {
     "output_dir": "output_dir (top level)",
@@ -67,9 +70,25 @@ def grpo_arguments(
         )
     except (ValueError, TypeError, NotImplementedError) as error:
         raise ConfigError(f"TRL refuses the trainer section: {error}") from error
-    if fault := split_group_fault(arguments):
-        raise ConfigError("the trainer section is not valid", [fault])
+    faults = [f for f in (split_group_fault(arguments), sharding_fault(arguments)) if f]
+    if faults:
+        raise ConfigError("the trainer section is not valid", faults)
     return arguments
+
+
+def sharding_fault(arguments: TrainingArguments) -> str | None:
+    """Why weights would not be divided although that was asked for; None if they are or need not.
+
+    Accelerate 1.x (``AcceleratorState``) turns FSDP on for processes with accelerators alone, and
+    trains without it on CPUs, without a word.
+    """
+    asked = arguments.fsdp or os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    if not asked or not arguments.use_cpu:
+        return None
+    return (
+        "FSDP is asked for (trainer.fsdp or ACCELERATE_USE_FSDP) on CPUs, where accelerate does "
+        "not divide weights, so every process would hold all of them: leave it out, or use GPUs"
+    )
 
 
 def check_fields(

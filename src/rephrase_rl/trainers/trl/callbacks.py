@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
 from rephrase_rl.records import StepRecord
@@ -60,3 +61,18 @@ class EveryNSteps(TrainerCallback):
         """Act on every n-th step."""
         if state.global_step % self._every == 0:
             self._action(state.global_step)
+
+
+class StopAfterStep(TrainerCallback):
+    """Saves and ends training at the end of a step in which that was asked for."""
+
+    def __init__(self, asked: Callable[[], bool]) -> None:
+        """Args: whether this process was asked; one process is enough."""
+        self._asked = asked
+        self.stopped = False
+        """Whether it has ended training."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """All processes decide together, since a signal need not reach them in the same step."""
+        if any(gather_object([self._asked()])):
+            control.should_save = control.should_training_stop = self.stopped = True

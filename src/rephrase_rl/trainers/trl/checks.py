@@ -94,6 +94,7 @@ def refuse_unsupported(trainer: RePOTrainer) -> None:
             f"scale_rewards is {trainer.scale_rewards!r} with normalize_then_sum, which always "
             "divides by the group's and then by the batch's spread: set it to 'group'"
         )
+    faults += [fault for fault in (too_few_problems(trainer),) if fault]
     if trainer.guidance.active:
         faults += _engine_faults(trainer)
         faults += _train_rule_faults(trainer)
@@ -105,6 +106,26 @@ def refuse_unsupported(trainer: RePOTrainer) -> None:
         )
     if faults:
         raise ConfigError("RePOTrainer cannot run with these settings", faults)
+
+
+def too_few_problems(trainer: RePOTrainer) -> str | None:
+    """Why no step would ever be taken; None if steps are.
+
+    TRL fills generation batches with different problems and leaves an unfilled one out, so a data
+    set that fills none is trained on without a step and without a word.
+    """
+    args: GRPOConfig = trainer.args
+    data = trainer.train_dataset
+    if data is None or not hasattr(data, "__len__"):
+        return None
+    needed = args.generation_batch_size // args.num_generations
+    if len(data) >= needed:
+        return None
+    return (
+        f"the training set has {len(data)} problems, and a generation batch takes {needed} "
+        f"different ones (per_device_train_batch_size * steps_per_generation * processes / "
+        "num_generations): add problems, or make the batch smaller"
+    )
 
 
 def _engine_faults(trainer: RePOTrainer) -> list[str]:

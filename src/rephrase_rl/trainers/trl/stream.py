@@ -113,6 +113,12 @@ class BufferedStream:
         seed = derive_seed(trainer.args.seed, trainer.state.global_step, "stream")
         with forked_rng(seed):
             loss_sum = self._backward(trainer, model, rows)
+        inputs = {
+            "prompt_ids": [list(row.prompt_ids) for row in rows],
+            "completion_ids": [list(row.completion_ids) for row in rows],
+        }
+        if not trainer.guard.allows_stream_step(loss_sum, inputs, model):
+            return
         if trainer.args.max_grad_norm:
             torch.nn.utils.clip_grad_norm_(model.parameters(), trainer.args.max_grad_norm)
         optimizer.step()

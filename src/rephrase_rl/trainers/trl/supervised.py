@@ -19,7 +19,9 @@ from trl import SFTTrainer
 from trl.trainer.utils import disable_dropout_in_model
 
 from rephrase_rl.errors import DataError
+from rephrase_rl.trainers.trl.checkpoints import EpochOrder, WholeCheckpoints
 from rephrase_rl.trainers.trl.compatibility import check_trl_version
+from rephrase_rl.trainers.trl.guards import GuardedTrainer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -137,7 +139,7 @@ class ProblemOrder(Sampler[int]):
         return iter(order[: self._length])
 
 
-class SupervisedTrainer(SFTTrainer):
+class SupervisedTrainer(GuardedTrainer, WholeCheckpoints, SFTTrainer):
     """``SFTTrainer`` with the loss of the whole optimiser step as a mean over its tokens.
 
     Args:
@@ -146,11 +148,13 @@ class SupervisedTrainer(SFTTrainer):
         train_dataset: What ``supervised_dataset`` gave.
         tokenizer: The policy's.
         sampled_tokens: Tokens that were sampled to make the texts; reported with the first step.
-        **kwargs: As for ``SFTTrainer``.
+        **kwargs: As for ``SFTTrainer``; ``guards=Guards(...)`` for steps that are not finite.
 
     Raises:
         CompatibilityError: TRL is outside the tested range.
     """
+
+    _order: ProblemOrder | None = None
 
     def __init__(
         self,
@@ -178,16 +182,18 @@ class SupervisedTrainer(SFTTrainer):
         # TRL's compute_loss divides by the token count of the whole step by itself, whatever the
         # model's forward accepts; without this the mean would be one of micro-batches.
         self.model_accepts_loss_kwargs = True
+        self.add_callback(EpochOrder(lambda: self._order))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> ProblemOrder:
         args = self.args
         per_step = args.per_device_train_batch_size * args.gradient_accumulation_steps
-        return ProblemOrder(
+        self._order = ProblemOrder(
             len(train_dataset if train_dataset is not None else self.train_dataset),
             per_step * args.world_size,
             shuffle=self._shuffle,
             seed=args.seed,
         )
+        return self._order
 
     def compute_loss(
         self,
@@ -207,6 +213,7 @@ class SupervisedTrainer(SFTTrainer):
 
     def log(self, logs: dict[str, Any], start_time: float | None = None) -> None:
         """Add the figures that supervised steps share with RL steps."""
+        self.guard.mark(logs)
         if "loss" in logs:
             first = self.state.global_step == 1
             logs["injection/logp_on_q"] = None if math.isnan(logs["loss"]) else -logs["loss"]

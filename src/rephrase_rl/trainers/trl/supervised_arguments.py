@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 from trl import GRPOConfig, SFTConfig
 
 from rephrase_rl.errors import ConfigError
-from rephrase_rl.trainers.trl.arguments import RESERVED, check_fields, machine_defaults
+from rephrase_rl.trainers.trl.arguments import (
+    RESERVED,
+    check_fields,
+    machine_defaults,
+    sharding_fault,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,6 +100,8 @@ def supervised_arguments(
         )
     except (ValueError, TypeError, NotImplementedError) as error:
         raise ConfigError(f"TRL refuses the trainer section: {error}") from error
+    if fault := sharding_fault(sft):
+        raise ConfigError("the trainer section is not valid", [fault])
     defaults = {f.name: f.default for f in dataclasses.fields(GRPOConfig)}
     chosen = {name: trainer.get(name, defaults[name]) for name in USED_FROM_RL}
     return SupervisedArguments(

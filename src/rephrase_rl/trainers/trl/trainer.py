@@ -15,12 +15,10 @@ from __future__ import annotations
 
 import math
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate.utils import gather, gather_object
-from transformers.trainer_utils import get_last_checkpoint
 from trl import GRPOTrainer
 
 from rephrase_rl.errors import CompatibilityError
@@ -38,16 +36,19 @@ from rephrase_rl.trainers.trl.batch import (
     put_in_place,
     rows_left_out,
 )
+from rephrase_rl.trainers.trl.checkpoints import EpochOrder, WholeCheckpoints
 from rephrase_rl.trainers.trl.checks import CorrectnessColumns, refuse_unsupported
 from rephrase_rl.trainers.trl.compact_head import compact_head
 from rephrase_rl.trainers.trl.compatibility import check_trl_version
 from rephrase_rl.trainers.trl.compute import Compute
 from rephrase_rl.trainers.trl.engine import TrlGuidanceEngine, completions_of
 from rephrase_rl.trainers.trl.forward import packs_rows, token_scores
+from rephrase_rl.trainers.trl.guards import GuardedTrainer
 from rephrase_rl.trainers.trl.honesty import measure_experts, record_honesty
 from rephrase_rl.trainers.trl.loss import injected_loss
-from rephrase_rl.trainers.trl.memory import SaveMemory, load_memory
+from rephrase_rl.trainers.trl.memory import UnloggedLoss, load_memory, save_memory
 from rephrase_rl.trainers.trl.micro_batches import loss_in_parts, tokens_of_a_part
+from rephrase_rl.trainers.trl.order import RepeatedOrder, repeated_order
 from rephrase_rl.trainers.trl.resampling import resample
 from rephrase_rl.trainers.trl.rows import merge_extra_fields, rollout_groups
 from rephrase_rl.trainers.trl.sampling import sample_ids, shares_prefixes
@@ -62,11 +63,12 @@ from rephrase_rl.trainers.trl.verification import judging_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from rephrase_rl.records import GroupRecord
 
 
-class RePOTrainer(GRPOTrainer):
+class RePOTrainer(GuardedTrainer, WholeCheckpoints, GRPOTrainer):
     """``GRPOTrainer`` plus ``guidance=``; everything else is TRL's, unchanged.
 
     The dataset has TRL's ``prompt`` column (chat or plain) and may have ``expert_solution`` (the
@@ -81,7 +83,7 @@ class RePOTrainer(GRPOTrainer):
         compute: How the step is computed; the result is the same up to rounding.
         on_groups: Called on the main process once per generation batch with the records of all
             groups of all ranks, in rank order.
-        **kwargs: As for ``GRPOTrainer``.
+        **kwargs: As for ``GRPOTrainer``; ``guards=Guards(...)`` for steps that are not finite.
 
     Raises:
         CompatibilityError: TRL is outside the tested range.
@@ -96,6 +98,7 @@ class RePOTrainer(GRPOTrainer):
 
     beta: float
     """TRL's weight of the KL term."""
+    _order: RepeatedOrder | None = None
 
     def __init__(
         self,
@@ -130,22 +133,23 @@ class RePOTrainer(GRPOTrainer):
         self._tokens_of_a_part = tokens_of_a_part(self, self.compute.tokens_per_pass)
         if isinstance(stream, BufferedStream):
             self.add_callback(StreamSteps(self, stream))
-        self.add_callback(SaveMemory(self))
+        self.unlogged_loss = UnloggedLoss(self)
+        self.add_callback(self.unlogged_loss)
+        self.add_callback(EpochOrder(lambda: self._order))
 
-    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
-        """As ``Trainer.train``; a resumed run takes up what guidance remembered as well.
+    def keep_state(self, folder: Path) -> None:
+        """Write what this process remembers: guidance, and the generation batch at hand."""
+        save_memory(self, folder)
 
-        Raises:
-            CheckpointError: The checkpoint holds no memory of this process.
-        """
-        if resume_from_checkpoint:
-            folder = resume_from_checkpoint
-            if folder is True:
-                folder = get_last_checkpoint(self.args.output_dir) or ""
-            load_memory(self, Path(folder))
-        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+    def take_up_state(self, folder: Path) -> None:
+        """Take up what ``keep_state`` wrote."""
+        load_memory(self, folder)
 
     # --- the overrides
+
+    def _get_train_sampler(self, dataset: Any = None) -> RepeatedOrder:
+        self._order = repeated_order(super()._get_train_sampler(dataset))
+        return self._order
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         if not self.model.training:  # evaluation is scored as sampled and never injects

@@ -1,0 +1,97 @@
+"""When one of several processes ends with an error, the others end with its message.
+
+A process that waits for a dead one in a collective learns only that a connection is gone. So one
+that fails leaves its message in the store through which the processes found each other, and one
+whose connection breaks looks there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import torch.distributed
+
+from rephrase_rl.errors import ProcessError
+
+FAILURE_KEY = "rephrase_rl/failure"
+
+LOST_CONNECTION = (
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "Broken pipe",
+    "Connection refused",
+    "Socket Timeout",
+    "Timed out waiting",
+    "NCCL",
+    "gloo",
+)
+"""Parts of what torch says when a collective loses another process; its classes do not tell."""
+
+WAIT_FOR_MESSAGE_S = 5.0
+"""The message of a process is written beside the breaking of its connections, so it may be late."""
+
+
+@contextmanager
+def shared_failures() -> Iterator[None]:
+    """Tell the other processes why this one ends, or say here why another one did.
+
+    Raises:
+        ProcessError: Another process has ended.
+    """
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        store = _store()
+        if store is None:
+            raise
+        if not is_lost_connection(error):
+            _leave_message(store, error)
+            raise
+        raise ProcessError(_why_lost(store, error)) from error
+
+
+def is_lost_connection(error: BaseException) -> bool:
+    """Whether a collective broke since another process is gone or does not come."""
+    if isinstance(error, torch.distributed.DistError):
+        return True
+    return isinstance(error, RuntimeError) and any(part in str(error) for part in LOST_CONNECTION)
+
+
+def _store() -> Any:
+    """Where the processes of this run met; None if there is but one."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return None
+    if torch.distributed.get_world_size() == 1:
+        return None
+    return torch.distributed.distributed_c10d._get_default_store()
+
+
+def _leave_message(store: Any, error: BaseException) -> None:
+    # The first one counts; the store itself may be gone with its process.
+    with suppress(Exception):
+        if not store.check([FAILURE_KEY]):
+            rank = torch.distributed.get_rank()
+            store.set(FAILURE_KEY, f"process {rank}: {type(error).__name__}: {error}")
+
+
+def _why_lost(store: Any, error: BaseException) -> str:
+    message = None
+    until = time.monotonic() + WAIT_FOR_MESSAGE_S
+    while message is None and time.monotonic() < until:
+        try:
+            if store.check([FAILURE_KEY]):
+                message = store.get(FAILURE_KEY).decode()
+        except Exception:  # torch raises what it likes where the store is gone
+            break
+        time.sleep(0.05)
+    if message is not None:
+        return f"another process ended this run. {message}"
+    first_line = str(error).splitlines()[0]
+    return (
+        "another process is gone and left no message, so it was killed (for want of memory, for "
+        "instance) or its machine is; required: all processes. See its log and the kernel's, then "
+        f"resume from the last checkpoint ({type(error).__name__}: {first_line})"
+    )

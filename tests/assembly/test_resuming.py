@@ -1,0 +1,80 @@
+"""Which checkpoint a run goes on from, and what becomes of later ones and of the records."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from rephrase_rl.errors import CheckpointError
+from rephrase_rl.runs import RunDirectory, checkpoints
+from resume_runs import as_killed_after, config, differences, train
+
+pytestmark = pytest.mark.integration
+
+CHOSEN = config(max_steps=3, steps_per_generation=2)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    return train(CHOSEN, tmp_path_factory.mktemp("whole") / "run")
+
+
+@pytest.fixture
+def killed(whole, tmp_path) -> Path:
+    return as_killed_after(whole, 2, tmp_path / "run")
+
+
+def names(path: Path) -> list[str]:
+    return [folder.name for folder in checkpoints.all_checkpoints(path / "checkpoints")]
+
+
+def test_damaged_checkpoint_is_named_and_the_one_before_taken_on_request(whole, killed) -> None:
+    weights = killed / "checkpoints" / "checkpoint-2" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-8])
+    records = (killed / "steps.jsonl").read_bytes()
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: its .* bytes are not"):
+        train(CHOSEN, killed, resume=True)
+    assert (killed / "steps.jsonl").read_bytes() == records, "a refused run changes nothing"
+    assert names(killed) == ["checkpoint-1", "checkpoint-2"]
+    train(CHOSEN, killed, resume_from="last-whole")
+    assert names(killed) == ["checkpoint-1", "checkpoint-2", "checkpoint-3"]
+    assert checkpoints.faults_of(killed / "checkpoints" / "checkpoint-2") == []
+    assert differences(whole, killed) == []
+    (part,) = RunDirectory.open(killed).manifest["resumed"]
+    assert part["after_step"] == 1
+    assert part["versions"]
+
+
+def test_a_record_with_a_hole_is_refused(killed) -> None:
+    lines = (killed / "steps.jsonl").read_bytes().splitlines(keepends=True)
+    (killed / "steps.jsonl").write_bytes(b"".join([lines[0], *lines[2:]]))
+    with pytest.raises(CheckpointError, match="lacks step 1 and 0 others of the 2"):
+        train(CHOSEN, killed, resume=True)
+
+
+def test_what_a_kill_left_half_written_is_passed_over(whole, killed) -> None:
+    half = killed / "checkpoints" / checkpoints.WRITING / "checkpoint-3"
+    shutil.copytree(killed / "checkpoints" / "checkpoint-2", half)
+    with (killed / "steps.jsonl").open("ab") as file:
+        file.write(b'{"step": 3, "metr')
+    train(CHOSEN, killed, resume=True)
+    assert differences(whole, killed) == []
+    assert not half.parent.exists()
+
+
+def test_records_reach_the_disk_before_the_checkpoint_that_counts_on_them(
+    tmp_path, monkeypatch
+) -> None:
+    order = []
+    for owner, name in ((RunDirectory, "sync"), (checkpoints, "publish")):
+        original = getattr(owner, name)
+
+        def noted(*args, _name=name, _original=original):
+            order.append(_name)
+            return _original(*args)
+
+        monkeypatch.setattr(owner, name, noted)
+    train(config(max_steps=1), tmp_path / "run")
+    assert order == ["sync", "publish"] * 2, "of the checkpoint, and of the final policy"

@@ -1,0 +1,8 @@
+"""The harness is scripts, not a package; its folder is put on the path."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "torture"))
