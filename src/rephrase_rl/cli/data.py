@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rephrase_rl.cli.console import output
+from rephrase_rl.cli.console import print_json
 from rephrase_rl.cli.data_report import print_check
 from rephrase_rl.cli.options import JsonOption, SetOption
 
@@ -150,7 +149,7 @@ def _limited(config: RunConfig, limit: int | None) -> RunConfig:
 def _print_json(found: DataCheck) -> None:
     from rephrase_rl.records import to_json
 
-    output.print(json.dumps(to_json(found), indent=2))
+    print_json(to_json(found))
 
 
 def _refuse_faulty(found: DataCheck) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from rephrase_rl.cli.console import output
+from rephrase_rl.cli.console import output, print_json
 from rephrase_rl.cli.options import JsonOption
 from rephrase_rl.cli.result_table import interval_text
 from rephrase_rl.cli.step_line import progress_bar
@@ -83,7 +82,7 @@ def evaluate(
             ),
         )
     if as_json:
-        output.print(json.dumps(_as_plain(results), indent=2))
+        print_json(_as_plain(results))
     else:
         _print_table(results)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from rephrase_rl.cli.console import output
+from rephrase_rl.cli.console import output, print_json
 from rephrase_rl.cli.options import JsonOption
 from rephrase_rl.cli.result_table import interval_text
 from rephrase_rl.cli.step_line import progress_bar
@@ -64,7 +63,7 @@ def ledger(
     found = Ledger.of_run(RunDirectory.open(run))
     measured = _measure(run, samples or DEFAULT_SAMPLES, limit, seed) if utilisation else None
     if as_json:
-        output.print(json.dumps(_as_plain(found, measured), indent=2))
+        print_json(_as_plain(found, measured))
         return
     _print_tables(found)
     if measured is not None:

@@ -8,6 +8,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
+from rephrase_rl.secrecy import secrets_in
+
 ItemT = TypeVar("ItemT")
 
 
@@ -41,6 +43,13 @@ def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(
             "only text, finite numbers, true, false, null, lists and mappings can be stored; "
             f"not so: {', '.join(faults)}"
+        )
+    secrets = secrets_in(value)
+    if secrets:
+        raise ValueError(
+            f"found a key in {', '.join(secrets)} (not quoted here); required: no secrets, since "
+            "configurations are stored; do this: put it into the environment (for an endpoint name "
+            "the variable in api_key_env; for the hub set HF_TOKEN) and take it out here"
         )
     return dict(value)
 

@@ -19,9 +19,6 @@ Seconds = Annotated[float, Field(gt=0.0)]
 Money = Annotated[float, Field(ge=0.0)]
 
 _ENVIRONMENT_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
-_SECRET_NAMES = frozenset(
-    {"api_key", "apikey", "authorization", "access_token", "bearer", "password", "secret"}
-)
 
 
 class BudgetConfig(ConfigModel):
@@ -112,17 +109,6 @@ class EndpointConfig(ConfigModel):
                 "variable in api_key_env"
             )
         return url.rstrip("/")
-
-    @field_validator("extra_body")
-    @classmethod
-    def _no_secrets(cls, body: dict[str, Any]) -> dict[str, Any]:
-        secrets = sorted(name for name in body if name.lower().replace("-", "_") in _SECRET_NAMES)
-        if secrets:
-            raise ValueError(
-                f"found {', '.join(secrets)}; required: no secrets, since configurations are "
-                "stored; do this: name the key's environment variable in api_key_env"
-            )
-        return body
 
     @field_validator("api_key_env", mode="before")
     @classmethod
