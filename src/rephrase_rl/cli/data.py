@@ -107,7 +107,9 @@ def evaluation_data(against: Sequence[str], mapping: str | None) -> list[DataCon
         if not colon or name not in mapping_names():
             name, path = mapping or "canonical", text
         shown = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(Path(path).parts[-2:])).strip("-.")
-        sets.append(TestDataConfig(path=path, name=shown or "evaluation", mapping=name))
+        sets.append(
+            TestDataConfig(path=path, name=shown[-100:].strip("-._") or "evaluation", mapping=name)
+        )
     return sets
 
 

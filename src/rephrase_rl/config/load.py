@@ -162,6 +162,8 @@ def config_hash(config: RunConfig) -> str:
     not matter.
     """
     plain = {key: value for key, value in config_to_plain(config).items() if key not in _NOT_HASHED}
+    if not plain["model"]["trust_remote_code"]:
+        del plain["model"]["trust_remote_code"]
     for item in (*plain["data"], *plain["evaluation"]["benchmarks"]):
         for name in _HASHED_IF_GIVEN:
             if not item.get(name, True):

@@ -39,6 +39,9 @@ class ModelConfig(ConfigModel):
     fast and keeps the weights exact."""
     gguf_file: str | None = None
     """Name of a GGUF file in the folder, to be de-quantised on loading."""
+    trust_remote_code: bool = False
+    """Whether Python code that comes with the model is run, with all your rights. Read it first,
+    and name a commit in ``revision``. vLLM has ``trainer.trust_remote_code`` for itself."""
 
 
 class PromptsConfig(ConfigModel):

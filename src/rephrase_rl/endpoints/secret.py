@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.errors import EndpointError
 
@@ -59,5 +59,5 @@ def reply_without_key(reply: ChatReply, key: str) -> ChatReply:
     """A reply without the key in any of its texts, in whatever escapes it was sent."""
     texts = ("text", "reasoning", "finish_reason", "detail")
     found = {name: getattr(reply, name) for name in texts}
-    clean = {name: without_key(text, key) for name, text in found.items() if text}
+    clean: dict[str, Any] = {n: without_key(text, key) for n, text in found.items() if text}
     return dataclasses.replace(reply, **clean)

@@ -82,6 +82,11 @@ def markdown_fence(text: str, language: str = "") -> str:
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
 
 
+def _visible(value: object) -> object:
+    """Label hidden characters in whatever a template writes; markup of filters is left alone."""
+    return plain_text(value) if type(value) is str else value
+
+
 @functools.cache
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -92,6 +97,7 @@ def _environment() -> Environment:
             enabled_extensions=("html.j2",), disabled_extensions=("md.j2",), default=True
         ),
         undefined=StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

@@ -76,7 +76,7 @@ def check_shape(value: JSON, shape: Shape, file: Path) -> None:
 def _faults(value: JSON, shape: Shape, where: str) -> list[str]:
     if value is None:
         return []
-    types = dict if isinstance(shape, dict) else shape
+    types: type | tuple[type, ...] = dict if isinstance(shape, dict) else shape
     is_bool = isinstance(value, bool)
     if not isinstance(value, types) or (is_bool and shape is not bool) or _is_vast(value):
         wanted = types if isinstance(types, tuple) else (types,)
@@ -85,12 +85,13 @@ def _faults(value: JSON, shape: Shape, where: str) -> list[str]:
         return [f"{where or 'the whole'} is {found}, required: {names}"]
     if not isinstance(shape, dict):
         return []
-    named = [(key, shape.get(key, shape.get("*"))) for key in value]
+    entries: dict[str, JSON] = value
+    named = [(key, shape.get(key, shape.get("*"))) for key in entries]
     return [
         fault
         for key, part in named
         if part is not None
-        for fault in _faults(value[key], part, f"{where}.{key}" if where else str(key))
+        for fault in _faults(entries[key], part, f"{where}.{key}" if where else str(key))
     ]
 
 
