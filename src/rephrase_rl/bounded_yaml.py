@@ -67,7 +67,7 @@ def load_bounded(text: str, loader: type[BoundedLoader] = BoundedLoader) -> Any:
         yaml.YAMLError: The text is not YAML, or beyond the limits.
     """
     try:
-        return yaml.load(text, Loader=loader)
+        return yaml.load(text, Loader=loader)  # noqa: S506  (a SafeLoader)
     except yaml.YAMLError:
         raise
     except RecursionError as error:

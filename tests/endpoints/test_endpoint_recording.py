@@ -176,7 +176,7 @@ def test_an_append_waits_for_that_of_another_process(tmp_path) -> None:
     assert len(Recording(path)) == 1
 
 
-SECRET = "sk-planted-key"
+SECRET = "sk-planted-key"  # noqa: S105  (no key)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ class EndpointConfig(ConfigModel):
     batch_limit_s: Seconds | None = None
     """Wall-clock limit of one batch of requests in seconds; what is not done then has status
     timeout. null: no limit."""
-    token_limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    token_limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"  # noqa: S105  (no key)
     """How the endpoint calls the limit on a reply's tokens."""
     extra_body: PlainMapping = Field(default_factory=dict)
     """Further fields of the request's body, such as ``chat_template_kwargs``."""

@@ -184,7 +184,7 @@ class ComputeConfig(ConfigModel):
     forward: Literal["auto", "packed", "plain"] = "auto"
     """packed: log-probs from one pass over each prompt for all its completions. auto: that on CPUs,
     where it was measured to be faster, if the model allows it; else plain."""
-    tokens_per_pass: Positive | Literal["auto"] | None = "auto"
+    tokens_per_pass: Positive | Literal["auto"] | None = "auto"  # noqa: S105  (no key)
     """Most tokens of a forward and backward pass, prompts and padding included: a micro-batch of
     more rows is computed in parts, longest first, whose gradients add up to the same. auto: 4096 on
     CPUs, if the loss type allows it; null: never."""

@@ -103,7 +103,7 @@ class ChatEndpoint:
 
     def _unknown(self, missing: Mapping[str, ChatRequest]) -> EndpointError:
         recording = self.recording
-        assert recording is not None  # config: replay needs a cache
+        assert recording is not None  # config: replay needs a cache  # noqa: S101  (narrows the type)
         first = next(iter(missing.values())).messages[-1]["content"]
         shown = first[:SHOWN_QUESTION_CHARS].replace("\n", " ")
         models = ", ".join(recording.models()) or "none"
