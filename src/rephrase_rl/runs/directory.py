@@ -37,8 +37,8 @@ from rephrase_rl.runs.containment import refuse_links
 if TYPE_CHECKING:
     import os
 
-BENCHMARK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-"""A benchmark's name is also a folder's: no separators, no leading dot."""
+BENCHMARK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""A benchmark's name is also a folder's: no separators, no leading dot, not too long."""
 
 FILES = (
     "manifest.json",
