@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-from reports.synthetic_run import CONFIG, MANIFEST, make_run, result
 
 from rephrase_rl.cli.train import run_path_of
 from rephrase_rl.config import parse_config
@@ -15,6 +14,7 @@ from rephrase_rl.reports import write_comparison, write_report
 from rephrase_rl.runs import RunDirectory, atomic
 from rephrase_rl.runs.directory import FILES, FOLDERS
 from rephrase_rl.runs.resumable import ResumableJob
+from reports.synthetic_run import CONFIG, MANIFEST, make_run, result
 
 RUN = {"method": "repo", "model": {"path": "lab:base"}, "data": {"path": "lab:hard"}}
 
@@ -91,8 +91,8 @@ def test_a_temporary_file_that_is_a_link_is_not_written_through(tmp_path, outsid
     assert not path.is_symlink()
 
 
-NAMES = ["../up", "/abs", "a/b", "..", ".", "", ".hidden", "a\0b", "a\nb", "n" * 300, "nul\\x", "-a",
-         "a\u202eb", "C:x", "a b", "~"]  # fmt: skip
+NAMES = ["../up", "/abs", "a/b", "..", ".", "", ".hidden", "a\0b", "a\nb", "n" * 300, "-a",
+         "nul\\x", "a\u202eb", "C:x", "a b", "~"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
