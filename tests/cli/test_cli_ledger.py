@@ -113,7 +113,7 @@ def test_json_has_counts_and_histories(cli, run: Path) -> None:
 
 def test_utilisation_is_measured_as_asked(cli, run: Path, measuring) -> None:
     out = cli("ledger", run, "--utilisation", "-k", "4", "--limit", "1", "--seed", "7").out
-    assert measuring == [{"path": run, "samples": 4, "limit": 1, "seed": 7}]
+    assert measuring == [{"path": run, "samples": 4, "limit": 1, "seed": 7, "trust": False}]
     assert "1 of 2 problems" in out
     rows = cells(out)
     final, base = "0.750 (0.50 to 0.88)", "0.250 (0.12 to 0.50)"

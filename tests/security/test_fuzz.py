@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from rephrase_rl.config import config_hash, dump_config, load_config, parse_config, require_trust
 from rephrase_rl.errors import RephraseError
 from rephrase_rl.guidance.ledger import Ledger, summarise
-from rephrase_rl.guidance.steps import check_steps
+from rephrase_rl.guidance.steps.arithmetic import find_steps
 from rephrase_rl.methods import resolve_config
 from rephrase_rl.prompts.meta_text import remove_meta_text
 from rephrase_rl.reports import write_comparison, write_report
@@ -263,7 +263,7 @@ COMPLETIONS = st.text(max_size=60) | st.lists(st.sampled_from(PIECES), max_size=
 def one_completion(text, other):
     cleaned = remove_meta_text(text)
     assert remove_meta_text(cleaned.text).text == cleaned.text
-    check_steps(text)
+    find_steps(text)
     for shown in (
         plain_text(text),
         markdown_cell(text),

@@ -39,6 +39,6 @@ messages = _PlainConsole(stderr=True)
 
 def print_json(value: object) -> None:
     """Print plain data as JSON; hidden characters are written as JSON's own escapes."""
-    text = json.dumps(value, indent=2)
+    text = json.dumps(value, indent=2, default=os.fspath)
     # The only one of them that json leaves as it is.
     output.print(text.replace("\x7f", "\\u007f"))

@@ -264,7 +264,7 @@ class RunDirectory:
         """Text of ``config.yaml``.
 
         Raises:
-            CheckpointError: It is missing.
+            CheckpointError: It is missing or no text.
         """
         file = self.path / "config.yaml"
         if not file.is_file():
@@ -272,7 +272,12 @@ class RunDirectory:
                 f"{file} is missing; a run directory holds its resolved configuration: copy it "
                 "from the original run"
             )
-        return file.read_text(encoding="utf-8")
+        try:
+            return file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise CheckpointError(
+                f"{file} is not UTF-8 text ({error}): restore it from a copy"
+            ) from error
 
     @property
     def config(self) -> JSON:

@@ -30,7 +30,7 @@ COUNTS: dict[str, Any] = {"*": NUMBER}
 
 MANIFEST: dict[str, Any] = {
     "command": (str, list),
-    "seed": int,
+    "seed": (int, str),
     "started_at": str,
     "method": str,
     "model": str,
