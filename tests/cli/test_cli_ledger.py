@@ -122,7 +122,7 @@ def test_utilisation_is_measured_as_asked(cli, run: Path, measuring) -> None:
     assert ("starting policy", base, base) in rows
     assert ("gain", "+0.500 (0.25 to 0.75)", "-0.500 (-0.75 to -0.25)") in rows
     cli("ledger", run, "--utilisation")
-    assert measuring[1] == {"path": run, "samples": 8, "limit": None, "seed": None}
+    assert measuring[1] == {"path": run, "samples": 8, "limit": None, "seed": None, "trust": False}
 
 
 def test_its_errors_are_the_users(cli, run: Path, measuring) -> None:

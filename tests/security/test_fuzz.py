@@ -24,6 +24,7 @@ from rephrase_rl.guidance.steps.arithmetic import find_steps
 from rephrase_rl.methods import resolve_config
 from rephrase_rl.prompts.meta_text import remove_meta_text
 from rephrase_rl.reports import write_comparison, write_report
+from rephrase_rl.reports.ledger import UTILISATION_FACTS as FACTS
 from rephrase_rl.reports.model_text import show_removed, show_text
 from rephrase_rl.reports.pages import markdown_cell, markdown_fence
 from rephrase_rl.runs import RunDirectory
@@ -285,7 +286,12 @@ def one_completion(text, other):
 @cache
 def run_files():
     with tempfile.TemporaryDirectory() as folder:
-        run = make_run(Path(folder) / "run", num_steps=2).path
+        whole = make_run(Path(folder) / "run", num_steps=2)
+        interval = {"mean": 0.5, "low": 0.25, "high": 0.75, "n_clusters": 4}
+        measured = {name: 2 if name == "step" else interval for name in FACTS}
+        measured |= {"num_problems": 4, "num_hard_problems": 4, "samples_per_problem": 2}
+        whole.write_evaluation(2, "hard-k2", {"avg_at_k": interval, "utilisation": measured}, [])
+        run = whole.path
         return {
             str(path.relative_to(run)): path.read_bytes()
             for path in sorted(run.rglob("*"))
@@ -302,6 +308,7 @@ NAMES = [
     "summary.json",
     "evals/0/hard/result.json",
     "evals/2/hard/result.json",
+    "evals/2/hard-k2/result.json",
 ]
 
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from rephrase_rl.records import JSON
 
-Shape: TypeAlias = "type | tuple[type, ...] | dict[str, Any]"
-"""A type, several, or the entries of an object; ``"*"`` stands for all entries that are not named.
-Every entry may be absent or null."""
+Shape: TypeAlias = "type | dict[str, Any] | tuple[type | dict[str, Any], ...]"
+"""A type, the entries of an object, or several of these; ``"*"`` stands for all entries that are
+not named. Every entry may be absent or null."""
 
 MAX_DEPTH = 50
 """Deepest nesting: pages write values out by recursion."""
@@ -46,7 +46,7 @@ EVALUATION: dict[str, Any] = {
     "samples_per_problem": int,
     "avg_at_k": INTERVAL,
     "pass_at_k": {"*": INTERVAL},
-    "unscorable": (*NUMBER, dict),
+    "unscorable": (*NUMBER, COUNTS),
     "generated_tokens": int,
     "protocol": {"samples_per_problem": int},
     "utilisation": {
@@ -76,22 +76,22 @@ def check_shape(value: JSON, shape: Shape, file: Path) -> None:
 def _faults(value: JSON, shape: Shape, where: str) -> list[str]:
     if value is None:
         return []
-    types: type | tuple[type, ...] = dict if isinstance(shape, dict) else shape
-    is_bool = isinstance(value, bool)
-    if not isinstance(value, types) or (is_bool and shape is not bool) or _is_vast(value):
-        wanted = types if isinstance(types, tuple) else (types,)
-        names = " or ".join(wanted_type.__name__ for wanted_type in wanted)
+    choices = shape if isinstance(shape, tuple) else (shape,)
+    types = tuple(dict if isinstance(choice, dict) else choice for choice in choices)
+    is_bool = isinstance(value, bool) and bool not in types
+    if not isinstance(value, types) or is_bool or _is_vast(value):
+        names = " or ".join(choice.__name__ for choice in types)
         found = f"{type(value).__name__} ({str(value)[:40]!r})"
         return [f"{where or 'the whole'} is {found}, required: {names}"]
-    if not isinstance(shape, dict):
+    entries = next((choice for choice in choices if isinstance(choice, dict)), {})
+    if not isinstance(value, dict):
         return []
-    entries: Any = value
-    named = [(key, shape.get(key, shape.get("*"))) for key in entries]
+    named = [(key, entries.get(key, entries.get("*"))) for key in value]
     return [
         fault
         for key, part in named
         if part is not None
-        for fault in _faults(entries[key], part, f"{where}.{key}" if where else str(key))
+        for fault in _faults(value[key], part, f"{where}.{key}" if where else str(key))
     ]
 
 
