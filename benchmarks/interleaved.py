@@ -1,7 +1,9 @@
-"""What RePO adds to a GRPO step: trainers that take their steps in turn, within one process.
+"""What RePO adds to a GRPO step: trainers that take their steps in turn, in one thread.
 
 The same as ``grpo_step.py`` (models, arms, phases), but a machine that is slower for a minute is so
-for every arm: step i of all arms is taken before step i + 1 of any. So small differences show:
+for every arm: step i of all arms is taken before step i + 1 of any. Trainers are coroutines of one
+thread, so that they share its workers, its memory and its caches: threads of their own would each
+keep a pool of workers, and the memory of a waiting process grows cold. So small differences show:
 the ratio of each arm's step to the first arm's of the same round, its mean with a 95 % bootstrap
 interval. Peak memory is not told apart.
 
@@ -14,10 +16,10 @@ import argparse
 import json
 import statistics
 import tempfile
-import threading
 from pathlib import Path
 from typing import Any
 
+from greenlet import getcurrent, greenlet
 from grpo_step import ARMS, PHASES, SHAPES, build, instrument, mark_steps, spread, steps_between
 
 
@@ -38,74 +40,35 @@ def main() -> None:
     report(options, rounds(options))
 
 
-class Turns:
-    """Lets one of several threads run at a time, in a fixed order."""
-
-    def __init__(self, arms: list[str]) -> None:
-        self._arms = arms
-        self._now = 0
-        self._gone: set[str] = set()
-        self._condition = threading.Condition()
-
-    def take(self, arm: str) -> None:
-        """Wait for this arm's turn."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._arms[self._now] == arm)
-
-    def give(self, arm: str, *, last: bool = False) -> None:
-        """End this arm's turn; ``last``: it has no other."""
-        with self._condition:
-            if last:
-                self._gone.add(arm)
-            for _ in self._arms:
-                self._now = (self._now + 1) % len(self._arms)
-                if self._arms[self._now] not in self._gone:
-                    break
-            self._condition.notify_all()
-
-
 def rounds(options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
     """Seconds of every step of every arm."""
     import torch
 
-    turns = Turns(options.arms)
-    marks: dict[str, list[dict[str, float]]] = {arm: [] for arm in options.arms}
-    faults: list[BaseException] = []
-
-    def run(arm: str, folder: Path) -> None:
-        turns.take(arm)
-        torch.set_num_threads(options.threads)  # a number of its own in each thread
-        try:
-            torch.manual_seed(0)
-            arm_options = argparse.Namespace(**{**vars(options), "worker": arm})
-            trainer = build(arm_options, folder)
-            seconds = instrument(trainer)
-            trainer.add_callback(_in_turn(turns, arm, marks[arm], seconds))
-            trainer.train()
-        except BaseException as fault:  # shown by the main thread; the others must not wait
-            faults.append(fault)
-        finally:
-            turns.give(arm, last=True)
-
+    torch.set_num_threads(options.threads)
+    steps: dict[str, list[dict[str, float]]] = {arm: [] for arm in options.arms}
     with tempfile.TemporaryDirectory() as folder:
-        threads = [
-            threading.Thread(target=run, args=(arm, Path(folder) / arm)) for arm in options.arms
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    if faults:
-        raise faults[0]
-    # Two marks to a step: when its turn came and when it ended.
-    return {arm: steps_between(own)[::2][options.warm_up :] for arm, own in marks.items()}
+        trainers = {
+            arm: greenlet(lambda arm=arm: train(options, arm, Path(folder) / arm))
+            for arm in options.arms
+        }
+        for number in range(options.warm_up + options.rounds):
+            for arm, trainer in trainers.items():
+                step = trainer.switch()
+                if number >= options.warm_up:
+                    steps[arm].append(step)
+            line = ", ".join(f"{arm} {own[-1]['at']:.2f} s" for arm, own in steps.items() if own)
+            print(f"round {number}: {line or 'warm-up'}", flush=True)
+    return steps
 
 
-def _in_turn(
-    turns: Turns, arm: str, marks: list[dict[str, float]], seconds: dict[str, float]
-) -> Any:
-    """A callback that passes the turn on between steps and reads the clocks around each."""
-    clock = mark_steps(marks, seconds)
+def train(options: argparse.Namespace, arm: str, folder: Path) -> None:
+    """Train one arm; after each step its seconds go to the caller, who has the turn then."""
+    import torch
+
+    torch.manual_seed(0)
+    trainer = build(argparse.Namespace(**{**vars(options), "worker": arm}), folder)
+    marks: list[dict[str, float]] = []
+    clock = mark_steps(marks, instrument(trainer))
 
     class InTurn(type(clock)):  # type: ignore[misc]
         """Reads the clocks within the turn alone."""
@@ -113,12 +76,11 @@ def _in_turn(
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             """The end of a step, and the start of the next once the turn has come again."""
             super().on_step_end(args, state, control, **kwargs)
-            if state.global_step < state.max_steps:
-                turns.give(arm)
-                turns.take(arm)
-                super().on_step_end(args, state, control, **kwargs)
+            getcurrent().parent.switch(steps_between(marks[-2:])[0])
+            super().on_step_end(args, state, control, **kwargs)
 
-    return InTurn()
+    trainer.add_callback(InTurn())
+    trainer.train()
 
 
 def report(options: argparse.Namespace, steps: dict[str, list[dict[str, float]]]) -> None:

@@ -170,6 +170,7 @@ class Clock:
     def __init__(self) -> None:
         self.seconds = dict.fromkeys([name for name in MEASURED if name != "trainer"], 0.0)
         self.sampled: list[tuple[str, list[int], list[int]]] = []
+        self._inner = [0.0]
 
     def attach(self, trainer: Any) -> None:
         """Time the methods that the phases consist of."""
@@ -210,11 +211,15 @@ class Clock:
         setattr(owner, attribute, lambda *a, **k: self._timed(phase, inner, *a, **k))
 
     def _timed(self, phase: str, inner: Any, *args: Any, **kwargs: Any) -> Any:
+        # A loss in parts calls backward for all but the last: what is inside counts there alone.
+        self._inner.append(0.0)
         started = time.perf_counter()
         try:
             return inner(*args, **kwargs)
         finally:
-            self.seconds[phase] += time.perf_counter() - started
+            spent = time.perf_counter() - started
+            self.seconds[phase] += spent - self._inner.pop()
+            self._inner[-1] += spent
 
     def _note(self, kind: str, prompts: Any, completions: Any, ahead: Any) -> None:
         self.sampled.append((kind, [len(p) for p in prompts], [len(c) for c in completions]))

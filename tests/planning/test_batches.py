@@ -17,7 +17,8 @@ from rephrase_rl.planning.batches import (
     packed_rows,
     prompts_in_micro_batch,
 )
-from rephrase_rl.planning.sampling import FINISHED_SHARE, ROWS_AT_ONCE
+from rephrase_rl.planning.sampling import FINISHED_SHARE, ROWS_AT_ONCE, block_of
+from rephrase_rl.rollout import prefix_blocks
 from rephrase_rl.rollout.shared_prefix import FINISHED_SHARE_TO_COMPACT
 from rephrase_rl.trainers.trl.packing import Span, balance_length, least_cost_rows
 from rephrase_rl.trainers.trl.sampling import MAX_ROWS
@@ -28,6 +29,7 @@ def test_constants_are_the_trainers() -> None:
     assert balance_length(config) == BALANCE_WIDTH + 576
     assert ROWS_AT_ONCE == MAX_ROWS
     assert FINISHED_SHARE == FINISHED_SHARE_TO_COMPACT
+    assert [block_of(n) for n in range(1, 40)] == [prefix_blocks.block_of(n) for n in range(1, 40)]
 
 
 @pytest.mark.parametrize(("groups", "size", "rows"), [(2, 8, 8), (4, 8, 8), (8, 4, 4), (3, 8, 20)])

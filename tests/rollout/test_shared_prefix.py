@@ -17,7 +17,7 @@ from scipy.stats import chisquare
 from fakes import tiny_model
 from rephrase_rl.errors import EngineError
 from rephrase_rl.rollout import shared_prefix
-from rephrase_rl.rollout.prefix_attention import IMPLEMENTATION
+from rephrase_rl.rollout.prefix_attention import IMPLEMENTATION, SharedPrefixCache
 from rephrase_rl.rollout.shared_prefix import (
     SampledRow,
     TokenSampling,
@@ -256,7 +256,7 @@ def test_ended_rows_leave_and_the_others_do_not_notice(
             assert length == 45 or short.token_ids[-1] in eos_ids
             ended_early += length < 45
     assert ended_early >= 6
-    rows = [shape[0] for shape in shapes[1:]]
+    rows = [rows for rows, columns in shapes if columns == 1]
     assert (rows[-1] < rows[0]) == (share < 1)
     if share < 1e-6:
         lengths = [len(row.token_ids) for group in cut for row in group]
@@ -309,11 +309,37 @@ def test_a_prompt_is_computed_once_and_chunks_go_from_long_to_short(llama: Any) 
         )
     handle.remove()
     assert head_columns == {1}
-    # [1, 2] has 7 rows, which need two chunks of at most 4.
-    assert shapes == [(2, 4), (3, 1), (1, 2), (4, 1), (1, 2), (3, 1)]
+    # [1, 2] has 7 rows, which need two chunks of at most 4; one row and two are laid out apart.
+    assert shapes == [(1, 4), (1, 3), (3, 1), (1, 2), (4, 1), (1, 2), (3, 1)]
     assert done == [(3, 10), (7, 10), (10, 10)]
     assert [len(rows) for rows in found] == [2, 1, 1, 2, 4]
     assert len({row.token_ids for index in (0, 2, 4) for row in found[index]}) > 4
+
+
+def test_prompts_with_few_rows_cost_no_slots_and_no_padding_beside_those_with_many(
+    llama: Any,
+) -> None:
+    prompts = [[1, 2], [3, 4], [5, 6, 7, 8, 9]]
+    with recorded_inputs(llama) as shapes, recorded_slots() as slots:
+        sample_shared_prefix(llama, prompts, [8, 8, 1], TokenSampling(3), seed=0, max_rows=99)
+    assert shapes == [(1, 5), (2, 2), (17, 1), (17, 1)], "two prefills, then all rows at once"
+    layers = llama.config.num_hidden_layers
+    assert slots == [1, 16] * layers * 2, "each row has its slot and there is no other"
+
+
+@contextlib.contextmanager
+def recorded_slots() -> Iterator[list[int]]:
+    """Slots (prompts times copies) that each call of attention computes."""
+    slots: list[int] = []
+    attend = SharedPrefixCache.attend
+
+    def counting(self: SharedPrefixCache, *arguments: Any) -> torch.Tensor:
+        slots.append(self._layout.prompts * self._layout.copies)
+        return attend(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SharedPrefixCache, "attend", counting)
+        yield slots
 
 
 def test_no_prompts_and_no_copies_are_fine(llama: Any) -> None:

@@ -235,9 +235,9 @@ def test_modes_and_generation_config_are_restored_even_after_an_error(
 
     watching.__signature__ = inspect.signature(forward)  # type: ignore[attr-defined]
     monkeypatch.setattr(model, "forward", watching)
-    engine.sample(QUESTIONS, SamplingSettings(max_new_tokens=1))
+    engine.sample(QUESTIONS[:1], SamplingSettings(max_new_tokens=1))
     with pytest.raises(RuntimeError, match="out of memory"):
-        engine.sample(QUESTIONS, SamplingSettings(max_new_tokens=2))
+        engine.sample(QUESTIONS[:1], SamplingSettings(max_new_tokens=2))
     assert seen == [(False, True)] * 2
     assert {name: module.training for name, module in model.named_modules()} == modes
     assert model.generation_config is own

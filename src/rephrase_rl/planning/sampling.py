@@ -1,9 +1,9 @@
 """Work of sampling: prompts once, then token by token, for each of the samplers.
 
-``shared_prefix`` computes a prompt once for all its completions, pads all prompts of a call to the
-longest, and lets finished rows leave. ``generate`` repeats prompts, keeps finished rows until the
-last one ends, and copies the whole cache in every step. ``vllm`` shares the prompt's computation,
-not the reading of its cache, and fills free places with waiting rows.
+``shared_prefix`` computes a prompt once for all its completions, pads prompts to the longest of
+their block, and lets finished rows leave. ``generate`` repeats prompts, keeps finished rows until
+the last one ends, and copies the whole cache in every step. ``vllm`` shares the prompt's
+computation, not the reading of its cache, and fills free places with waiting rows.
 """
 
 from __future__ import annotations
@@ -72,21 +72,37 @@ def sampling_work(setting: Setting, asks: Sequence[Ask]) -> SamplingWork:
 
 
 def _shared_prefix(setting: Setting, asks: Sequence[Ask]) -> SamplingWork:
-    width = max(ask.prompt_tokens for ask in asks)
+    """Prompts with about as many completions as others are padded to the longest of them."""
     longest = max(ask.longest_tokens for ask in asks)
-    prompts = sum(ask.prompts for ask in asks)
     chunks = math.ceil(sum(ask.rows for ask in asks) / ROWS_AT_ONCE)
-    own = sum(ask.rows * ask.tokens**2 / 2 for ask in asks)
+    widths = {
+        block_of(ask.copies): max(
+            other.prompt_tokens for other in asks if block_of(other.copies) == block_of(ask.copies)
+        )
+        for ask in asks
+    }
+    prefill = Work()
+    prompt_tokens = row_steps = kv_tokens = pairs = 0.0
+    for ask in asks:
+        width = widths[block_of(ask.copies)]
+        prefill += _prefill(setting, ask.prompts, width, chunks / len(asks) * len(widths))
+        prompt_tokens += ask.prompts * width
+        row_steps += ask.rows * _steps_until_it_leaves(ask)
+        kv_tokens += (longest - 1) * ask.prompts * width + ask.rows * ask.tokens**2 / 2
+        pairs += ask.rows * (ask.tokens - 1) * (width + ask.tokens / 2)
     decode = _decode(
         setting,
         calls=chunks * (longest - 1),
-        row_steps=sum(ask.rows * _steps_until_it_leaves(ask) for ask in asks),
-        kv_tokens=(longest - 1) * prompts * width + own,
-        pairs=sum(ask.rows * (ask.tokens - 1) * (width + ask.tokens / 2) for ask in asks),
+        row_steps=row_steps,
+        kv_tokens=kv_tokens,
+        pairs=pairs,
     )
-    return SamplingWork(
-        _prefill(setting, prompts, width, chunks), decode, prompts * width, _sampled(asks)
-    )
+    return SamplingWork(prefill, decode, prompt_tokens, _sampled(asks))
+
+
+def block_of(copies: int) -> int:
+    """Prompts of one block are laid out together (a test compares it with the sampler's rule)."""
+    return copies.bit_length()
 
 
 def _steps_until_it_leaves(ask: Ask) -> float:

@@ -284,11 +284,7 @@ class SharedPrefixCache(Cache):  # type: ignore[misc]  # transformers is untyped
         Returns:
             (B, 1, H, D), dtype of ``value``.
         """
-        if key is not self._arrived[0] or value is not self._arrived[1]:
-            raise EngineError(
-                "the model changes cached keys or values before it attends, required: that it "
-                "attends to them as they are; sample this model with `generate`"
-            )
+        require_unchanged(self._arrived, (key, value))
         state, end, prefix = self._states[layer], self._tokens, self._prefix_length
         query_PKCQD, key_PKCQD, value_PKCQD = map(self._to_slots, (query, key, value))
         _store(state.suffix_keys, end - 1, key_PKCQD)
@@ -386,6 +382,15 @@ class SharedPrefixCache(Cache):  # type: ignore[misc]  # transformers is untyped
         prompts, heads, copies, queries, _ = states_PKCQD.shape
         states = states_PKCQD.transpose(1, 2).reshape(prompts * copies, 1, heads * queries, -1)
         return states if self._row_slots is None else states.index_select(0, self._row_slots)
+
+
+def require_unchanged(arrived: Sequence[torch.Tensor], attended: Sequence[torch.Tensor]) -> None:
+    """Raise ``EngineError`` where a layer attends to other keys and values than it cached."""
+    if any(before is not now for before, now in zip(arrived, attended, strict=True)):
+        raise EngineError(
+            "the model changes cached keys or values before it attends, required: that it "
+            "attends to them as they are; sample this model with `generate`"
+        )
 
 
 def _store(states_NTD: torch.Tensor, column: int, new_PKC1D: torch.Tensor) -> None:

@@ -21,6 +21,7 @@ from rephrase_rl.rollout.prefix_attention import (
     shared_prefix_attention,
     why_not_shared_prefix,
 )
+from rephrase_rl.rollout.prefix_blocks import PrefixBlocks, block_of
 from rephrase_rl.rollout.token_sampling import TokenSampling, drawing
 from rephrase_rl.seeding import derive_seed
 
@@ -55,14 +56,22 @@ class _Row(NamedTuple):
     copy: int
 
 
-class _Chunk(NamedTuple):
-    """Rows that are decoded together, grouped by prompt."""
+class _Asked(NamedTuple):
+    """A prompt and the continuations wanted of it."""
 
-    prompts: list[tuple[int, ...]]
-    """Distinct token ids."""
+    ids: tuple[int, ...]
     rows: list[_Row]
-    row_prompts: list[int]
-    """Index into ``prompts`` for each row, ascending."""
+
+
+class _Chunk(NamedTuple):
+    """What is decoded together, in blocks that are laid out apart."""
+
+    blocks: list[list[_Asked]]
+
+    @property
+    def rows(self) -> list[_Row]:
+        """All rows, block by block, prompt by prompt."""
+        return [row for block in self.blocks for asked in block for row in asked.rows]
 
 
 def sample_shared_prefix(
@@ -153,22 +162,28 @@ def _chunks(
     for index, ids in enumerate(prompts):
         rows = rows_of.setdefault(tuple(ids), [])
         rows.extend(_Row(index, copy) for copy in range(counts[index]))
-    chunk = _Chunk([], [], [])
+    together: list[_Asked] = []
+    free = max_rows
     for ids, rows in sorted(rows_of.items(), key=lambda item: -len(item[0])):
         # A prompt that would fit into a chunk of its own is not computed twice to fill this one.
-        if chunk.rows and len(chunk.rows) + len(rows) > max_rows:
-            yield chunk
-            chunk = _Chunk([], [], [])
+        if together and len(rows) > free:
+            yield _in_blocks(together)
+            together, free = [], max_rows
         for start in range(0, len(rows), max_rows):
-            part = rows[start : start + max_rows]
             if start:
-                yield chunk
-                chunk = _Chunk([], [], [])
-            chunk.row_prompts.extend([len(chunk.prompts)] * len(part))
-            chunk.prompts.append(ids)
-            chunk.rows.extend(part)
-    if chunk.rows:
-        yield chunk
+                yield _in_blocks(together)
+                together, free = [], max_rows
+            together.append(_Asked(ids, rows[start : start + max_rows]))
+            free -= len(together[-1].rows)
+    if together:
+        yield _in_blocks(together)
+
+
+def _in_blocks(together: Sequence[_Asked]) -> _Chunk:
+    blocks: dict[int, list[_Asked]] = {}
+    for asked in together:
+        blocks.setdefault(block_of(len(asked.rows)), []).append(asked)
+    return _Chunk(list(blocks.values()))
 
 
 def _sample_chunk(
@@ -180,13 +195,10 @@ def _sample_chunk(
 ) -> list[SampledRow]:
     """Sample the rows of one chunk, in the chunk's order."""
     device = model.device
-    steps, rows = sampling.max_new_tokens, len(chunk.rows)
-    logits_PV, cache = _prefill(model, chunk, steps)
-    prompt_B = torch.tensor(chunk.row_prompts, device=device)
-    lengths_P = torch.tensor([len(ids) for ids in chunk.prompts], device=device)
-    position_B = lengths_P[prompt_B]
-    logits_BV = logits_PV[prompt_B]
-    uniform_TB = _uniforms(chunk.rows, steps, seed).to(device)
+    chunk_rows = chunk.rows
+    steps, rows = sampling.max_new_tokens, len(chunk_rows)
+    logits_BV, position_B, cache = _prefill(model, chunk, steps)
+    uniform_TB = _uniforms(chunk_rows, steps, seed).to(device)
     eos_E = torch.tensor(sampling.eos_ids, dtype=torch.long, device=device)
     draw = drawing(sampling)
 
@@ -201,7 +213,7 @@ def _sample_chunk(
                 numbers, tokens_TB[: step + 1, numbers].T.tolist(), strict=True
             ):
                 length = _length(tokens, sampling.eos_ids)
-                on_finished(*chunk.rows[number], tuple(tokens[:length]))
+                on_finished(*chunk_rows[number], tuple(tokens[:length]))
 
     with shared_prefix_attention(model):
         for step in range(steps):
@@ -233,12 +245,35 @@ def _sample_chunk(
     return _finished_rows(tokens_TB[: step + 1], logps_TB[: step + 1], sampling.eos_ids)
 
 
-def _prefill(model: Any, chunk: _Chunk, steps: int) -> tuple[torch.Tensor, SharedPrefixCache]:
-    """Compute each prompt once; return (P, V) logits of the first token and the rows' cache."""
-    lengths = [len(ids) for ids in chunk.prompts]
+def _prefill(
+    model: Any, chunk: _Chunk, steps: int
+) -> tuple[torch.Tensor, torch.Tensor, PrefixBlocks]:
+    """Compute each prompt once.
+
+    Returns:
+        Logits (B, V) and position (B,) of the first new token of each row, and the rows' cache.
+    """
+    logits, positions, caches = [], [], []
+    for block in chunk.blocks:
+        counts = [len(asked.rows) for asked in block]
+        row_prompts = [prompt for prompt, count in enumerate(counts) for _ in range(count)]
+        logits_PV, cache = _prefill_block(model, [asked.ids for asked in block], row_prompts, steps)
+        prompt_B = torch.tensor(row_prompts, device=model.device)
+        lengths_P = torch.tensor([len(asked.ids) for asked in block], device=model.device)
+        logits.append(logits_PV[prompt_B])
+        positions.append(lengths_P[prompt_B])
+        caches.append((cache, len(row_prompts)))
+    return torch.cat(logits), torch.cat(positions), PrefixBlocks(caches)
+
+
+def _prefill_block(
+    model: Any, prompts: Sequence[tuple[int, ...]], row_prompts: Sequence[int], steps: int
+) -> tuple[torch.Tensor, SharedPrefixCache]:
+    """Compute prompts, padded to the longest: (P, V) logits of the next token, and the cache."""
+    lengths = [len(ids) for ids in prompts]
     width = max(lengths)
     # Padding is masked, so any id will do.
-    ids_PS = torch.tensor([[0] * (width - len(ids)) + list(ids) for ids in chunk.prompts])
+    ids_PS = torch.tensor([[0] * (width - len(ids)) + list(ids) for ids in prompts])
     ids_PS = ids_PS.to(model.device)
     padding_P1 = torch.tensor([[width - length] for length in lengths], device=model.device)
     columns_S = torch.arange(width, device=model.device)
@@ -254,7 +289,7 @@ def _prefill(model: Any, chunk: _Chunk, steps: int) -> tuple[torch.Tensor, Share
         logits_to_keep=1,
     ).logits
     cache = SharedPrefixCache(
-        prefilled, padding_PS if ragged else None, chunk.row_prompts, max(1, steps - 1)
+        prefilled, padding_PS if ragged else None, row_prompts, max(1, steps - 1)
     )
     return logits_P1V[:, -1], cache
 
