@@ -199,6 +199,7 @@ FILES = (
                 "!!set ",
                 "!!omap ",
                 "method: repo",
+                '"\\ud800": ',
             ]
         ),
         max_size=30,

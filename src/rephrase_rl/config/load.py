@@ -208,6 +208,9 @@ def _validated(
         config = model.model_validate(copy.deepcopy(dict(raw)))
     except ValidationError as error:
         raise ConfigError(title, [*faults, *describe_faults(error, model, raw, prefix)]) from error
+    except UnicodeEncodeError as error:
+        fault = f"found half of a surrogate pair ({error.object!r:.80}); required: whole characters"
+        raise ConfigError(title, [*faults, fault]) from error
     if faults:
         raise ConfigError(title, faults)
     return config
