@@ -73,3 +73,8 @@ def test_the_limits_are_where_they_are_said_to_be() -> None:
     assert len(read_yaml(f"- &a {items}\n" + "- *a\n" * (most - 1))) == most
     with pytest.raises(yaml.YAMLError, match="more than 100,000 values"):
         read_yaml(f"- &a {items}\n" + "- *a\n" * most)
+
+
+def test_a_value_inside_itself_is_called_that() -> None:
+    with pytest.raises(yaml.YAMLError, match="itself a part of"):
+        read_yaml("a: &a {b: [*a]}")
