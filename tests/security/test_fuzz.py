@@ -33,7 +33,7 @@ from rephrase_rl.visible_text import HIDDEN, plain_text
 from reports.synthetic_run import make_run
 
 BUDGET = settings(derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
-FEW = settings(BUDGET, max_examples=60)
+FEW = settings(BUDGET, max_examples=40)
 MANY = settings(BUDGET, max_examples=2000)
 
 # ------------------------------------------------------------ configurations

@@ -134,7 +134,7 @@ def test_a_planted_key_is_in_nothing_that_a_judged_evaluation_writes(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FAKE_API_KEY", KEY)
     Path("p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in PROBLEMS))
-    with serving([chat(f"you sent {KEY}\nVerdict: correct"), Answer(KEY, status=400)]) as server:
+    with serving([chat(f"you sent {KEY}\nScore: 1")]) as server:
         judge = {
             "verifier": "judge",
             "options": {
@@ -147,16 +147,19 @@ def test_a_planted_key_is_in_nothing_that_a_judged_evaluation_writes(
                 }
             },
         }
-        status = main(
-            ["--debug", "eval", "lab:base", "--benchmark", "p.jsonl", "-k", "2", "--out", "run",
-             "--set", f"judge={json.dumps(judge)}", "--set", "max_new_tokens=4",
-             "--set", "temperature=1.0", "--set", "name=bench"]
-        )  # fmt: skip
+        words = ["--debug", "eval", "lab:base", "--benchmark", "p.jsonl", "-k", "2",
+                 "--set", f"judge={json.dumps(judge)}", "--set", "max_new_tokens=4",
+                 "--set", f"note.api_key={KEY}"]  # fmt: skip
+        # The last word is refused; without it the judge is asked; then it refuses and says the key.
+        statuses = [main(words), main([*words[:-2], "--out", "run"]), main(["report", "run"])]
+        server.script = [Answer(KEY, status=400)]
+        statuses.append(main([*words[:-2], "--set", "max_new_tokens=5", "--out", "run2"]))
         assert any(KEY in str(headers) for headers in server.headers), "the key was used"
     printed = "".join(capfd.readouterr()) + caplog.text
-    assert status in (0, 2), printed  # the judge may have answered too little to be an evaluation
+    assert statuses == [2, 0, 0, 2], printed
     written = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert Path(tmp_path / "cache.jsonl") in written
+    assert {"cache.jsonl", "manifest.json", "samples.jsonl", "card.md"} <= {p.name for p in written}
+    assert b"you sent [key]" in written[tmp_path / "cache.jsonl"]
     leaks = [path for path, content in written.items() if KEY.encode() in content]
     assert leaks == []
     assert KEY not in printed

@@ -128,9 +128,8 @@ def test_weights_that_are_pickled_code_are_refused(here) -> None:
         load_policy(folder)
 
 
-@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth"])
-def test_transformers_reads_checkpoints_as_weights_only(name) -> None:
-    """What resuming relies on: every torch.load of the Trainer says so."""
+def test_transformers_reads_checkpoints_as_weights_only() -> None:
+    """What resuming relies on (optimizer.pt, scheduler.pt, rng_state.pth): each load says so."""
     import transformers.trainer
 
     tree = ast.parse(Path(transformers.trainer.__file__).read_text(encoding="utf-8"))
@@ -138,7 +137,7 @@ def test_transformers_reads_checkpoints_as_weights_only(name) -> None:
         node for node in ast.walk(tree)
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load"
     ]  # fmt: skip
-    assert len(loads) > 5, name
+    assert len(loads) > 5
     for node in loads:
         given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
         assert given.get("weights_only") == "True"

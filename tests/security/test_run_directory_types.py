@@ -21,6 +21,7 @@ DAMAGE = {
     ),
     "a reason that is a list": ("groups.jsonl", lambda row: row | {"gate_reason": []}),
     "members that are text": ("groups.jsonl", lambda row: row | {"members": "abc"}),
+    "a place that is not there": ("groups.jsonl", lambda row: row | {"slot": 4}),
     "a step that is text": ("steps.jsonl", lambda row: row | {"step": "0"}),
     "a metric that is text": ("steps.jsonl", lambda row: row | {"metrics": {"reward": "1"}}),
     "a metric beyond all floats": ("steps.jsonl", lambda row: row | {"metrics": {"x": 10**400}}),

@@ -94,6 +94,7 @@ def is_group(row: Mapping[str, JSON]) -> bool:
         and type(row.get("gate_open")) is bool
         and isinstance(members, list)
         and all(isinstance(m, dict) and "finished" in m and "correctness" in m for m in members)
+        and _is_place(row.get("slot"), len(members))
         and isinstance(candidates, list | tuple)
         and all(
             isinstance(c, dict)
@@ -103,6 +104,10 @@ def is_group(row: Mapping[str, JSON]) -> bool:
             for c in candidates
         )
     )
+
+
+def _is_place(slot: JSON, count: int) -> bool:
+    return slot is None or (type(slot) is int and 0 <= slot < count)
 
 
 def _by_frequency(counts: Counter[str]) -> list[tuple[str, int]]:
