@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 SMOLLM2 := models/SmolLM2-135M-Instruct
 
-.PHONY: install demo demo-seeds method-table test test-slow check resume-check bench bench-verifiers torture smollm2 clean
+.PHONY: install demo demo-seeds method-table test test-slow check audit resume-check bench bench-verifiers torture smollm2 clean
 
 install: $(INSTALLED)
 
@@ -54,6 +54,10 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
+
+# Known advisories of the installed packages; says so if nobody could be asked.
+audit: $(INSTALLED)
+	$(BIN)/python scripts/audit.py --pip-args="$(PIP_ARGS)"
 
 # Adds a line to benchmarks/history and writes a report to results/benchmarks; --quick: to build/.
 bench: export HF_HUB_OFFLINE = 1

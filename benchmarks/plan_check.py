@@ -306,10 +306,13 @@ def random_policy(case: Case) -> tuple[Any, Any, list[dict[str, Any]]]:
 
     special = {"<pad>": 0, "<end>": 1, "<unknown>": 2}
     vocabulary = special | {f"t{i}": i for i in range(len(special), case.shape.vocab)}
-    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unknown>"))
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unknown>"))  # noqa: S106  (no key)
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=words, pad_token="<pad>", eos_token="<end>", unk_token="<unknown>"
+        tokenizer_object=words,
+        pad_token="<pad>",  # noqa: S106  (no key)
+        eos_token="<end>",  # noqa: S106  (no key)
+        unk_token="<unknown>",  # noqa: S106  (no key)
     )
     draw = random.Random(TRAINER_SEED)
 

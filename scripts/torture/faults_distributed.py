@@ -64,7 +64,7 @@ def scripted(failing: Sequence[str], rewrite: str) -> Callable[[list[str], int],
         for index, prompt in enumerate(prompts):
             found = re.search(r"expert:(\w+)", prompt)
             question = re.search(r"(?:<rewrite>|<\|user\|>)(\w+)", prompt)
-            assert question is not None
+            assert question is not None  # noqa: S101  (narrows the type)
             if found:
                 texts.append(found.group(1) if rewrite == "right" else "")
             elif question.group(1) in failing or index % 2:

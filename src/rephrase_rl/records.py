@@ -288,17 +288,53 @@ def _decode(expected: Any, data: JSON, where: str) -> Any:
     """Decode one JSON value as the annotated type ``expected``; ``where`` names it in errors."""
     if dataclasses.is_dataclass(expected):
         return _decode_record(expected, data, where)
+    kind = type(data)
+    if expected is float:
+        if data is None:
+            return math.nan
+        if kind is float or (kind is int and abs(data) <= _LARGEST_INT):
+            return float(data)
+        raise _wrong_type(where, "a number", data)
+    plain = _PLAIN.get(expected)
+    if plain is not None:
+        if kind is not expected:
+            raise _wrong_type(where, plain, data)
+        return data
+    return _decode_composed(expected, data, where)
+
+
+def _decode_composed(expected: Any, data: JSON, where: str) -> Any:
+    """Decode a value whose type has arguments: tuple, union, literal, mapping."""
     origin = typing.get_origin(expected)
     arguments = typing.get_args(expected)
     if origin is tuple:
+        if not isinstance(data, list | tuple):
+            raise _wrong_type(where, "a list", data)
         return tuple(_decode(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(data))
     if origin in (types.UnionType, typing.Union):
         if data is None:
             return None
         return _decode(next(a for a in arguments if a is not type(None)), data, where)
-    if expected is float:
-        return math.nan if data is None else float(data)
+    if origin is typing.Literal:
+        if not isinstance(data, str):
+            raise _wrong_type(where, "text", data)
+    elif origin is Mapping and not isinstance(data, Mapping):
+        raise _wrong_type(where, "an object", data)
+    elif origin is Mapping and arguments[1] == (float | None):
+        return {name: _decode(arguments[1], item, f"{where}.{name}") for name, item in data.items()}
     return data
+
+
+_PLAIN = {str: "text", int: "a whole number", bool: "true or false"}
+_LARGEST_INT = 2**1023
+"""Larger ones are no float."""
+
+
+def _wrong_type(where: str, required: str, data: JSON) -> DataError:
+    return DataError(
+        f"{where}: found {type(data).__name__} ({str(data)[:40]!r}); required: {required}; it was "
+        "written by another program or edited by hand: restore it from a copy"
+    )
 
 
 def _decode_record(expected: Any, data: JSON, where: str) -> Any:

@@ -113,7 +113,7 @@ def test_json_has_counts_and_histories(cli, run: Path) -> None:
 
 def test_utilisation_is_measured_as_asked(cli, run: Path, measuring) -> None:
     out = cli("ledger", run, "--utilisation", "-k", "4", "--limit", "1", "--seed", "7").out
-    assert measuring == [{"path": run, "samples": 4, "limit": 1, "seed": 7}]
+    assert measuring == [{"path": run, "samples": 4, "limit": 1, "seed": 7, "trust": False}]
     assert "1 of 2 problems" in out
     rows = cells(out)
     final, base = "0.750 (0.50 to 0.88)", "0.250 (0.12 to 0.50)"
@@ -122,7 +122,7 @@ def test_utilisation_is_measured_as_asked(cli, run: Path, measuring) -> None:
     assert ("starting policy", base, base) in rows
     assert ("gain", "+0.500 (0.25 to 0.75)", "-0.500 (-0.75 to -0.25)") in rows
     cli("ledger", run, "--utilisation")
-    assert measuring[1] == {"path": run, "samples": 8, "limit": None, "seed": None}
+    assert measuring[1] == {"path": run, "samples": 8, "limit": None, "seed": None, "trust": False}
 
 
 def test_its_errors_are_the_users(cli, run: Path, measuring) -> None:

@@ -189,7 +189,7 @@ def trl_advantages(rewards_PGK, weights_K, aggregation, scale):
             reward_funcs=[None] * num_functions,
         ),
     }
-    exec(textwrap.dedent("\n".join(lines[start[0] : end[0] + 1])), names)
+    exec(textwrap.dedent("\n".join(lines[start[0] : end[0] + 1])), names)  # noqa: S102  (our own example)
     return names["advantages"].reshape(-1, num_members)
 
 

@@ -195,7 +195,7 @@ def test_the_printed_list_is_capped_and_the_faults_are_not():
     lines = str(error).splitlines()
     assert len(lines) == 52
     assert lines[-1].startswith("  ... and 70 more, in the exception's .faults")
-    copy = pickle.loads(pickle.dumps(error))
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301  (just pickled)
     assert (copy.faults, str(copy)) == (error.faults, str(error))
 
 

@@ -43,7 +43,7 @@ def test_a_reply_is_read() -> None:
 
 def test_what_is_not_set_is_not_sent() -> None:
     with serving([GOOD]) as server:
-        ChatEndpoint(server.config(token_limit_field="max_completion_tokens")).ask([request()])
+        ChatEndpoint(server.config(token_limit_field="max_completion_tokens")).ask([request()])  # noqa: S106  (no key)
     assert set(server.bodies[0]) == {"model", "messages", "max_completion_tokens"}
 
 

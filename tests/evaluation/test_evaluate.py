@@ -133,7 +133,7 @@ def test_a_verifier_that_returns_too_little_is_an_error() -> None:
 
 def test_a_function_as_script_sees_the_prompt() -> None:
     def solve(prompt: tuple[Message, ...], sample: int) -> str:
-        return str(eval(prompt[-1]["content"])) if sample == 0 else "?"
+        return str(eval(prompt[-1]["content"])) if sample == 0 else "?"  # noqa: S307  (of our own problems)
 
     result = evaluate(ScriptedEngine(solve), PROBLEMS, ScriptedVerifier(), TEMPLATE, PROTOCOL)
     assert result.avg_at_k.mean == 0.5

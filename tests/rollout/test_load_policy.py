@@ -46,7 +46,7 @@ def test_a_missing_padding_token_becomes_the_end_token(tmp_path: Path) -> None:
     tokenizer = ByteTokenizer()
     tokenizer.pad_token = None
     tokenizer.save_pretrained(tmp_path)
-    assert load_policy(tmp_path).tokenizer.pad_token == "<eos>"
+    assert load_policy(tmp_path).tokenizer.pad_token == "<eos>"  # noqa: S105  (no key)
 
 
 def test_neither_padding_nor_end_token_is_refused(tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def test_create_refuses_a_file(tmp_path):
     [
         (None, r"has no manifest\.json, so it is not a run directory"),
         (b'{"seed": ', "is not JSON"),
-        (b"[]", "found a list, a JSON object is required"),
+        (b"[]", "the whole is list"),
     ],
 )
 def test_open_says_what_is_wrong(tmp_path, manifest, message):

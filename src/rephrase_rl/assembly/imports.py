@@ -43,7 +43,8 @@ def import_object(target: str) -> Any:
 def _named_module(name: str) -> ModuleType:
     here = str(Path.cwd())
     if here not in sys.path:  # a console script does not search where it was started
-        sys.path.insert(0, here)
+        # Last, so that a file lying about there takes the place of no installed package.
+        sys.path.append(here)
     try:
         return importlib.import_module(name)
     except Exception as error:

@@ -85,7 +85,8 @@ def read_shape(config: RunConfig) -> tuple[ModelShape, str]:
 
     model = starting_model(config)
     path = _local_path(model.path)
-    more = {"gguf_file": model.gguf_file} if model.gguf_file else {}
+    more: dict[str, Any] = {"gguf_file": model.gguf_file} if model.gguf_file else {}
+    more["trust_remote_code"] = model.trust_remote_code
     try:
         loaded = AutoConfig.from_pretrained(path, revision=model.revision, **more)
     except (OSError, ValueError, KeyError, ImportError) as error:
@@ -134,7 +135,8 @@ def _tokenizer(config: RunConfig) -> Any | None:
     from transformers import AutoTokenizer
 
     model = starting_model(config)
-    more = {"gguf_file": model.gguf_file} if model.gguf_file else {}
+    more: dict[str, Any] = {"gguf_file": model.gguf_file} if model.gguf_file else {}
+    more["trust_remote_code"] = model.trust_remote_code
     try:
         path = _local_path(model.path)
         tokenizer = AutoTokenizer.from_pretrained(path, revision=model.revision, **more)

@@ -155,8 +155,8 @@ class LocalTeacher:
     def draw(self, prompts: Sequence[tuple[Message, ...]], seed: int) -> list[list[TeacherSample]]:
         """Sample each prompt n times from one random stream."""
         config = self._config
-        assert config.temperature is not None  # config: numbers for a model on this machine
-        assert config.top_p is not None
+        assert config.temperature is not None  # config: numbers for a model on this machine  # noqa: S101  (narrows the type)
+        assert config.top_p is not None  # noqa: S101  (narrows the type)
         settings = SamplingSettings(
             config.samples_per_problem,
             config.temperature,

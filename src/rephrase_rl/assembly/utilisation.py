@@ -20,7 +20,7 @@ from rephrase_rl.assembly.evaluating import (
 from rephrase_rl.assembly.mixture import named_after
 from rephrase_rl.assembly.objects import build_judge, load_data, load_model, solve_template
 from rephrase_rl.assembly.run_parts import starting_model
-from rephrase_rl.config import deciding_reward, load_config, parse_guidance
+from rephrase_rl.config import deciding_reward, load_config, parse_guidance, require_trust
 from rephrase_rl.data import data_fingerprint
 from rephrase_rl.errors import ConfigError, DataError
 from rephrase_rl.evaluation import EvaluationProtocol, evaluate
@@ -86,6 +86,7 @@ def hard_sample_utilisation(
     *,
     seed: int | None = None,
     limit: int | None = None,
+    trust: bool = False,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Utilisation:
     """Ask both policies of a finished run the problems that began all failed, and store the answer.
@@ -100,16 +101,20 @@ def hard_sample_utilisation(
         samples_per_problem: Fresh completions per problem and policy, K.
         seed: Of the sampling, the choice under ``limit`` and the bootstrap; None: the run's.
         limit: Most problems to ask, drawn at random; None: all.
+        trust: Whether code and endpoints may be used that the run's configuration names.
         on_progress: Called with (``final`` or ``start``, completions done, asked for).
 
     Raises:
         CheckpointError: There is no run, or it has no final policy.
-        ConfigError: The run did not keep all groups, or the problems are of several task kinds.
+        ConfigError: The configuration names code or endpoints and is not trusted, the run did not
+            keep all groups, or the problems are of several task kinds.
         DataError: No problem began all failed, or the training data is no longer the same.
         EvaluationError: Too many samples could not be scored.
     """
     run = RunDirectory.open(run_path)
     config = resolve_config(load_config(run.path / "config.yaml"))
+    if not trust:
+        require_trust(config, run.path)
     final = resolve_policy_path(str(run.path))
     seed = config.seed if seed is None else seed
     hard = _hard_problems(run, config)

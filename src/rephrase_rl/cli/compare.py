@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rephrase_rl.cli.console import messages, output
+from rephrase_rl.cli.console import messages, output, print_json
 from rephrase_rl.cli.options import JsonOption
 
 
@@ -24,6 +25,8 @@ def compare(
 
     with messages.status("comparing"):
         paths = write_comparison(runs, out)
-    source = paths.comparison_json if as_json else paths.comparison_markdown
-    output.print(source.read_text(encoding="utf-8").rstrip())
+    if as_json:
+        print_json(json.loads(paths.comparison_json.read_bytes()))
+    else:
+        output.print(paths.comparison_markdown.read_text(encoding="utf-8").rstrip())
     messages.print(f"\nwith curves: {paths.index}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rephrase_rl.cli.console import output
+from rephrase_rl.cli.console import print_json
 from rephrase_rl.cli.data_report import print_check
 from rephrase_rl.cli.options import JsonOption, SetOption
 
@@ -108,7 +107,9 @@ def evaluation_data(against: Sequence[str], mapping: str | None) -> list[DataCon
         if not colon or name not in mapping_names():
             name, path = mapping or "canonical", text
         shown = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(Path(path).parts[-2:])).strip("-.")
-        sets.append(TestDataConfig(path=path, name=shown or "evaluation", mapping=name))
+        sets.append(
+            TestDataConfig(path=path, name=shown[-100:].strip("-._") or "evaluation", mapping=name)
+        )
     return sets
 
 
@@ -150,7 +151,7 @@ def _limited(config: RunConfig, limit: int | None) -> RunConfig:
 def _print_json(found: DataCheck) -> None:
     from rephrase_rl.records import to_json
 
-    output.print(json.dumps(to_json(found), indent=2))
+    print_json(to_json(found))
 
 
 def _refuse_faulty(found: DataCheck) -> None:

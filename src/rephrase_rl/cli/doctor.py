@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from rephrase_rl.cli.console import messages, output
+from rephrase_rl.cli.console import messages, output, print_json
 from rephrase_rl.cli.options import JsonOption
 
 TESTED_VERSIONS: Mapping[str, str] = {
@@ -41,12 +41,10 @@ GIB = 1024**3
 
 def doctor(as_json: JsonOption = False) -> None:
     """Show versions, hardware and what works here; exits with status 0 whatever it finds."""
-    import json
-
     with messages.status("looking"):
         facts = gather_facts()
     if as_json:
-        output.print(json.dumps(facts, indent=2))
+        print_json(facts)
         return
     table = Table("package", "here", "tested with", title="versions")
     for name, (here, tested) in facts["versions"].items():

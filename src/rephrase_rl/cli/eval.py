@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from rephrase_rl.cli.console import output
-from rephrase_rl.cli.options import JsonOption
+from rephrase_rl.cli.console import output, print_json
+from rephrase_rl.cli.options import JsonOption, TrustOption
 from rephrase_rl.cli.result_table import interval_text
 from rephrase_rl.cli.step_line import progress_bar
 from rephrase_rl.errors import ConfigError
@@ -58,10 +57,11 @@ def evaluate(
         Path | None,
         typer.Option(help="Run directory to store results in; may be the evaluated run itself."),
     ] = None,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Sample the policy on benchmarks and print avg@k and pass@k with 95 % intervals."""
-    run = _config_of_run(target)
+    run = _config_of_run(target, trust)
     changes = [*set_fields, *([] if samples is None else [f"samples_per_problem={samples}"])]
     benchmarks = chosen_benchmarks(benchmark, run, changes)
     if out is not None:
@@ -83,7 +83,7 @@ def evaluate(
             ),
         )
     if as_json:
-        output.print(json.dumps(_as_plain(results), indent=2))
+        print_json(_as_plain(results))
     else:
         _print_table(results)
 
@@ -115,17 +115,24 @@ def chosen_benchmarks(
 
 
 def _benchmark_of_data(path: str) -> dict[str, Any]:
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path).strip("-.") or "benchmark"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path[-100:]).strip("-._") or "benchmark"
     return {"name": name, "data": {"path": path}}
 
 
-def _config_of_run(target: str) -> RunConfig | None:
-    """Configuration of a run directory; None if ``target`` is a model."""
+def _config_of_run(target: str, trust: bool) -> RunConfig | None:
+    """Configuration of a run directory; None if ``target`` is a model.
+
+    Raises:
+        ConfigError: It names code or endpoints, and is not trusted.
+    """
     if not (Path(target) / "manifest.json").is_file():
         return None
-    from rephrase_rl.config import load_config
+    from rephrase_rl.config import load_config, require_trust
 
-    return load_config(Path(target) / "config.yaml")
+    config = load_config(Path(target) / "config.yaml")
+    if not trust:
+        require_trust(config, target)
+    return config
 
 
 def _refuse_to_replace(out: Path, benchmarks: Sequence[BenchmarkConfig]) -> None:

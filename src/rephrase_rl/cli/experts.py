@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from rephrase_rl.cli.console import output
+from rephrase_rl.cli.console import output, print_json
 from rephrase_rl.cli.data import CONFIG_SUFFIXES
 from rephrase_rl.cli.options import JsonOption, SetOption
 from rephrase_rl.cli.step_line import progress_bar
@@ -80,9 +80,9 @@ def experts(
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     if as_json:
-        from rephrase_rl.runs.jsonl import encode
+        from rephrase_rl.records import to_json
 
-        output.print(encode(summary, indent=2).decode())
+        print_json(to_json(summary))
     else:
         _print(summary)
 

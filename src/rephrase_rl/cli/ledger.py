@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from rephrase_rl.cli.console import output
-from rephrase_rl.cli.options import JsonOption
+from rephrase_rl.cli.console import output, print_json
+from rephrase_rl.cli.options import JsonOption, TrustOption
 from rephrase_rl.cli.result_table import interval_text
 from rephrase_rl.cli.step_line import progress_bar
 from rephrase_rl.errors import ConfigError
@@ -50,6 +49,7 @@ def ledger(
         int | None, typer.Option(min=1, help="Ask so many of the problems, drawn at random.")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of it; the run's own.")] = None,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Count the problems that began all failed, and which of them were solved unguided later."""
@@ -62,9 +62,11 @@ def ledger(
     from rephrase_rl.runs import RunDirectory
 
     found = Ledger.of_run(RunDirectory.open(run))
-    measured = _measure(run, samples or DEFAULT_SAMPLES, limit, seed) if utilisation else None
+    measured = None
+    if utilisation:
+        measured = _measure(run, samples or DEFAULT_SAMPLES, limit, seed, trust)
     if as_json:
-        output.print(json.dumps(_as_plain(found, measured), indent=2))
+        print_json(_as_plain(found, measured))
         return
     _print_tables(found)
     if measured is not None:
@@ -73,7 +75,9 @@ def ledger(
         output.print("Shares of fresh, unguided samples; 95 % intervals over problems.")
 
 
-def _measure(run: Path, samples: int, limit: int | None, seed: int | None) -> Utilisation:
+def _measure(
+    run: Path, samples: int, limit: int | None, seed: int | None, trust: bool
+) -> Utilisation:
     from rephrase_rl.assembly.utilisation import hard_sample_utilisation
 
     with progress_bar(unit="completions") as progress:
@@ -85,6 +89,7 @@ def _measure(run: Path, samples: int, limit: int | None, seed: int | None) -> Ut
             samples,
             seed=seed,
             limit=limit,
+            trust=trust,
             on_progress=lambda name, done, total: progress.update(
                 tasks[name], completed=done, total=total
             ),

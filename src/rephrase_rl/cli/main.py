@@ -100,12 +100,12 @@ def main(arguments: Sequence[str]) -> int:
         return 128 + stopped.signal_number
     except RephraseError as error:
         if debug:
-            traceback.print_exc()
+            messages.print(traceback.format_exc())
         messages.print(f"{_speaker()}error: {error}")
         return 2
     except Exception as error:
         if debug:
-            traceback.print_exc()
+            messages.print(traceback.format_exc())
         messages.print(
             f"{_speaker()}internal error: {type(error).__name__}: {error}\n"
             f"Run the command again with {DEBUG_FLAG} for the traceback."

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rephrase_rl.cli.console import output
+from rephrase_rl.cli.console import output, print_json
 from rephrase_rl.cli.options import JsonOption
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def methods(
             }
             for preset in chosen
         }
-        output.print(json.dumps(described, indent=2))
+        print_json(described)
     elif name is None:
         width = max(map(len, PRESETS))
         for preset in chosen:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from rephrase_rl.cli.console import messages, output
+from rephrase_rl.cli.console import messages, output, print_json
 from rephrase_rl.cli.interruption import told_what_is_kept
 from rephrase_rl.cli.options import JsonOption, SetOption
 from rephrase_rl.cli.result_table import interval_text
@@ -77,7 +76,7 @@ def mine(
     if as_json:
         from rephrase_rl.records import to_json
 
-        output.print(json.dumps({**to_json(summary), "path": str(summary.path)}, indent=2))
+        print_json({**to_json(summary), "path": str(summary.path)})
         return
     _print_histogram(out, summary)
     _print_summary(out, summary)

@@ -22,4 +22,13 @@ SetOption = Annotated[
     ),
 ]
 
+TrustOption = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Import the code and ask the endpoints that the run's own configuration names. For "
+        "runs of your own, or whose config.yaml you have read.",
+    ),
+]
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

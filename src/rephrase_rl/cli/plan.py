@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rephrase_rl.cli.console import messages, output
+from rephrase_rl.cli.console import messages, print_json
 from rephrase_rl.cli.options import ConfigArgument, JsonOption, SetOption
 
 if TYPE_CHECKING:
@@ -47,8 +47,6 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Say what a run will cost: memory, tokens and seconds by phase, and what guidance adds."""
-    import json
-
     from rephrase_rl.config import load_config
 
     counts = _counts(devices)
@@ -65,7 +63,7 @@ def plan(
     if as_json:
         from rephrase_rl.planning import plan_to_plain
 
-        output.print(json.dumps(plan_to_plain(made), indent=2))
+        print_json(plan_to_plain(made))
         return
     from rephrase_rl.cli.plan_tables import show_plan
 

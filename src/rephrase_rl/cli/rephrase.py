@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from rephrase_rl.cli.console import output
+from rephrase_rl.cli.console import output, print_json
 from rephrase_rl.cli.interruption import told_what_is_kept
 from rephrase_rl.cli.options import JsonOption, SetOption
 from rephrase_rl.cli.result_table import interval_text
@@ -69,7 +68,7 @@ def rephrase(
     if as_json:
         from rephrase_rl.records import to_json
 
-        output.print(json.dumps(to_json(summary), indent=2))
+        print_json(to_json(summary))
         return
     _print(summary)
     output.print(f"A random draw of them in full: {page}")

@@ -105,7 +105,7 @@ class StepDisplay:
 def progress_bar(unit: str) -> Progress:
     """A bar on standard error, drawn on a terminal only."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit),

@@ -67,4 +67,7 @@ def train(
 
 def run_path_of(config: RunConfig, config_path: Path) -> Path:
     """The run directory: the configured one, or one named after the configuration file."""
-    return Path(config.output_dir) if config.output_dir else Path("runs") / config_path.stem
+    if config.output_dir:
+        return Path(config.output_dir)
+    # Of a file called `...yaml` the stem is `..`.
+    return Path("runs") / (config_path.stem.strip(".") or "run")

@@ -12,6 +12,7 @@ from rephrase_rl.config.blocks.train import ClippedRatioTrain, Train
 from rephrase_rl.config.data import DataConfig, MappingConfig, TableConfig, TestDataConfig
 from rephrase_rl.config.endpoint import BudgetConfig, EndpointConfig
 from rephrase_rl.config.experts import EndpointTeacher, ExpertsConfig, ModelTeacher
+from rephrase_rl.config.foreign import require_trust
 from rephrase_rl.config.guidance import (
     AdvantageConfig,
     GuidanceConfig,
@@ -97,5 +98,6 @@ __all__ = [
     "parse_experts",
     "parse_guidance",
     "read_yaml",
+    "require_trust",
     "write_yaml",
 ]

@@ -8,6 +8,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
+from rephrase_rl.secrecy import secrets_in
+
 ItemT = TypeVar("ItemT")
 
 
@@ -42,13 +44,20 @@ def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
             "only text, finite numbers, true, false, null, lists and mappings can be stored; "
             f"not so: {', '.join(faults)}"
         )
+    secrets = secrets_in(value)
+    if secrets:
+        raise ValueError(
+            f"found a key in {', '.join(secrets)} (not quoted here); required: no secrets, since "
+            "configurations are stored; do this: put it into the environment (for an endpoint name "
+            "the variable in api_key_env; for the hub set HF_TOKEN) and take it out here"
+        )
     return dict(value)
 
 
 def _unplain_parts(value: object, path: str) -> list[str]:
     """Paths of everything below ``value`` that would not survive a way through YAML."""
     if isinstance(value, Mapping):
-        faults = [f"{path}{key!r}" for key in value if not isinstance(key, str)]
+        faults = [f"{path}{key!r}" for key in value if not _is_text(key)]
         return faults + [
             fault for key, item in value.items() for fault in _unplain_parts(item, f"{path}{key}.")
         ]
@@ -56,11 +65,16 @@ def _unplain_parts(value: object, path: str) -> list[str]:
         return [
             fault for i, item in enumerate(value) for fault in _unplain_parts(item, f"{path}{i}.")
         ]
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool | int) or _is_text(value):
         return []
     if isinstance(value, float) and math.isfinite(value):
         return []
     return [f"{path.removesuffix('.')}={value!r}"]
+
+
+def _is_text(value: object) -> bool:
+    """Whether a value is text that can be written: no half of a surrogate pair."""
+    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 Many = Annotated[tuple[ItemT, ...], BeforeValidator(_as_tuple)]

@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag
 from rephrase_rl.config.base import ConfigModel, Many
 
 Positive = Annotated[int, Field(gt=0)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 """Used as a folder name in run directories, hence letters, digits and ``._-`` only."""
 Column = Annotated[str, Field(min_length=1)]
 """Name of a column, or a path into nested ones such as ``reward_model.ground_truth``."""

@@ -19,9 +19,6 @@ Seconds = Annotated[float, Field(gt=0.0)]
 Money = Annotated[float, Field(ge=0.0)]
 
 _ENVIRONMENT_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
-_SECRET_NAMES = frozenset(
-    {"api_key", "apikey", "authorization", "access_token", "bearer", "password", "secret"}
-)
 
 
 class BudgetConfig(ConfigModel):
@@ -82,7 +79,7 @@ class EndpointConfig(ConfigModel):
     batch_limit_s: Seconds | None = None
     """Wall-clock limit of one batch of requests in seconds; what is not done then has status
     timeout. null: no limit."""
-    token_limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    token_limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"  # noqa: S105  (no key)
     """How the endpoint calls the limit on a reply's tokens."""
     extra_body: PlainMapping = Field(default_factory=dict)
     """Further fields of the request's body, such as ``chat_template_kwargs``."""
@@ -112,17 +109,6 @@ class EndpointConfig(ConfigModel):
                 "variable in api_key_env"
             )
         return url.rstrip("/")
-
-    @field_validator("extra_body")
-    @classmethod
-    def _no_secrets(cls, body: dict[str, Any]) -> dict[str, Any]:
-        secrets = sorted(name for name in body if name.lower().replace("-", "_") in _SECRET_NAMES)
-        if secrets:
-            raise ValueError(
-                f"found {', '.join(secrets)}; required: no secrets, since configurations are "
-                "stored; do this: name the key's environment variable in api_key_env"
-            )
-        return body
 
     @field_validator("api_key_env", mode="before")
     @classmethod

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from rephrase_rl.config.data import WAYS_OF_NAMING
+from rephrase_rl.secrecy import without_secrets
 
 LONGEST_SHOWN_VALUE = 80
 
@@ -136,7 +137,7 @@ def _unknown_field(name: str, models: Sequence[type[BaseModel]]) -> str:
 def _unknown_choice(detail: Any, found: str) -> str:
     context = detail["ctx"]
     if detail["type"] == "union_tag_invalid":
-        found, given = repr(context["tag"]), str(context["tag"])
+        found, given = without_secrets(repr(context["tag"])), str(context["tag"])
         found = f"kind {found}"
     else:
         given = str(detail["input"])
@@ -178,5 +179,5 @@ def _meaning(model: type[BaseModel], path: Sequence[int | str], raw: object) -> 
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = without_secrets(repr(value))
     return text if len(text) <= LONGEST_SHOWN_VALUE else text[: LONGEST_SHOWN_VALUE - 3] + "..."

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
+from rephrase_rl.bounded_yaml import MAX_CHARACTERS
 from rephrase_rl.config.base import ConfigModel
 from rephrase_rl.config.endpoint import EndpointConfig
 from rephrase_rl.config.experts import ExpertsConfig
@@ -21,6 +22,7 @@ from rephrase_rl.config.overrides import apply_overrides
 from rephrase_rl.config.schema import BenchmarkConfig, EvaluationConfig, RunConfig
 from rephrase_rl.config.yaml_text import read_yaml, write_yaml
 from rephrase_rl.errors import ConfigError
+from rephrase_rl.secrecy import without_secrets
 
 ModelT = TypeVar("ModelT", bound=ConfigModel)
 
@@ -161,6 +163,8 @@ def config_hash(config: RunConfig) -> str:
     not matter.
     """
     plain = {key: value for key, value in config_to_plain(config).items() if key not in _NOT_HASHED}
+    if not plain["model"]["trust_remote_code"]:
+        del plain["model"]["trust_remote_code"]
     for item in (*plain["data"], *plain["evaluation"]["benchmarks"]):
         for name in _HASHED_IF_GIVEN:
             if not item.get(name, True):
@@ -171,15 +175,17 @@ def config_hash(config: RunConfig) -> str:
 
 def _read_mapping(path: Path) -> dict[str, Any]:
     try:
-        raw = read_yaml(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            raw = read_yaml(file.read(MAX_CHARACTERS + 1))
     except OSError as error:
         raise ConfigError(
             f"found no readable file {path} ({error.strerror}); required: a YAML file with a run "
             "configuration; do this: check the path (recipes/ holds examples)"
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
+        shown = without_secrets(str(error))  # it quotes the line
         raise ConfigError(
-            f"found text in {path} that is not valid YAML: {error}; required: a YAML mapping; "
+            f"found text in {path} that is not valid YAML: {shown}; required: a YAML mapping; "
             "do this: correct that place"
         ) from error
     if not isinstance(raw, dict):
@@ -203,6 +209,9 @@ def _validated(
         config = model.model_validate(copy.deepcopy(dict(raw)))
     except ValidationError as error:
         raise ConfigError(title, [*faults, *describe_faults(error, model, raw, prefix)]) from error
+    except UnicodeEncodeError as error:
+        fault = f"found half of a surrogate pair ({error.object!r:.80}); required: whole characters"
+        raise ConfigError(title, [*faults, fault]) from error
     if faults:
         raise ConfigError(title, faults)
     return config

@@ -8,6 +8,10 @@ from typing import Any
 import yaml
 
 from rephrase_rl.config.yaml_text import read_yaml
+from rephrase_rl.secrecy import arguments_without_secrets, without_secrets
+
+LONGEST_SHOWN = 200
+"""So much of a faulty override is quoted."""
 
 
 def apply_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> list[str]:
@@ -32,10 +36,12 @@ def apply_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> list[str]:
     faults = []
     for override in overrides:
         path, equals, text = override.partition("=")
+        (shown,) = arguments_without_secrets([override])
+        shown = shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}..."
         parts = path.strip().split(".")
         if not equals or not all(parts):
             faults.append(
-                f"--set {override}: found no path=value; required: --set a.b.c=value; "
+                f"--set {shown}: found no path=value; required: --set a.b.c=value; "
                 "do this: write the field's path, an equals sign and the value"
             )
             continue
@@ -43,13 +49,13 @@ def apply_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> list[str]:
             value = read_yaml(text)
         except yaml.YAMLError:
             faults.append(
-                f"--set {override}: found {text!r}; required: a YAML value; do this: put text "
-                "that holds special characters in quotes"
+                f"--set {shown}: found text that is no YAML; required: a YAML value; do this: put "
+                "text that holds special characters in quotes"
             )
             continue
         fault = _write(raw, parts, value)
         if fault:
-            faults.append(f"--set {override}: {fault}")
+            faults.append(f"--set {shown}: {fault}")
     return faults
 
 
@@ -76,8 +82,8 @@ def _write(raw: dict[str, Any], parts: Sequence[str], value: object) -> str | No
             key = index
         else:
             return (
-                f"found {here!r} at {written}; required: a mapping or a list there; do this: set "
-                f"{written} as a whole"
+                f"found {without_secrets(repr(here))} at {written}; required: a mapping or a list "
+                f"there; do this: set {written} as a whole"
             )
         here = here[key]
     return None

@@ -39,6 +39,9 @@ class ModelConfig(ConfigModel):
     fast and keeps the weights exact."""
     gguf_file: str | None = None
     """Name of a GGUF file in the folder, to be de-quantised on loading."""
+    trust_remote_code: bool = False
+    """Whether Python code that comes with the model is run, with all your rights. Read it first,
+    and name a commit in ``revision``. vLLM has ``trainer.trust_remote_code`` for itself."""
 
 
 class PromptsConfig(ConfigModel):
@@ -181,7 +184,7 @@ class ComputeConfig(ConfigModel):
     forward: Literal["auto", "packed", "plain"] = "auto"
     """packed: log-probs from one pass over each prompt for all its completions. auto: that on CPUs,
     where it was measured to be faster, if the model allows it; else plain."""
-    tokens_per_pass: Positive | Literal["auto"] | None = "auto"
+    tokens_per_pass: Positive | Literal["auto"] | None = "auto"  # noqa: S105  (no key)
     """Most tokens of a forward and backward pass, prompts and padding included: a micro-batch of
     more rows is computed in parts, longest first, whose gradients add up to the same. auto: 4096 on
     CPUs, if the loss type allows it; null: never."""

@@ -56,7 +56,7 @@ def all_benchmarks(config: RunConfig) -> list[BenchmarkConfig]:
 
 
 def _same_problems(data: TrainDataConfig) -> bool:
-    assert data.evaluate is not None
+    assert data.evaluate is not None  # noqa: S101  (narrows the type)
     if data.evaluate.path not in (None, data.path):
         return False
     return data.evaluate.split == data.split or Path(data.path).expanduser().is_file()
@@ -64,7 +64,7 @@ def _same_problems(data: TrainDataConfig) -> bool:
 
 def _benchmark(config: RunConfig, data: TrainDataConfig) -> BenchmarkConfig:
     evaluate = data.evaluate
-    assert evaluate is not None
+    assert evaluate is not None  # noqa: S101  (narrows the type)
     judge = deciding_reward(config, data)
     source = {
         name: getattr(data, name)

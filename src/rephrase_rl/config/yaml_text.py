@@ -1,4 +1,4 @@
-"""YAML as configurations use it: numbers as people write them, no key twice, dates as text.
+"""Bounded YAML as configurations use it: numbers as people write them, no key twice, no dates.
 
 PyYAML follows YAML 1.1, where ``1e-6`` is text and the second of two equal keys silently wins.
 """
@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from rephrase_rl.bounded_yaml import BoundedLoader, load_bounded
+
 # YAML 1.2's float, but with a point or an exponent demanded: plain digits are an int.
 _FLOAT = re.compile(
     r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)$"
@@ -19,8 +21,8 @@ _FLOAT_TAG = "tag:yaml.org,2002:float"
 _TIMESTAMP_TAG = "tag:yaml.org,2002:timestamp"
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe loader that reads ``1e-6`` as a number and refuses a repeated key."""
+class _Loader(BoundedLoader):
+    """Safe and bounded loader that reads ``1e-6`` as a number and refuses a repeated key."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's own class attribute)
         first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP_TAG]
@@ -61,13 +63,14 @@ def read_yaml(text: str) -> Any:
     """Parse one YAML document.
 
     Raises:
-        yaml.YAMLError: The text is not YAML, or a mapping has a key twice.
+        yaml.YAMLError: The text is not YAML, is beyond the limits of ``bounded_yaml``, or a mapping
+            has a key twice.
 
     Example:
         >>> read_yaml("learning_rate: 1e-6")
         {'learning_rate': 1e-06}
     """
-    return yaml.load(text, Loader=_Loader)
+    return load_bounded(text, _Loader)
 
 
 def write_yaml(value: Any) -> str:

@@ -30,6 +30,10 @@ KEY_COLUMN = "key"
 """Column that gets a row's name in a JSON object of the form {name: row, ...}."""
 
 PARQUET_BATCH_ROWS = 64
+MAX_LINE_CHARS = 2**26
+"""As for a cell of a table; the longest known reasoning traces have under 2**20 characters."""
+MAX_JSON_CHARS = 2**30
+"""A JSON array is read whole."""
 _BUFFER_BYTES = 2**20
 _BLANKS = re.compile(r"[ \t\r\n]*")
 
@@ -77,9 +81,12 @@ def _text_rows(path: Path, table: TableFormat, delimiter: str | None) -> Iterato
             if delimiter is not None:
                 yield from table_rows(file, str(path), table, delimiter)
             elif path.name.endswith(_LINE_SUFFIXES):
-                yield from _line_rows(file)
+                yield from _line_rows(_bounded_lines(file, path))
             else:
-                yield from _json_rows(path, file.read())
+                text = file.read(MAX_JSON_CHARS + 1)
+                if len(text) > MAX_JSON_CHARS:
+                    raise _too_long(path, "the file", MAX_JSON_CHARS, "write it as JSON lines")
+                yield from _json_rows(path, text)
     except (UnicodeDecodeError, EOFError, zlib.error, OSError) as error:
         raise DataError(f"{path} cannot be read as UTF-8 text ({error}); write it again") from error
 
@@ -94,6 +101,25 @@ def _open_text(path: Path) -> Iterator[IO[str]]:
     else:
         with path.open(encoding="utf-8-sig", newline="") as file:
             yield file
+
+
+def _bounded_lines(file: IO[str], path: Path) -> Iterator[str]:
+    """Lines of a file, none of which can take all memory: a small packed file may hold a huge one.
+
+    Raises:
+        DataError: A line is too long.
+    """
+    while line := file.readline(MAX_LINE_CHARS + 1):
+        if len(line) > MAX_LINE_CHARS:
+            raise _too_long(path, "a line", MAX_LINE_CHARS, "split or remove it")
+        yield line
+
+
+def _too_long(path: Path, what: str, limit: int, remedy: str) -> DataError:
+    return DataError(
+        f"{path}: found {what} of more than {limit:,} characters; required: at most so many; do "
+        f"this: {remedy}"
+    )
 
 
 def _line_rows(lines: Iterable[str]) -> Iterator[RawRow]:

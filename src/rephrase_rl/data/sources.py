@@ -118,10 +118,10 @@ def _dataset_rows(
         for number, row in enumerate(dataset, start=1):
             yield RawRow(number, dict(row))
     # A wrong split or configuration is a ValueError, a missing data set an OSError (as is a lost
-    # connection), a broken file a DatasetsError.
+    # connection), a broken file a DatasetsError, a folder with a loading script a RuntimeError.
     except DataError:
         raise
-    except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
+    except (ValueError, OSError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise DataError(
             f"data set {str(path)!r} (configuration {config_name!r}, split {split!r}, revision "
             f"{revision!r}) cannot be loaded: {type(error).__name__}: {error}; check these names, "
@@ -142,7 +142,8 @@ def _local_dataset(path: Path, split: str, config_name: str | None, streaming: b
                 f"{path} has no split {split!r}; required: one of {', '.join(sorted(splits))}"
             )
         return splits[split]
-    return _load(str(path), split, config_name, None, streaming)
+    # A folder called `csv` is not the format of that name.
+    return _load(str(path.resolve()), split, config_name, None, streaming)
 
 
 def _load(

@@ -23,7 +23,7 @@ from rephrase_rl.endpoints.messages import (
     request_key,
 )
 from rephrase_rl.endpoints.recording import Recording
-from rephrase_rl.endpoints.secret import read_key, without_key
+from rephrase_rl.endpoints.secret import read_key, reply_without_key, without_key
 from rephrase_rl.errors import BudgetError, EndpointError
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class ChatEndpoint:
 
     def _unknown(self, missing: Mapping[str, ChatRequest]) -> EndpointError:
         recording = self.recording
-        assert recording is not None  # config: replay needs a cache
+        assert recording is not None  # config: replay needs a cache  # noqa: S101  (narrows the type)
         first = next(iter(missing.values())).messages[-1]["content"]
         shown = first[:SHOWN_QUESTION_CHARS].replace("\n", " ")
         models = ", ".join(recording.models()) or "none"
@@ -213,7 +213,8 @@ class _Batch:
                     **request_body(self._config, request)
                 )
                 at = datetime.now(UTC).isoformat(timespec="seconds")
-                return read_reply(without_key(answer.text, secret), at)
+                reply = read_reply(without_key(answer.text, secret), at)
+                return reply_without_key(reply, secret)
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -227,6 +228,8 @@ class _Batch:
         except openai.APIStatusError as error:
             http_status = error.status_code
             detail = f"HTTP status {http_status}: {error.message}"
+            if 300 <= http_status < 400:
+                detail = f"HTTP status {http_status}: sent elsewhere, which is not followed"
         except (openai.OpenAIError, ValueError) as error:
             cause = error.__cause__
             detail = f"{type(error).__name__}: {error} ({cause!r})" if cause else str(error)
@@ -246,6 +249,8 @@ class _Batch:
 def _open_client(config: EndpointConfig, key: str) -> Any:
     """A client for one batch.
 
+    It follows no redirect: key and conversation go to the host that the user named and to no other.
+
     Raises:
         EndpointError: openai is not installed.
     """
@@ -261,4 +266,5 @@ def _open_client(config: EndpointConfig, key: str) -> Any:
         api_key=key,
         timeout=config.timeout_s,
         max_retries=config.max_retries,
+        http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
     )

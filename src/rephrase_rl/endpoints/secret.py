@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
+from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.errors import EndpointError
+
+if TYPE_CHECKING:
+    from rephrase_rl.endpoints.messages import ChatReply
 
 NO_KEY = "none"
 """Sent where an endpoint needs no key, since the openai client wants one."""
@@ -37,5 +43,21 @@ def read_key(environment_name: str | None) -> str:
 
 
 def without_key(text: str, key: str) -> str:
-    """``text`` with the key taken out: an endpoint may send back what it was sent."""
-    return text if key == NO_KEY or len(key) < SHORTEST_SECRET else text.replace(key, HIDDEN)
+    """``text`` with the key taken out, as it is and as JSON or Python write it in quotes.
+
+    An endpoint may send back what it was sent.
+    """
+    if key == NO_KEY or len(key) < SHORTEST_SECRET:
+        return text
+    quoted = (json.dumps(key)[1:-1], json.dumps(key)[1:-1].replace("/", "\\/"), repr(key)[1:-1])
+    for form in (key, *quoted):
+        text = text.replace(form, HIDDEN)
+    return text
+
+
+def reply_without_key(reply: ChatReply, key: str) -> ChatReply:
+    """A reply without the key in any of its texts, in whatever escapes it was sent."""
+    texts = ("text", "reasoning", "finish_reason", "detail")
+    found = {name: getattr(reply, name) for name in texts}
+    clean: dict[str, Any] = {n: without_key(text, key) for n, text in found.items() if text}
+    return dataclasses.replace(reply, **clean)

@@ -9,6 +9,7 @@ Imports no torch.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Self
@@ -152,7 +153,8 @@ class Ledger:
                 an own success at a closed gate would be missing and every count wrong.
             DataError: Steps of ``groups.jsonl`` go backwards.
         """
-        kept = ((run.config or {}).get("log") or {}).get("groups", "all")
+        log = run.config.get("log") if isinstance(run.config, Mapping) else None
+        kept = log.get("groups", "all") if isinstance(log, Mapping) else "all"
         if kept != "all":
             raise ConfigError(
                 f"{run.path}: found log.groups: {kept}; the ledger requires every group of the "

@@ -130,7 +130,7 @@ def plan_group(
         return GroupPlan(gate_open, word)
     if never_guided(guidance.gate, group.problem):
         return GroupPlan(False, word)
-    assert guidance.source is not None
+    assert guidance.source is not None  # noqa: S101  (narrows the type)
     draft = guidance.source.draft(group, context)
     if isinstance(draft, Nothing):
         return GroupPlan(False, draft.reason if gate_open else word)
@@ -158,7 +158,7 @@ def _offer(
     plans: Sequence[GroupPlan], guidance: Guidance, engine: GuidanceEngine
 ) -> list[list[Candidate]]:
     """The candidates of each group, cleaned and not yet judged."""
-    assert guidance.source is not None
+    assert guidance.source is not None  # noqa: S101  (narrows the type)
     asking = [plan for plan in plans if plan.prompt_ids is not None]
     sampled = iter(
         engine.sample(
@@ -179,7 +179,7 @@ def _offer(
 
 def _ready_candidate(ready: Ready, guidance: Guidance, engine: GuidanceEngine) -> Candidate:
     """A text that is there already, with its own tokens if it was sampled once."""
-    assert guidance.source is not None
+    assert guidance.source is not None  # noqa: S101  (narrows the type)
     token_ids = ready.token_ids
     if token_ids is None:
         token_ids = (*engine.encode_completion(ready.text), engine.end_id)
@@ -270,7 +270,7 @@ def _settle(
         return unchanged
     if not plan.gate_open:  # the candidates were made before the gate was known; not wanted
         return dataclasses.replace(unchanged, candidates=_refused(offered, "gate_closed"))
-    assert guidance.slot is not None
+    assert guidance.slot is not None  # noqa: S101  (narrows the type)
     slot = guidance.slot(group, context)
     if slot is None:
         return dataclasses.replace(unchanged, candidates=_refused(offered, "no_slot"))

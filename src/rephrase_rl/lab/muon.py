@@ -37,7 +37,7 @@ class Muon:
 
         with torch.no_grad():
             for matrix, average in zip(self._matrices, self._averages, strict=True):
-                assert matrix.grad is not None
+                assert matrix.grad is not None  # noqa: S101  (narrows the type)
                 average.lerp_(matrix.grad, 1 - self._momentum)
                 update = orthogonalized(matrix.grad.lerp(average, self._momentum))
                 scale = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5

@@ -163,7 +163,7 @@ def mixed_training_problems(
 def chance_of(problem: Problem) -> float:
     """Highest probability that an answer written without looking at the question is right."""
     level = problem.metadata["level"]
-    assert isinstance(level, int)
+    assert isinstance(level, int)  # noqa: S101  (narrows the type)
     kind = str(problem.metadata["kind"])
     return chance_level(level) if kind == CHAIN else ABILITIES[kind].chance(level)
 

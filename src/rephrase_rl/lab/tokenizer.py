@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-PAD_TOKEN = "<|pad|>"
-END_TOKEN = "<|end|>"
-USER_TOKEN = "<|user|>"
-ASSISTANT_TOKEN = "<|assistant|>"
-UNKNOWN_TOKEN = "<|unknown|>"
-REWRITE_TOKEN = "<rewrite>"
-EXPERT_TOKEN = "<expert>"
+PAD_TOKEN = "<|pad|>"  # noqa: S105  (no key)
+END_TOKEN = "<|end|>"  # noqa: S105  (no key)
+USER_TOKEN = "<|user|>"  # noqa: S105  (no key)
+ASSISTANT_TOKEN = "<|assistant|>"  # noqa: S105  (no key)
+UNKNOWN_TOKEN = "<|unknown|>"  # noqa: S105  (no key)
+REWRITE_TOKEN = "<rewrite>"  # noqa: S105  (no key)
+EXPERT_TOKEN = "<expert>"  # noqa: S105  (no key)
 SPECIAL_TOKENS = (PAD_TOKEN, END_TOKEN, USER_TOKEN, ASSISTANT_TOKEN, UNKNOWN_TOKEN)
 CONTROL_TOKENS = (REWRITE_TOKEN, EXPERT_TOKEN)
 CHARACTERS = "\n " + string.digits + string.ascii_letters + string.punctuation

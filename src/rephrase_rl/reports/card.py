@@ -14,7 +14,7 @@ from rephrase_rl.records import to_json
 from rephrase_rl.reports.evaluations import first_of_each, last_of_each
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rephrase_rl.records import JSON
     from rephrase_rl.reports.budgets import Budget
@@ -26,6 +26,7 @@ CARD_VERSION = 1
 
 MANIFEST_FACTS = ("method", "model", "command", "started_at", "versions", "hardware")
 """Taken over from the manifest as they are."""
+UNKNOWN_CODE: Mapping[str, JSON] = {"commit": None, "dirty": None, "reason": None}
 
 
 def build_card(
@@ -58,7 +59,7 @@ def build_card(
         "run": run.path.resolve().name,
         "finished": run.summary is not None,
         **{name: manifest.get(name) for name in MANIFEST_FACTS},
-        "code": manifest.get("git") or {"commit": None, "dirty": None, "reason": "not recorded"},
+        "code": {**UNKNOWN_CODE, **(manifest.get("git") or {"reason": "not recorded"})},
         "config": {"sha256": hashlib.sha256(config.encode()).hexdigest(), "yaml": config},
         "data": manifest.get("data"),
         "templates": manifest.get("templates"),

@@ -55,14 +55,14 @@ def read_evaluations(run: RunDirectory) -> list[EvaluationRow]:
     faults = []
     for entry in run.evaluations():
         result = entry.result
-        if not isinstance(result, Mapping) or not isinstance(result.get("avg_at_k"), Mapping):
+        if not isinstance(result, Mapping) or not _has_estimates(result):
             faults.append(f"{entry.samples_path.with_name('result.json')}")
             continue
         rows.append(_read_row(entry))
     if faults:
         raise EvaluationError(
-            f"no 'avg_at_k' with mean, low and high in {', '.join(faults)}; a report needs it: "
-            "evaluate again or remove those folders"
+            f"no 'avg_at_k' with mean, low and high, or a pass_at_k without a number k, in "
+            f"{', '.join(faults)}; a report needs them: evaluate again or remove those folders"
         )
     return rows
 
@@ -78,6 +78,13 @@ def first_of_each(rows: Sequence[EvaluationRow]) -> dict[str, EvaluationRow]:
     for row in sorted(rows, key=lambda row: row.step):
         earliest.setdefault(row.benchmark, row)
     return earliest
+
+
+def _has_estimates(result: Mapping[str, JSON]) -> bool:
+    samples = result.get("pass_at_k") or {}
+    return isinstance(result.get("avg_at_k"), Mapping) and all(
+        k.isdecimal() and len(k) < 10 for k in samples
+    )
 
 
 def _read_row(entry: EvaluationEntry) -> EvaluationRow:

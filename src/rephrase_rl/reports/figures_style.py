@@ -32,6 +32,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 
 RC = {
     "svg.hashsalt": "rephrase-rl",
+    # Names of runs and benchmarks are text, also where they hold dollar signs.
+    "text.parse_math": False,
     # Outlines instead of text: the figure looks the same without the fonts of this machine.
     "svg.fonttype": "path",
     "font.family": "DejaVu Sans",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from rephrase_rl.errors import CheckpointError
 from rephrase_rl.records import GroupRecord, from_json
-from rephrase_rl.reports.group_tally import GroupTally
+from rephrase_rl.reports.group_tally import GroupTally, is_group
 from rephrase_rl.reports.series import evenly_spaced
 
 if TYPE_CHECKING:
@@ -70,13 +70,19 @@ def select_groups(run: RunDirectory, limit: int) -> Selection:
     two kinds. Within a kind, groups are taken at even distances over the run.
 
     Raises:
-        CheckpointError: ``limit`` is not positive.
+        CheckpointError: ``limit`` is not positive, or a line is no group.
+        DataError: A group that is shown is damaged.
     """
     if limit < 1:
         raise CheckpointError(f"found a limit of {limit} groups, at least 1 is required: raise it")
     tally = GroupTally()
     places: dict[Kind, list[int]] = {kind: [] for kind in KINDS}
     for index, row in enumerate(run.group_rows()):
+        if not is_group(row):
+            raise CheckpointError(
+                f"{run.path / 'groups.jsonl'}: line {index + 1} is no record of a group; the file "
+                "was changed from outside: restore it from a copy"
+            )
         tally.add(row)
         places[kind_of(row)].append(index)
     available = {kind: len(places[kind]) for kind in KINDS}

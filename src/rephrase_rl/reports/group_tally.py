@@ -83,6 +83,33 @@ class GroupTally:
         }
 
 
+def is_group(row: Mapping[str, JSON]) -> bool:
+    """Whether what is counted of a group has the right types; the rest is checked when shown."""
+    candidates, members = row.get("candidates") or (), row.get("members")
+    failed = row.get("failure_fraction")
+    return (
+        isinstance(row.get("gate_reason"), str)
+        and isinstance(row.get("dataset") or "", str)
+        and (failed is None or type(failed) in (int, float))
+        and type(row.get("gate_open")) is bool
+        and isinstance(members, list)
+        and all(isinstance(m, dict) and "finished" in m and "correctness" in m for m in members)
+        and _is_place(row.get("slot"), len(members))
+        and isinstance(candidates, list | tuple)
+        and all(
+            isinstance(c, dict)
+            and type(c.get("accepted")) is bool
+            and isinstance(c.get("refusals"), list)
+            and all(isinstance(rule, str) for rule in c["refusals"])
+            for c in candidates
+        )
+    )
+
+
+def _is_place(slot: JSON, count: int) -> bool:
+    return slot is None or (type(slot) is int and 0 <= slot < count)
+
+
 def _by_frequency(counts: Counter[str]) -> list[tuple[str, int]]:
     """Sort by count, then by name, so that ties do not depend on the order of arrival."""
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rephrase_rl.errors import ConfigError
+from rephrase_rl.errors import ConfigError, EvaluationError
 from rephrase_rl.guidance.ledger import Ledger, LedgerSummary, summarise, summarise_datasets
 from rephrase_rl.reports.curves import draw_line, render_grid, share_axis
 from rephrase_rl.reports.figures_style import SERIES
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from rephrase_rl.records import JSON
     from rephrase_rl.runs import RunDirectory
 
+UTILISATION_FACTS = frozenset(
+    {
+        *("num_problems", "num_hard_problems", "samples_per_problem", "step", "solved"),
+        *("base_solved", "solved_gain", "accuracy", "base_accuracy", "accuracy_gain"),
+    }
+)
 PANEL_TITLES = ("Problems that began all failed", "Own rollouts at later visits")
 
 
@@ -55,12 +61,18 @@ def view_ledger(run: RunDirectory) -> LedgerView:
 
     Raises:
         DataError: Steps of ``groups.jsonl`` go backwards.
+        EvaluationError: A measured utilisation is not whole.
     """
     measured = tuple(
         entry.result["utilisation"]
         for entry in run.evaluations()
-        if isinstance(entry.result, Mapping) and "utilisation" in entry.result
+        if isinstance(entry.result, Mapping) and entry.result.get("utilisation") is not None
     )
+    if any(found.get(name) is None for found in measured for name in UTILISATION_FACTS):
+        raise EvaluationError(
+            f"{run.path}: found a utilisation without {', '.join(sorted(UTILISATION_FACTS))}; all "
+            "of them are required: measure it again with `rephrase-rl ledger RUN --utilisation`"
+        )
     try:
         ledger = Ledger.of_run(run)
     except ConfigError:

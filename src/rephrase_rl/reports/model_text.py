@@ -7,11 +7,13 @@ label with their code point, so that what the reader sees is what the verifier r
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from typing import TYPE_CHECKING
 
+from rephrase_rl.visible_text import HIDDEN
+
 if TYPE_CHECKING:
+    import re
     from collections.abc import Sequence
 
     from markupsafe import Markup
@@ -20,12 +22,6 @@ LONG_TEXT_CHARACTERS = 700
 """Longer texts are folded away; nothing is ever cut."""
 LONG_TEXT_LINES = 14
 PREVIEW_CHARACTERS = 120
-
-HIDDEN = re.compile(
-    "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e"
-    "\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
-)
-"""Control and format characters other than tab and newline, and halves of surrogate pairs."""
 
 
 def show_text(text: str) -> Markup:
@@ -40,7 +36,7 @@ def show_text(text: str) -> Markup:
     from markupsafe import Markup, escape
 
     # Escaping leaves hidden characters alone, so they can be labelled afterwards.
-    return Markup(HIDDEN.sub(_label, str(escape(text))))
+    return Markup(HIDDEN.sub(_label, str(escape(text))))  # noqa: S704  (escaped)
 
 
 def show_removed(raw_text: str, removed: Sequence[str]) -> Markup:
@@ -66,16 +62,6 @@ def show_removed(raw_text: str, removed: Sequence[str]) -> Markup:
     for phrase in missing:
         pieces.append(Markup("\n[removed: <del>{}</del>]").format(show_text(phrase)))
     return Markup("").join(pieces)
-
-
-def plain_text(text: str) -> str:
-    """Label the hidden characters of a text for a page without markup, such as Markdown.
-
-    Example:
-        >>> plain_text("abc" + chr(0x202E))
-        'abc[U+202E]'
-    """
-    return HIDDEN.sub(lambda match: f"[U+{ord(match.group()):04X}]", text)
 
 
 def is_long(text: str) -> bool:

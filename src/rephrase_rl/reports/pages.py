@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.reports import model_text, numbers
+from rephrase_rl.visible_text import plain_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -28,7 +29,7 @@ FILTERS = {
     "memory": numbers.memory,
     "fact": numbers.fact,
     "model_text": model_text.show_text,
-    "plain_text": model_text.plain_text,
+    "plain_text": plain_text,
     "preview": model_text.preview,
 }
 
@@ -59,20 +60,31 @@ def embed_svg(svg: str) -> str:
 def markdown_cell(value: object) -> str:
     r"""Make a value safe inside a Markdown table or sentence: one line, no markup of its own.
 
+    Hidden characters are labelled; an image, which would be fetched, is shown as text.
+
     Example:
         >>> markdown_cell("a|b")
         'a\\|b'
     """
-    text = " ".join(str(value).split())
-    escaped = re.sub(r"([\\`*_\[\]|])", r"\\\1", text)
+    text = plain_text(" ".join(str(value).split()))
+    escaped = re.sub(r"([\\`*_~\[\]|$])", r"\\\1", text)
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def markdown_fence(text: str, language: str = "") -> str:
-    """Put a text into a fenced block whose fence is longer than any in the text."""
+    """Put a text into a fenced block whose fence is longer than any in the text.
+
+    Hidden characters are labelled: a lone carriage return would end a line, and so the block.
+    """
+    text = plain_text(text)
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+def _visible(value: object) -> object:
+    """Label hidden characters in whatever a template writes; markup of filters is left alone."""
+    return plain_text(value) if type(value) is str else value
 
 
 @functools.cache
@@ -85,6 +97,7 @@ def _environment() -> Environment:
             enabled_extensions=("html.j2",), disabled_extensions=("md.j2",), default=True
         ),
         undefined=StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rephrase_rl.errors import EngineError
@@ -31,6 +30,7 @@ def load_policy(
     revision: str | None = None,
     dtype: str = "auto",
     gguf_file: str | None = None,
+    trust_remote_code: bool = False,
 ) -> LoadedPolicy:
     """Load a model with its tokenizer, ready to sample from, to train and to save.
 
@@ -43,16 +43,21 @@ def load_policy(
         revision: Branch, tag or commit on the hub.
         dtype: ``auto`` (as stored; float32 for GGUF) or a torch dtype's name: ``bfloat16`` ...
         gguf_file: Name of the GGUF file inside ``path``.
+        trust_remote_code: Whether to run Python code that comes with the model.
 
     Raises:
-        EngineError: Nothing loadable is there, the dtype is unknown, or reading GGUF is not
-            installed; or weights are not finite, or no token ends a text.
+        EngineError: Nothing loadable is there, it brings code that is not to be run, the dtype is
+            unknown, or reading GGUF is not installed; or weights are not finite, or no token ends
+            a text.
     """
     source = str(path)
     if gguf_file is None and source.endswith(".gguf"):
         source, gguf_file = str(Path(path).parent), Path(path).name
     torch_dtype = _resolve_dtype(dtype)
-    arguments: dict[str, Any] = {"revision": revision} if revision is not None else {}
+    # Never left out: without the argument transformers asks on the terminal.
+    arguments: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    if revision is not None:
+        arguments["revision"] = revision
     if gguf_file is not None:
         arguments["gguf_file"] = gguf_file
     try:
@@ -67,7 +72,8 @@ def load_policy(
             f"reading {gguf_file} needs a package that is not installed ({error}); required: "
             "the extra for GGUF; do `pip install 'rephrase-rl[gguf]'`"
         ) from error
-    except (OSError, ValueError, SafetensorError) as error:
+    # Damaged files are told by whatever reads them: safetensors, torch, json, tokenizers.
+    except Exception as error:
         raise EngineError(_describe_failure(source, gguf_file, error)) from error
     if gguf_file is not None:
         model = _without_quantization(model)
@@ -103,7 +109,11 @@ def _is_finite(weights: torch.Tensor) -> bool:
 
 
 def load_tokenizer(
-    path: str | Path, *, revision: str | None = None, gguf_file: str | None = None
+    path: str | Path,
+    *,
+    revision: str | None = None,
+    gguf_file: str | None = None,
+    trust_remote_code: bool = False,
 ) -> Any:
     """Load a policy's tokenizer alone, for looking at prompts and lengths.
 
@@ -111,18 +121,20 @@ def load_tokenizer(
         path: See ``load_policy``.
         revision: Branch, tag or commit on the hub.
         gguf_file: Name of the GGUF file inside ``path``.
+        trust_remote_code: Whether to run Python code that comes with the tokenizer.
 
     Raises:
-        EngineError: Nothing loadable is there.
+        EngineError: Nothing loadable is there, or it brings code that is not to be run.
     """
     source = str(path)
     if gguf_file is None and source.endswith(".gguf"):
         source, gguf_file = str(Path(path).parent), Path(path).name
-    given = {"revision": revision, "gguf_file": gguf_file}
+    given: dict[str, Any] = {"revision": revision, "gguf_file": gguf_file}
     arguments = {name: value for name, value in given.items() if value is not None}
+    arguments["trust_remote_code"] = trust_remote_code
     try:
         return AutoTokenizer.from_pretrained(source, **arguments)
-    except (OSError, ValueError, ImportError) as error:
+    except Exception as error:
         raise EngineError(_describe_failure(source, gguf_file, error)) from error
 
 
@@ -153,6 +165,12 @@ def _dense_weights() -> dict[str, Any]:
 
 def _describe_failure(source: str, gguf_file: str | None, error: Exception) -> str:
     what = f"{gguf_file} in {source}" if gguf_file else source
+    if "trust_remote_code" in str(error):
+        return (
+            f"{what} brings Python code of its own, which would run with all your rights; "
+            "required: your word; do this: read that code, name its commit in model.revision and "
+            f"set model.trust_remote_code to true, or take another model ({error})"
+        )
     if Path(source).is_dir():
         needed = gguf_file or "config.json, model.safetensors and the tokenizer's files"
         remedy = f"required in that folder: {needed}; check the path"
@@ -161,6 +179,8 @@ def _describe_failure(source: str, gguf_file: str | None, error: Exception) -> s
             "no such local folder, and the hub gave nothing; required: an existing folder or a "
             "reachable hub id; check the spelling, the network and, for gated models, the login"
         )
+    if "weights_only" in str(error):  # torch's advice is to run what is in the file
+        error = ValueError("the weights hold more than tensors, and are not unpickled")
     return f"cannot load a policy from {what}: {remedy} (transformers said: {error})"
 
 

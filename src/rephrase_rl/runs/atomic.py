@@ -39,6 +39,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_path(path)
     try:
+        # Through a symbolic link of that name the content would go somewhere else.
+        if temporary.is_symlink():
+            temporary.unlink()
         with temporary.open("wb") as file:
             yield file
             file.flush()

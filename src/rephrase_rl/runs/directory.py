@@ -28,12 +28,15 @@ from pathlib import Path
 
 import yaml
 
+from rephrase_rl.bounded_yaml import load_bounded
 from rephrase_rl.errors import CheckpointError
 from rephrase_rl.records import JSON, GroupRecord, StepRecord, from_json
-from rephrase_rl.runs import atomic, jsonl
+from rephrase_rl.runs import atomic, jsonl, shapes
+from rephrase_rl.runs.checked_reading import read_checked, read_objects, step_of
+from rephrase_rl.runs.containment import refuse_links
 
-BENCHMARK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-"""A benchmark's name is also a folder's: no separators, no leading dot."""
+BENCHMARK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""A benchmark's name is also a folder's: no separators, no leading dot, not too long."""
 
 FILES = (
     "manifest.json",
@@ -123,6 +126,7 @@ class RunDirectory:
                 f"{folder} is a file; a run needs a folder of its own: choose another path"
             )
         if folder.exists() and any(folder.iterdir()):
+            refuse_links(folder, (*FILES, *FOLDERS))
             _make_room(folder, overwrite)
         for name in FOLDERS[:2]:
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -136,7 +140,8 @@ class RunDirectory:
         """Open an existing run directory for reading or for going on.
 
         Raises:
-            CheckpointError: There is no run, or its manifest cannot be read.
+            CheckpointError: There is no run, its manifest cannot be read, or a part of it is a
+                symbolic link.
         """
         folder = Path(path)
         file = folder / "manifest.json"
@@ -149,12 +154,10 @@ class RunDirectory:
                 f"{folder} has no manifest.json, so it is not a run directory: give the folder "
                 "that the training command wrote"
             )
-        manifest = _read_json(file)
-        if not isinstance(manifest, dict):
-            raise CheckpointError(
-                f"{file}: found a {type(manifest).__name__}, a JSON object is required: restore it "
-                "from a copy"
-            )
+        refuse_links(folder, (*FILES, *FOLDERS))
+        manifest = read_checked(file, shapes.MANIFEST)
+        if manifest is None:
+            raise CheckpointError(f"{file} holds null, an object is required: restore it")
         return cls(folder, manifest)
 
     # ---------------------------------------------------------------- paths
@@ -267,7 +270,7 @@ class RunDirectory:
         """Text of ``config.yaml``.
 
         Raises:
-            CheckpointError: It is missing.
+            CheckpointError: It is missing or no text.
         """
         file = self.path / "config.yaml"
         if not file.is_file():
@@ -275,7 +278,12 @@ class RunDirectory:
                 f"{file} is missing; a run directory holds its resolved configuration: copy it "
                 "from the original run"
             )
-        return file.read_text(encoding="utf-8")
+        try:
+            return file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise CheckpointError(
+                f"{file} is not UTF-8 text ({error}): restore it from a copy"
+            ) from error
 
     @property
     def config(self) -> JSON:
@@ -285,7 +293,7 @@ class RunDirectory:
             CheckpointError: The file is missing or not YAML.
         """
         try:
-            return yaml.safe_load(self.config_yaml)
+            return load_bounded(self.config_yaml)
         except yaml.YAMLError as error:
             raise CheckpointError(
                 f"{self.path / 'config.yaml'} is not YAML ({error}): restore it from a copy"
@@ -295,7 +303,7 @@ class RunDirectory:
     def summary(self) -> JSON:
         """Content of ``summary.json``; None if the run has not finished."""
         file = self.path / "summary.json"
-        return _read_json(file) if file.is_file() else None
+        return read_checked(file, shapes.SUMMARY) if file.is_file() else None
 
     def steps(self) -> list[StepRecord]:
         """Return the figures of every whole step."""
@@ -313,7 +321,7 @@ class RunDirectory:
 
     def group_rows(self) -> Iterator[JSON]:
         """Yield every group as plain JSON, for passes that look at a few fields only."""
-        return jsonl.read_lines(self.path / "groups.jsonl")
+        return read_objects(self.path / "groups.jsonl")
 
     def evaluations(self) -> list[EvaluationEntry]:
         """Return every finished evaluation, by step and name."""
@@ -322,15 +330,14 @@ class RunDirectory:
             step = file.parent.parent.name
             if step.isdecimal():
                 samples = file.with_name("samples.jsonl")
-                entries.append(
-                    EvaluationEntry(int(step), file.parent.name, _read_json(file), samples)
-                )
+                result = read_checked(file, shapes.EVALUATION)
+                entries.append(EvaluationEntry(int(step), file.parent.name, result, samples))
         return sorted(entries, key=lambda entry: (entry.step, entry.benchmark))
 
     def _read_last_step(self) -> int:
         last = -1
-        for row in jsonl.read_lines(self.path / "steps.jsonl"):
-            last = max(last, row["step"])
+        for row in read_objects(self.path / "steps.jsonl"):
+            last = max(last, step_of(row, "steps.jsonl"))
         return last
 
 
@@ -365,19 +372,9 @@ def _keep_lines(path: Path, num_steps: int) -> int:
         return 0
     removed = 0
     with atomic.replacing(path) as file:
-        for row in jsonl.read_lines(path):
-            if row["step"] < num_steps:
+        for row in read_objects(path):
+            if step_of(row, path.name) < num_steps:
                 file.write(jsonl.encode(row) + b"\n")
             else:
                 removed += 1
     return removed
-
-
-def _read_json(file: Path) -> JSON:
-    try:
-        return jsonl.decode(file.read_bytes())
-    except ValueError as error:
-        raise CheckpointError(
-            f"{file} is not JSON ({error}); it is written in one step, so it was changed from "
-            "outside: restore it from a copy"
-        ) from error

@@ -50,9 +50,12 @@ def decode(content: bytes) -> JSON:
     """Decode JSON; the non-standard constants NaN and Infinity of other writers become None.
 
     Raises:
-        ValueError: Not JSON, or not UTF-8.
+        ValueError: Not JSON, not UTF-8, or too deep.
     """
-    return json.loads(content, parse_constant=lambda _: None)
+    try:
+        return json.loads(content, parse_constant=lambda _: None)
+    except RecursionError as error:
+        raise ValueError("lists and objects in each other, too deep to be read") from error
 
 
 def append_lines(path: Path, values: Iterable[object]) -> None:

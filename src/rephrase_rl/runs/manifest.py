@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rephrase_rl import __version__
 from rephrase_rl.errors import ConfigError
 from rephrase_rl.runs.hardware import describe_hardware
+from rephrase_rl.secrecy import arguments_without_secrets, without_secrets
 
 if TYPE_CHECKING:
     from rephrase_rl.records import JSON
@@ -47,7 +48,7 @@ def collect_manifest(
     """Gather what identifies a run: code, versions, machine, seed and time of start.
 
     Args:
-        command: Command line, as one string or as its arguments.
+        command: Command line, as one string or as its arguments; keys in it are hidden.
         seed: Seed of the run.
         extra: Further entries. Reports look for ``method``, ``model``, ``data`` (fingerprints),
             ``templates`` (id -> sha256), ``seeds`` and ``deviations`` (differences from the paper,
@@ -63,7 +64,9 @@ def collect_manifest(
     """
     manifest: dict[str, JSON] = {
         "format_version": FORMAT_VERSION,
-        "command": command if isinstance(command, str) else [str(part) for part in command],
+        "command": without_secrets(command)
+        if isinstance(command, str)
+        else arguments_without_secrets([str(part) for part in command]),
         "seed": seed,
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "git": describe_commit(Path(__file__).resolve()),
@@ -123,7 +126,7 @@ def _no_commit(reason: str) -> dict[str, JSON]:
 def _git(folder: Path, *arguments: str) -> str | None:
     """Return what git prints, None if it fails."""
     done = subprocess.run(
-        ["git", "-C", str(folder), *arguments],
+        ["git", "-C", str(folder), *arguments],  # noqa: S607  (git as the user has it)
         capture_output=True,
         text=True,
         timeout=GIT_TIMEOUT_S,

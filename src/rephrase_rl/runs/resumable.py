@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from rephrase_rl.errors import CheckpointError, ConfigError
 from rephrase_rl.records import JSON, to_json
 from rephrase_rl.runs import atomic, jsonl
+from rephrase_rl.runs.containment import refuse_links
 
 if TYPE_CHECKING:
     import os
@@ -56,11 +57,12 @@ class ResumableJob:
             settings: Everything that decides what the lines say.
 
         Raises:
-            CheckpointError: The folder holds something else.
+            CheckpointError: The folder holds something else, or a symbolic link in place of a file.
             ConfigError: The job there has other settings; with all that differ.
         """
         folder = Path(path)
         now = _as_stored(settings)
+        refuse_links(folder, (MANIFEST, records, SUMMARY))
         if (folder / MANIFEST).is_file():
             earlier = _read_manifest(folder / MANIFEST, records)
             job = cls(folder, records, earlier)

@@ -132,8 +132,8 @@ def _begins_cleanly(tokens: list[Token], position: int) -> bool:
 
 def _agree(left: Expression, right: Expression, about: bool) -> bool:
     """Whether two sides have the same value, in one way of reading percent signs."""
-    assert left.amount is not None
-    assert right.amount is not None
+    assert left.amount is not None  # noqa: S101  (narrows the type)
+    assert right.amount is not None  # noqa: S101  (narrows the type)
     return any(
         a == b or _rounded(a, b, unit, about)
         for a, b, unit in _readings(left.amount, right.amount, left.unit, right.unit)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PromptIds = tuple[int, ...]
-PASS_RATE = "pass_rate"
+PASS_RATE = "pass_rate"  # noqa: S105  (no key)
 """Column of a dataset with each problem's mined pass rate, or null; may be absent."""
 
 

@@ -20,7 +20,7 @@ class Compute:
     forward: ForwardChoice = "auto"
     """``packed``: log-probs from one pass over each prompt for all its completions. ``auto``: that,
     where the model allows and it was measured to be faster, on CPUs; otherwise ``plain``."""
-    tokens_per_pass: int | Literal["auto"] | None = "auto"
+    tokens_per_pass: int | Literal["auto"] | None = "auto"  # noqa: S105  (no key)
     """Most tokens of a forward and backward pass, prompts and padding included: a micro-batch of
     more rows is computed in parts, longest first, whose gradients add up to the same. ``auto``:
     4,096 on CPUs, where it was measured to be faster, if the loss allows it; None: never."""

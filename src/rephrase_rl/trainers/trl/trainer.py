@@ -157,8 +157,8 @@ class RePOTrainer(GuardedTrainer, WholeCheckpoints, GRPOTrainer):
         self._rows = inputs
         try:
             output = super()._generate_and_score_completions(inputs)
-            assert self._batch is not None
-            assert self._final_rewards is not None
+            assert self._batch is not None  # noqa: S101  (narrows the type)
+            assert self._final_rewards is not None  # noqa: S101  (narrows the type)
             output["advantages"] = core_advantages(self, self._final_rewards, len(inputs))
             self._record(self._batch, output["advantages"])
             self._prepare_loss(self._batch, output)
@@ -222,7 +222,7 @@ class RePOTrainer(GuardedTrainer, WholeCheckpoints, GRPOTrainer):
                 inputs, prompts, completions, completion_ids_list
             )
             return rewards
-        assert self._batch is not None
+        assert self._batch is not None  # noqa: S101  (narrows the type)
         self._log_completion_extra(
             "origin", [r.origin for g in self._batch.groups for r in g.group.rollouts]
         )
@@ -301,7 +301,7 @@ class RePOTrainer(GuardedTrainer, WholeCheckpoints, GRPOTrainer):
     @property
     def rows_of_batch(self) -> list[dict[str, Any]]:
         """Dataset rows of the generation batch in hand, one per member, as TRL holds them."""
-        assert self._rows is not None
+        assert self._rows is not None  # noqa: S101  (narrows the type)
         return self._rows
 
     def generate_rows(self, prompts: list[Any]) -> GenerationOutput:

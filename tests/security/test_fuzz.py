@@ -1,0 +1,434 @@
+"""Whatever comes in, the library answers or raises an error of its own; anything else is a bug.
+
+Configurations, overrides, completions and run directories; files of data have
+tests/data/test_readers_fuzz.py. The default budget is small, the slow tier has 2,000 examples each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rephrase_rl.config import config_hash, dump_config, load_config, parse_config, require_trust
+from rephrase_rl.errors import RephraseError
+from rephrase_rl.guidance.ledger import Ledger, summarise
+from rephrase_rl.guidance.steps.arithmetic import find_steps
+from rephrase_rl.methods import resolve_config
+from rephrase_rl.prompts.meta_text import remove_meta_text
+from rephrase_rl.reports import write_comparison, write_report
+from rephrase_rl.reports.ledger import UTILISATION_FACTS as FACTS
+from rephrase_rl.reports.model_text import show_removed, show_text
+from rephrase_rl.reports.pages import markdown_cell, markdown_fence
+from rephrase_rl.runs import RunDirectory
+from rephrase_rl.secrecy import secrets_in, without_secrets
+from rephrase_rl.visible_text import HIDDEN, plain_text
+from reports.synthetic_run import make_run
+
+BUDGET = settings(derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(BUDGET, max_examples=40)
+MANY = settings(BUDGET, max_examples=2000)
+
+# ------------------------------------------------------------ configurations
+
+RECIPE = {
+    "method": "repo",
+    "model": {"path": "lab:base", "dtype": "float32"},
+    "data": [{"path": "lab:hard", "name": "hard", "limit": 4, "weight": 1.0}],
+    "seed": 1,
+    "output_dir": "out",
+    "prompts": {"style": "plain", "solve": None},
+    "rewards": [{"verifier": "exact", "weight": 1.0, "options": {}}],
+    "guidance": {
+        "gate": {"kind": "failed_share", "gate_failure_fraction": 1.0},
+        "source": {"kind": "rephrase", "max_prompt_tokens": 64},
+        "accept": [{"name": "finished"}],
+        "slot": {"kind": "replace_worst"},
+        "advantages": {"scale": "group"},
+    },
+    "trainer": {"learning_rate": 1e-5, "num_generations": 4},
+    "compute": {"tokens_per_pass": "auto"},
+    "evaluation": {"benchmarks": [{"name": "b", "data": {"path": "lab:hard"}}], "every_steps": 2},
+    "log": {"groups": "all"},
+    "plan": {"device": "this", "devices": 1},
+}
+WHOLE = [0, -1, 1, 2**31, 2**32, 2**63, 2**64, 10**400, -(10**400)]
+REAL = [0.0, -0.0, 0.5, 1e308, -1e308, 5e-324, float("inf"), float("-inf"), float("nan")]
+NUMBERS = st.sampled_from([*WHOLE, *REAL])
+TEXTS = st.text(max_size=12) | st.sampled_from(
+    [
+        "",
+        " ",
+        "\0",
+        "\ud800",
+        "\u202e",
+        "\x1b[2J",
+        "../..",
+        "/",
+        "~",
+        "a:b",
+        "x.py:f",
+        "null",
+        "on",
+        "1e5",
+        "{",
+        "sk-abcdefghijklmnop",
+        "x" * 300,
+        "lab:",
+        "lab:none",
+        "repo",
+        "kind",
+    ]
+)
+SCALARS = st.none() | st.booleans() | NUMBERS | st.integers() | st.floats() | TEXTS
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            TEXTS | st.sampled_from(["kind", "name", "path", "options"]), inner, max_size=3
+        )
+        | st.dictionaries(SCALARS.filter(lambda key: key == key), inner, max_size=2)
+    ),
+    max_leaves=8,
+)
+
+
+def places(value, path=()):
+    """Paths of everything in plain data."""
+    found = [path] if path else []
+    if isinstance(value, dict):
+        found += [p for key, item in value.items() for p in places(item, (*path, key))]
+    elif isinstance(value, list):
+        found += [p for i, item in enumerate(value) for p in places(item, (*path, i))]
+    return found
+
+
+def changed(value, path, new):
+    """A copy with something else at one place."""
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = changed(value[path[0]], path[1:], new)
+    return copy
+
+
+RECIPES = st.lists(st.tuples(st.sampled_from(places(RECIPE)), VALUES), min_size=1, max_size=3)
+
+
+def change_recipe(changes):
+    raw = RECIPE
+    for path, new in changes:
+        with contextlib.suppress(KeyError, IndexError, TypeError):
+            raw = changed(raw, path, new)
+    return raw
+
+
+def one_config(changes, overrides):
+    raw = change_recipe(changes)
+    with contextlib.suppress(RephraseError):
+        config = parse_config(raw, overrides=overrides)
+        config_hash(config)
+        resolved = resolve_config(config)
+        text = dump_config(resolved)
+        text.encode("utf-8", "replace")
+        with contextlib.suppress(RephraseError):
+            require_trust(resolved, "run")
+
+
+OVERRIDES = st.lists(
+    st.builds(
+        lambda path, value: f"{path}={value}",
+        st.sampled_from([".".join(map(str, path)) for path in places(RECIPE)]) | TEXTS,
+        TEXTS | VALUES.map(json.dumps),
+    )
+    | TEXTS,
+    max_size=2,
+)
+FILES = (
+    st.binary(max_size=200)
+    | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass"))
+    | RECIPES.map(lambda changes: json.dumps(change_recipe(changes), default=str).encode())
+    | st.lists(
+        st.sampled_from(
+            [
+                "a: ",
+                "- ",
+                "\n",
+                "  ",
+                "[",
+                "]",
+                "{",
+                "}",
+                "&a ",
+                "*a",
+                "<<: ",
+                "!!int ",
+                "!!python/x ",
+                "!!binary ",
+                "? ",
+                "|",
+                ">",
+                "'",
+                '"',
+                "1e5",
+                "0x",
+                "0o9",
+                "1_0",
+                "~",
+                "#",
+                "---",
+                "...",
+                "%",
+                "\t",
+                "é",
+                ":",
+                ",",
+                "\\x",
+                "=",
+                "1:2",
+                "2020-01-01",
+                ".inf",
+                "!!set ",
+                "!!omap ",
+                "method: repo",
+                '"\\ud800": ',
+            ]
+        ),
+        max_size=30,
+    ).map(lambda parts: "".join(parts).encode())
+)
+
+
+def one_file(folder, content):
+    file = folder / "c.yaml"
+    file.write_bytes(content)
+    with contextlib.suppress(RephraseError):
+        load_config(file)
+
+
+# ------------------------------------------------------------ completions
+
+PIECES = [
+    "\\boxed{",
+    "}",
+    "{",
+    "the reference solution ",
+    "According to the reference, ",
+    "9^9^9",
+    "=",
+    "+",
+    "1e999999999",
+    "²",
+    "½",
+    "1/0",
+    "٣",
+    "million",
+    "%",
+    "$",
+    "<think>",
+    "</think>",
+    "\n",
+    " ",
+    "\x1b[2J",
+    "\u202e",
+    "\ud800",
+    "\0",
+    "```",
+    "|",
+    "<script>",
+    "&lt;",
+    "![x](h://y)",
+    "{{ x }}",
+    "Here is the rewritten solution:\n",
+    "9" * 5000,
+    "-",
+    "(",
+    ")",
+    "Step 1: ",
+    "api_key=",
+    "the given solution shows ",
+    "##",
+    "*",
+    "_",
+]
+COMPLETIONS = st.text(max_size=60) | st.lists(st.sampled_from(PIECES), max_size=25).map("".join)
+
+
+def one_completion(text, other):
+    cleaned = remove_meta_text(text)
+    assert remove_meta_text(cleaned.text).text == cleaned.text
+    find_steps(text)
+    for shown in (
+        plain_text(text),
+        markdown_cell(text),
+        markdown_fence(text),
+        str(show_text(text)),
+    ):
+        assert not HIDDEN.search(shown)
+    assert "<script" not in str(show_removed(text, (other, *cleaned.removed)))
+    assert "\n" not in markdown_cell(text)
+    assert "![" not in markdown_cell(text).replace("\\[", "")
+    assert "<" not in markdown_cell(text)
+    without_secrets(text)
+    secrets_in({text: other, "x": [text, {other: 1}]})
+
+
+# ------------------------------------------------------------ run directories
+
+
+@cache
+def run_files():
+    with tempfile.TemporaryDirectory() as folder:
+        whole = make_run(Path(folder) / "run", num_steps=2)
+        interval = {"mean": 0.5, "low": 0.25, "high": 0.75, "n_clusters": 4}
+        measured = {name: 2 if name == "step" else interval for name in FACTS}
+        measured |= {"num_problems": 4, "num_hard_problems": 4, "samples_per_problem": 2}
+        whole.write_evaluation(2, "hard-k2", {"avg_at_k": interval, "utilisation": measured}, [])
+        run = whole.path
+        return {
+            str(path.relative_to(run)): path.read_bytes()
+            for path in sorted(run.rglob("*"))
+            if path.is_file()
+        }
+
+
+NAMES = [
+    "manifest.json",
+    "config.yaml",
+    "steps.jsonl",
+    "timings.jsonl",
+    "groups.jsonl",
+    "summary.json",
+    "evals/0/hard/result.json",
+    "evals/2/hard/result.json",
+    "evals/2/hard-k2/result.json",
+]
+
+
+@st.composite
+def damages(draw):
+    """One file of a run, cut off, with other bytes, or with another value at one place."""
+    name = draw(st.sampled_from(NAMES))
+    content = run_files()[name]
+    kind = draw(st.sampled_from(["cut", "bytes", "value", "value", "value", "gone", "replaced"]))
+    if kind == "cut":
+        return name, content[: draw(st.integers(0, len(content)))]
+    if kind == "gone":
+        return name, None
+    if kind == "replaced":
+        return name, draw(st.binary(max_size=40) | VALUES.map(lambda v: json.dumps(v).encode()))
+    if kind == "bytes" or not name.endswith((".json", ".jsonl")):
+        at = draw(st.integers(0, len(content)))
+        return name, content[:at] + draw(st.binary(max_size=4)) + content[at + 1 :]
+    lines = content.splitlines() if name.endswith("l") else [content]
+    number = draw(st.integers(0, len(lines) - 1))
+    value = json.loads(lines[number])
+    new = draw(VALUES)
+    value = changed(value, draw(st.sampled_from(places(value))), new)
+    lines[number] = json.dumps(value).encode()
+    return name, b"\n".join(lines) + b"\n"
+
+
+def one_run(folder, broken):
+    run = folder / "run"
+    shutil.rmtree(run, ignore_errors=True)
+    for name, content in {**run_files(), **dict(broken)}.items():
+        if content is not None:
+            (run / name).parent.mkdir(parents=True, exist_ok=True)
+            (run / name).write_bytes(content)
+    with contextlib.suppress(RephraseError):
+        summarise(Ledger.of_run(RunDirectory.open(run)))
+    with contextlib.suppress(RephraseError):
+        write_report(run)
+    with contextlib.suppress(RephraseError):
+        write_comparison([run, folder / "whole"], folder / "comparison")
+    with contextlib.suppress(RephraseError):
+        RunDirectory.open(run).rewind(1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("fuzz")
+    make_run(path / "whole", num_steps=2)
+    return path
+
+
+@pytest.fixture
+def without_figures(monkeypatch):
+    """Figures take most of a report's time and read nothing but numbers."""
+    from rephrase_rl.reports import comparison, ledger, report
+    from rephrase_rl.reports.curves import Figure
+
+    monkeypatch.setattr(report, "draw_run", lambda *_: Figure("", (), ()))
+    monkeypatch.setattr(comparison, "draw_comparison", lambda *_: Figure("", (), ()))
+    monkeypatch.setattr(ledger, "draw_ledger", lambda *_: "")
+
+
+DAMAGES = st.lists(damages(), min_size=1, max_size=2)
+
+
+@FEW
+@given(RECIPES, OVERRIDES)
+def test_configurations(changes, overrides) -> None:
+    one_config(changes, overrides)
+
+
+@FEW
+@given(FILES)
+def test_files_of_configurations(folder, content) -> None:
+    one_file(folder, content)
+
+
+@FEW
+@given(COMPLETIONS, COMPLETIONS)
+def test_completions(text, other) -> None:
+    one_completion(text, other)
+
+
+@FEW
+@given(DAMAGES)
+def test_run_directories(folder, without_figures, broken) -> None:
+    one_run(folder, broken)
+
+
+@pytest.mark.slow
+@MANY
+@given(RECIPES, OVERRIDES)
+def test_configurations_at_length(changes, overrides) -> None:
+    one_config(changes, overrides)
+
+
+@pytest.mark.slow
+@MANY
+@given(FILES)
+def test_files_of_configurations_at_length(folder, content) -> None:
+    one_file(folder, content)
+
+
+@pytest.mark.slow
+@MANY
+@given(COMPLETIONS, COMPLETIONS)
+def test_completions_at_length(text, other) -> None:
+    one_completion(text, other)
+
+
+@pytest.mark.slow
+@MANY
+@given(DAMAGES)
+def test_run_directories_at_length(folder, without_figures, broken) -> None:
+    one_run(folder, broken)
+
+
+@pytest.mark.slow
+@settings(BUDGET, max_examples=100)
+@given(DAMAGES)
+def test_run_directories_with_figures(folder, broken) -> None:
+    one_run(folder, broken)
