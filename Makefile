@@ -71,7 +71,7 @@ bench-verifiers: $(INSTALLED)
 # Every kind of fault, and kill -9 at 60 random moments; writes build/torture/table.md and log.jsonl.
 # TORTURE_ARGS: --quick, --only PART-OF-A-NAME, --kills N (the slow tier: --kills 200), --out FOLDER.
 torture: $(INSTALLED)
-	$(BIN)/python scripts/torture/run.py $(TORTURE_ARGS)
+	$(BIN)/python scripts/torture/inject.py $(TORTURE_ARGS)
 
 smollm2: $(SMOLLM2)/config.json
 

@@ -15,7 +15,7 @@ from fakes import (
     problem,
     tiny_model,
 )
-from rephrase_rl.errors import EvaluationError
+from rephrase_rl.errors import EvaluationError, VerifierError
 from rephrase_rl.evaluation import EvaluationProtocol, evaluate
 from rephrase_rl.prompts import get_template
 from rephrase_rl.records import Completion, Message
@@ -127,7 +127,7 @@ def test_a_verifier_that_returns_too_little_is_an_error() -> None:
         def verify(self, completions: Any, reference_answers: Any) -> Any:
             return super().verify(completions, reference_answers)[:-1]
 
-    with pytest.raises(EvaluationError, match="5 verdicts, required: 6"):
+    with pytest.raises(VerifierError, match="6 completions and returned 5 values"):
         evaluate(ScriptedEngine(["x"] * 6), PROBLEMS, ShortVerifier(), TEMPLATE, PROTOCOL)
 
 
