@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-RUN = ROOT / "scripts" / "torture" / "run.py"
+RUN = ROOT / "scripts" / "torture" / "inject.py"
 
 
 def running(pid: int) -> bool:
