@@ -28,7 +28,7 @@ from rephrase_rl.runs import RunDirectory, atomic, collect_manifest
 
 SETTINGS = [(iterations, steps) for iterations in (1, 2) for steps in (1, 4)]
 """``num_iterations`` and ``steps_per_generation``."""
-STEPS = 6
+STEPS = 5
 """Of every run. The longest generation batch serves eight steps, the shortest one."""
 CHANGES: dict[str, Any] = {
     # So small that the buffer fills within a run, and replay has something to give.
@@ -37,7 +37,10 @@ CHANGES: dict[str, Any] = {
     "repo": {"source": {"cache_steps": 2}},
 }
 WRITTEN = ("steps.jsonl", "groups.jsonl", "checkpoints/final/model.safetensors")
-IN_CHECKPOINT = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "guidance-0.pt")
+IN_CHECKPOINT = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
+MEMORY = "guidance-0.pt"
+"""Compared value by value: pickle writes a value that two places share once, and resumed ones are
+not shared."""
 
 
 class Cell(NamedTuple):
@@ -147,8 +150,35 @@ def train(cell: Cell, path: Path, resume: bool = False, killed_in: int | None = 
 
 def differences(whole: Path, parts: Path) -> list[str]:
     """Files that are not the same bytes."""
-    names = [*WRITTEN, *(f"checkpoints/checkpoint-{STEPS}/{name}" for name in IN_CHECKPOINT)]
-    return [name for name in names if content(whole / name) != content(parts / name)]
+    last = f"checkpoints/checkpoint-{STEPS}"
+    names = [*WRITTEN, *(f"{last}/{name}" for name in IN_CHECKPOINT)]
+    found = [name for name in names if content(whole / name) != content(parts / name)]
+    memory = f"{last}/{MEMORY}"
+    if not same(remembered(whole / memory), remembered(parts / memory)):
+        found.append(memory)
+    return found
+
+
+def remembered(file: Path) -> Any:
+    """None for methods whose trainer remembers nothing."""
+    import torch
+
+    return torch.load(file, weights_only=True) if file.is_file() else None
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two structures hold the same values, tensors to the last bit."""
+    import torch
+
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, torch.Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(v, other[k]) for k, v in one.items())
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(same(a, b) for a, b in zip(one, other, strict=True))
+    return bool(one == other or (one != one and other != other))
 
 
 def content(file: Path) -> bytes | None:
@@ -231,7 +261,7 @@ def write_record(
         f"`make resume-check`: the lab's base policy, {STEPS} steps, killed (SIGKILL) in each, so "
         f"resumed after steps 1 to {STEPS - 1}.",
         f"Compared byte by byte: {', '.join(WRITTEN)}, and of the last checkpoint "
-        f"{', '.join(IN_CHECKPOINT)}.",
+        f"{', '.join(IN_CHECKPOINT)}; value by value: {MEMORY}.",
         "*accepted*: texts that guidance accepted in each of the runs.",
         "",
         text,
