@@ -14,7 +14,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import time
 import traceback
 import warnings
@@ -61,19 +60,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--methods", nargs="+", choices=list(PRESETS), default=list(PRESETS))
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs side by side")
+    parser.add_argument("--work", type=Path, default=Path("build/resume_check"))
     parser.add_argument("--out", type=Path, default=Path("results/resume_check"))
     options = parser.parse_args()
     about = collect_manifest("make resume-check", 0)
-    started = time.perf_counter()
     _import_everything()
     cells = [cell for method in options.methods for cell in cells_of(method)]
-    with tempfile.TemporaryDirectory() as folder:
-        rows = check_all(cells, Path(folder), options.jobs)
+    git = about["git"]
+    work = options.work / ("changed" if git["dirty"] else str(git["commit"]))
+    if git["dirty"]:
+        shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True, exist_ok=True)
+    rows = check_all(cells, work, options.jobs)
     text = "\n".join(table(rows))
     print(text)
-    seconds = time.perf_counter() - started
+    seconds = sum(row["seconds"] for row in rows)
     unequal = [row["cell"] for row in rows if row["differences"]]
-    print(f"{len(rows) - len(unequal)} of {len(rows)} equal, {seconds:.0f} s")
+    print(f"{len(rows) - len(unequal)} of {len(rows)} equal, {seconds:.0f} s of work")
     if set(options.methods) == set(PRESETS):
         write_record(options.out, about, rows, text, seconds)
     return 1 if unequal else 0
@@ -111,6 +114,7 @@ def configuration(cell: Cell) -> RunConfig:
 
 def check(cell: Cell, folder: Path) -> dict[str, Any]:
     """Run a cell both ways and compare."""
+    started = time.perf_counter()
     whole, parts = folder / "whole", folder / "parts"
     in_child(lambda: train(cell, whole))
     in_child(lambda: train(cell, parts, killed_in=2), killed=True)
@@ -131,6 +135,7 @@ def check(cell: Cell, folder: Path) -> dict[str, Any]:
         "cell": list(cell),
         "resumed_after": resumed,
         "accepted": int(accepted),
+        "seconds": round(time.perf_counter() - started, 1),
         "differences": differences(whole, parts),
     }
 
@@ -208,9 +213,13 @@ def in_child(body: Callable[[], None], killed: bool = False) -> None:
 def check_all(cells: list[Cell], folder: Path, jobs: int) -> list[dict[str, Any]]:
     """Check cells in as many processes as there are jobs; the rows in the order of the cells."""
 
+    # What a check that broke off has done of this very commit stays done.
+    todo = [cell for cell in cells if not (folder / f"{cell.name}.json").is_file()]
+
     def work(job: int) -> None:
-        for cell in cells[job::jobs]:
+        for cell in todo[job::jobs]:
             place = folder / cell.name
+            shutil.rmtree(place, ignore_errors=True)
             row = check(cell, place)
             shutil.rmtree(place)
             atomic.write_text(folder / f"{cell.name}.json", json.dumps(row))
@@ -267,7 +276,8 @@ def write_record(
         text,
         "",
         f"Commit {git['commit']}{' (with changes)' if git['dirty'] else ''}, started "
-        f"{about['started_at']}, {seconds:.0f} s, hardware {json.dumps(about['hardware'])}.",
+        f"{about['started_at']}, {seconds:.0f} s of work, "
+        f"hardware {json.dumps(about['hardware'])}.",
         "",
         "Versions: " + ", ".join(f"{k} {v}" for k, v in about["versions"].items()) + ".",
         "",
