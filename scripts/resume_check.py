@@ -212,7 +212,6 @@ def in_child(body: Callable[[], None], killed: bool = False) -> None:
 
 def check_all(cells: list[Cell], folder: Path, jobs: int) -> list[dict[str, Any]]:
     """Check cells in as many processes as there are jobs; the rows in the order of the cells."""
-
     # What a check that broke off has done of this very commit stays done.
     todo = [cell for cell in cells if not (folder / f"{cell.name}.json").is_file()]
 
