@@ -14,7 +14,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import time
 import traceback
 import warnings
@@ -28,7 +27,7 @@ from rephrase_rl.runs import RunDirectory, atomic, collect_manifest
 
 SETTINGS = [(iterations, steps) for iterations in (1, 2) for steps in (1, 4)]
 """``num_iterations`` and ``steps_per_generation``."""
-STEPS = 6
+STEPS = 5
 """Of every run. The longest generation batch serves eight steps, the shortest one."""
 CHANGES: dict[str, Any] = {
     # So small that the buffer fills within a run, and replay has something to give.
@@ -37,7 +36,10 @@ CHANGES: dict[str, Any] = {
     "repo": {"source": {"cache_steps": 2}},
 }
 WRITTEN = ("steps.jsonl", "groups.jsonl", "checkpoints/final/model.safetensors")
-IN_CHECKPOINT = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "guidance-0.pt")
+IN_CHECKPOINT = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
+MEMORY = "guidance-0.pt"
+"""Compared value by value: pickle writes a value that two places share once, and resumed ones are
+not shared."""
 
 
 class Cell(NamedTuple):
@@ -58,19 +60,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--methods", nargs="+", choices=list(PRESETS), default=list(PRESETS))
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs side by side")
+    parser.add_argument("--work", type=Path, default=Path("build/resume_check"))
     parser.add_argument("--out", type=Path, default=Path("results/resume_check"))
     options = parser.parse_args()
     about = collect_manifest("make resume-check", 0)
-    started = time.perf_counter()
     _import_everything()
     cells = [cell for method in options.methods for cell in cells_of(method)]
-    with tempfile.TemporaryDirectory() as folder:
-        rows = check_all(cells, Path(folder), options.jobs)
+    git = about["git"]
+    work = options.work / ("changed" if git["dirty"] else str(git["commit"]))
+    if git["dirty"]:
+        shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True, exist_ok=True)
+    rows = check_all(cells, work, options.jobs)
     text = "\n".join(table(rows))
     print(text)
-    seconds = time.perf_counter() - started
+    seconds = sum(row["seconds"] for row in rows)
     unequal = [row["cell"] for row in rows if row["differences"]]
-    print(f"{len(rows) - len(unequal)} of {len(rows)} equal, {seconds:.0f} s")
+    print(f"{len(rows) - len(unequal)} of {len(rows)} equal, {seconds:.0f} s of work")
     if set(options.methods) == set(PRESETS):
         write_record(options.out, about, rows, text, seconds)
     return 1 if unequal else 0
@@ -108,6 +114,7 @@ def configuration(cell: Cell) -> RunConfig:
 
 def check(cell: Cell, folder: Path) -> dict[str, Any]:
     """Run a cell both ways and compare."""
+    started = time.perf_counter()
     whole, parts = folder / "whole", folder / "parts"
     in_child(lambda: train(cell, whole))
     in_child(lambda: train(cell, parts, killed_in=2), killed=True)
@@ -128,6 +135,7 @@ def check(cell: Cell, folder: Path) -> dict[str, Any]:
         "cell": list(cell),
         "resumed_after": resumed,
         "accepted": int(accepted),
+        "seconds": round(time.perf_counter() - started, 1),
         "differences": differences(whole, parts),
     }
 
@@ -147,8 +155,35 @@ def train(cell: Cell, path: Path, resume: bool = False, killed_in: int | None = 
 
 def differences(whole: Path, parts: Path) -> list[str]:
     """Files that are not the same bytes."""
-    names = [*WRITTEN, *(f"checkpoints/checkpoint-{STEPS}/{name}" for name in IN_CHECKPOINT)]
-    return [name for name in names if content(whole / name) != content(parts / name)]
+    last = f"checkpoints/checkpoint-{STEPS}"
+    names = [*WRITTEN, *(f"{last}/{name}" for name in IN_CHECKPOINT)]
+    found = [name for name in names if content(whole / name) != content(parts / name)]
+    memory = f"{last}/{MEMORY}"
+    if not same(remembered(whole / memory), remembered(parts / memory)):
+        found.append(memory)
+    return found
+
+
+def remembered(file: Path) -> Any:
+    """None for methods whose trainer remembers nothing."""
+    import torch
+
+    return torch.load(file, weights_only=True) if file.is_file() else None
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two structures hold the same values, tensors to the last bit."""
+    import torch
+
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, torch.Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(v, other[k]) for k, v in one.items())
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(same(a, b) for a, b in zip(one, other, strict=True))
+    return bool(one == other or (one != one and other != other))
 
 
 def content(file: Path) -> bytes | None:
@@ -177,10 +212,13 @@ def in_child(body: Callable[[], None], killed: bool = False) -> None:
 
 def check_all(cells: list[Cell], folder: Path, jobs: int) -> list[dict[str, Any]]:
     """Check cells in as many processes as there are jobs; the rows in the order of the cells."""
+    # What a check that broke off has done of this very commit stays done.
+    todo = [cell for cell in cells if not (folder / f"{cell.name}.json").is_file()]
 
     def work(job: int) -> None:
-        for cell in cells[job::jobs]:
+        for cell in todo[job::jobs]:
             place = folder / cell.name
+            shutil.rmtree(place, ignore_errors=True)
             row = check(cell, place)
             shutil.rmtree(place)
             atomic.write_text(folder / f"{cell.name}.json", json.dumps(row))
@@ -231,13 +269,14 @@ def write_record(
         f"`make resume-check`: the lab's base policy, {STEPS} steps, killed (SIGKILL) in each, so "
         f"resumed after steps 1 to {STEPS - 1}.",
         f"Compared byte by byte: {', '.join(WRITTEN)}, and of the last checkpoint "
-        f"{', '.join(IN_CHECKPOINT)}.",
+        f"{', '.join(IN_CHECKPOINT)}; value by value: {MEMORY}.",
         "*accepted*: texts that guidance accepted in each of the runs.",
         "",
         text,
         "",
         f"Commit {git['commit']}{' (with changes)' if git['dirty'] else ''}, started "
-        f"{about['started_at']}, {seconds:.0f} s, hardware {json.dumps(about['hardware'])}.",
+        f"{about['started_at']}, {seconds:.0f} s of work, "
+        f"hardware {json.dumps(about['hardware'])}.",
         "",
         "Versions: " + ", ".join(f"{k} {v}" for k, v in about["versions"].items()) + ".",
         "",

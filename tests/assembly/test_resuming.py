@@ -38,13 +38,20 @@ def test_damaged_checkpoint_is_named_and_the_one_before_taken_on_request(whole, 
         train(CHOSEN, killed, resume=True)
     assert (killed / "steps.jsonl").read_bytes() == records, "a refused run changes nothing"
     assert names(killed) == ["checkpoint-1", "checkpoint-2"]
-    train(CHOSEN, killed, resume_from="last-whole")
+
+    def killed_again(view) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(CHOSEN, killed, resume_from="last-whole", on_step=killed_again)
+    assert names(killed) == ["checkpoint-1"], "what came after it went before the run went on"
+    train(CHOSEN, killed, resume=True)
     assert names(killed) == ["checkpoint-1", "checkpoint-2", "checkpoint-3"]
     assert checkpoints.faults_of(killed / "checkpoints" / "checkpoint-2") == []
     assert differences(whole, killed) == []
-    (part,) = RunDirectory.open(killed).manifest["resumed"]
-    assert part["after_step"] == 1
-    assert part["versions"]
+    parts = RunDirectory.open(killed).manifest["resumed"]
+    assert [part["after_step"] for part in parts] == [1, 1]
+    assert all(part["versions"] for part in parts)
 
 
 def test_a_record_with_a_hole_is_refused(killed) -> None:

@@ -27,7 +27,9 @@ def signal_at(step: int, *signals: int):
     return on_step
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_once_finishes_the_step_saves_and_goes_on_exactly(tmp_path, capfd, number) -> None:
     # Nothing is saved unless asked; step 1 is within a batch of two steps.
     chosen = config(max_steps=3, save_strategy="no", steps_per_generation=2)

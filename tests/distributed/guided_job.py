@@ -1,8 +1,9 @@
 """One process of a guided run on scripted rollouts; started by test_two_processes.py.
 
 Usage: guided_job.py OUT PER_DEVICE QUESTIONS [METHOD]. All rollouts of the QUESTIONS (with commas
-between them) fail; METHOD is a preset. Writes the group records of all processes to OUT. The
-rollouts depend on the question alone, so one and two processes see the same ones.
+between them) fail; METHOD is a preset. Writes the group records of all processes to OUT and the
+weights beside it. The rollouts depend on the question alone, so one and two processes see the same
+ones.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ def main() -> None:
     )
     made.train()
     if int(os.environ.get("RANK", "0")) == 0:
+        torch.save([p.detach() for p in made.model.parameters()], out.with_suffix(".pt"))
         out.write_text(
             json.dumps(
                 {

@@ -9,11 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 pytestmark = pytest.mark.distributed
 
 JOB = Path(__file__).with_name("guided_job.py")
 LIMIT_S = 180
+LARGEST = 1e-5
+"""Difference of a weight."""
 
 
 def launch(
@@ -75,8 +78,11 @@ def test_same_advantages_and_metrics(outcomes) -> None:
 
 
 def test_same_weights_after_two_steps(outcomes) -> None:
-    one, two = (json.loads(outcomes[n].read_text())["weights"] for n in (1, 2))
-    assert one == pytest.approx(two, rel=1e-6)
+    one, two = (torch.load(outcomes[n].with_suffix(".pt"), weights_only=True) for n in (1, 2))
+    gaps = torch.cat([(a - b).abs().flatten() for a, b in zip(one, two, strict=True)])
+    # Gradients are summed in another order, and AdamW's steps of 1e-2 pass that on.
+    assert float(gaps.max()) < LARGEST
+    assert float(gaps.mean()) < LARGEST / 100
 
 
 @pytest.mark.slow

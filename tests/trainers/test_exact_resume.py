@@ -148,6 +148,7 @@ def test_figures_that_wait_for_the_next_log_line_are_kept(tmp_path) -> None:
     assert one.to_list() == other.to_list()
 
 
+@pytest.mark.slow
 def test_a_reference_that_follows_the_policy_is_kept(tmp_path) -> None:
     moving = {"sync_ref_model": True, "ref_model_sync_steps": 1, "ref_model_mixup_alpha": 0.5}
     whole, part = two_halves(tmp_path, beta=0.5, num_iterations=2, **moving)

@@ -160,6 +160,13 @@ def test_stream_survives_a_checkpoint(tmp_path) -> None:
     assert again.rows == stream.rows
 
 
+def test_optimiser_taken_up_and_not_used_yet_goes_on_to_the_next_checkpoint() -> None:
+    state = {"rows": [], "optimizer": {"state": {0: {"step": 3.0}}, "param_groups": []}}
+    again = BufferedStream(size=2)
+    again.load_state(state)
+    assert again.state() == state
+
+
 @pytest.mark.parametrize(
     ("flag", "said"),
     [("is_deepspeed_enabled", "DeepSpeed"), ("is_fsdp_enabled", "FSDP"), ("fp16", "fp16")],

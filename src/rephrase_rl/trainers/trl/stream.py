@@ -141,7 +141,10 @@ class BufferedStream:
         """Buffer and optimiser, for a checkpoint."""
         return {
             "rows": [(list(row.prompt_ids), list(row.completion_ids)) for row in self.rows],
-            "optimizer": None if self.optimizer is None else self.optimizer.state_dict(),
+            # Taken up at the last checkpoint and not used since: it goes on to the next one.
+            "optimizer": self._saved_optimizer
+            if self.optimizer is None
+            else self.optimizer.state_dict(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
