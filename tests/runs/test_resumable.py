@@ -37,8 +37,11 @@ def test_the_manifest_tells_of_every_part(tmp_path) -> None:
 
 
 def test_settings_are_compared_as_they_are_stored(tmp_path) -> None:
-    begin(tmp_path / "a", {"pair": (1, 2), "nothing": None, "nan": float("nan")})
-    begin(tmp_path / "a", {"pair": [1, 2], "nothing": None, "nan": float("nan")})
+    begin(tmp_path / "a", {"pair": (1, 2), "nothing": None, "nan": float("nan")}).append([{"x": 1}])
+    again = begin(tmp_path / "a", {"pair": [1, 2], "nothing": None, "nan": float("nan")})
+    assert again.lines() == [{"x": 1}]
+    with pytest.raises(ConfigError, match="nan"):
+        begin(tmp_path / "a", {"pair": [1, 2], "nothing": None, "nan": 0.0})
 
 
 def test_every_difference_is_named(tmp_path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -49,7 +50,7 @@ RECIPE = {
     "guidance": {
         "gate": {"kind": "failed_share", "gate_failure_fraction": 1.0},
         "source": {"kind": "rephrase", "max_prompt_tokens": 64},
-        "accept": [{"name": "finished"}],
+        "accept": [{"kind": "finished"}],
         "slot": {"kind": "replace_worst"},
         "advantages": {"scale": "group"},
     },
@@ -373,6 +374,29 @@ def without_figures(monkeypatch):
 
 
 DAMAGES = st.lists(damages(), min_size=1, max_size=2)
+
+
+class NeverRaised(Exception):
+    """Stands for the library's errors, so that none of them is passed over."""
+
+
+def test_what_is_not_damaged_is_not_refused(folder, monkeypatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "RephraseError", NeverRaised)
+    one_config([], [])
+    one_file(folder, dump_config(parse_config(RECIPE)).encode())
+    one_run(folder, [])
+    assert (folder / "run" / "report" / "index.html").is_file()
+    assert any((folder / "comparison").iterdir())
+
+
+@pytest.mark.parametrize("subject", ["summarise", "write_report", "write_comparison"])
+def test_a_crash_is_not_passed_over(folder, without_figures, monkeypatch, subject) -> None:
+    def crash(*_: object) -> None:
+        raise KeyError(subject)
+
+    monkeypatch.setattr(sys.modules[__name__], subject, crash)
+    with pytest.raises(KeyError, match=subject):
+        one_run(folder, [])
 
 
 @FEW
