@@ -65,18 +65,6 @@ fault("data", "expert solution of a million characters", NO_INTERVENTION)(
 )
 
 
-@fault("data", "empty expert solution", "is refused, or goes on without an intervention")
-def empty_expert(folder: Path) -> Outcome:
-    ran = run_on(folder, [row | {"expert_solution": ""} for row in rows()])
-    return refused(ran, "expert") if ran.error else went_on(ran, counted="no intervention")
-
-
-@fault("data", "expert solution of white space", "is refused, or goes on without an intervention")
-def blank_expert(folder: Path) -> Outcome:
-    ran = run_on(folder, [row | {"expert_solution": " \n"} for row in rows()])
-    return refused(ran, "expert") if ran.error else went_on(ran, counted="no intervention")
-
-
 @fault("data", "one problem repeated in every batch", GOES_ON)
 def repeated(folder: Path) -> Outcome:
     data = [rows()[0] | {"problem_id": f"copy{i}"} for i in range(20)]
@@ -88,12 +76,12 @@ def too_few(folder: Path) -> Outcome:
     return refused(run_on(folder, rows(20)[:1]), "has 1 problems, and a generation batch takes 2")
 
 
-@fault("data", "G larger than the data", "goes on, or is refused with what to do")
+@fault("data", "G larger than the data", GOES_ON)
 def large_groups(folder: Path) -> Outcome:
     ran = run_on(
         folder, rows(20)[:2], trainer={"num_generations": 16, "per_device_train_batch_size": 32}
     )
-    return refused(ran, "problem") if ran.error else went_on(ran, counted="problems come again")
+    return went_on(ran, counted="problems come again")
 
 
 def broken(make: Callable[[list[dict[str, Any]]], Any], pattern: str) -> Callable[[Path], Outcome]:
@@ -120,7 +108,27 @@ for _name, _make, _pattern in (
         "UTF-8|utf-8|decode",
     ),
     ("a file that is no JSON", lambda d: b"question,answer\n1,2\n", "row|line|JSON"),
-    ("empty questions", lambda d: [r | {"question": ""} for r in d], "question"),
+    ("empty questions", lambda d: [r | {"question": ""} for r in d], "column 'question'.*an empty"),
+    (
+        "half a surrogate in questions",
+        lambda d: [r | {"question": r["question"] + "\ud800"} for r in d],
+        "column 'question'.*half",
+    ),
+    (
+        "empty expert solutions",
+        lambda d: [r | {"expert_solution": ""} for r in d],
+        "column 'expert_solution'.*empty text",
+    ),
+    (
+        "expert solutions of white space",
+        lambda d: [r | {"expert_solution": " \n"} for r in d],
+        "column 'expert_solution'.*empty text",
+    ),
+    (
+        "empty reference answers",
+        lambda d: [r | {"reference_answer": ""} for r in d],
+        "column 'reference_answer'.*empty text",
+    ),
 ):
     fault("data", _name, REFUSED)(broken(_make, _pattern))
 
@@ -130,17 +138,11 @@ def missing(folder: Path) -> Outcome:
     return refused(train(folder / "run", lab(data={"path": str(folder / "no.jsonl")})), "no")
 
 
-@fault("data", "empty reference answers", "is refused, or counted as not judged")
-def empty_answers(folder: Path) -> Outcome:
-    ran = run_on(folder, [row | {"reference_answer": ""} for row in rows()])
-    return refused(ran, "reference|answer") if ran.error else went_on(ran, counted="not judged")
-
-
-@fault("data", "control characters, half surrogates and special tokens in texts", GOES_ON)
+@fault("data", "control characters and special tokens in questions", GOES_ON)
 def odd_characters(folder: Path) -> Outcome:
-    odd = "\x00\x1b[31m\ud800 <|end|> <|user|>"
+    odd = "\x00\x1b[31m <|end|> <|user|>"
     ran = run_on(folder, [row | {"question": row["question"] + odd} for row in rows()])
-    return refused(ran, "question|surrogate") if ran.error else went_on(ran, counted="read as text")
+    return went_on(ran, counted="read as text")
 
 
 @fault("data", "question of 100,000 characters", REFUSED)
