@@ -96,8 +96,10 @@ FAULTS = {
 
 @pytest.mark.parametrize(("fault", "status", "detail"), FAULTS.values(), ids=FAULTS.keys())
 def test_failures_are_never_a_reward(fault, status, detail):
+    # Short only where no reply is to come in time: a busy machine may take longer for any other.
+    is_slow = isinstance(fault, Answer) and fault.after_s > 0
     with serving([fault]) as server:
-        verdict = verdict_on(server, endpoint={"timeout_s": 0.2})
+        verdict = verdict_on(server, endpoint={"timeout_s": 0.2} if is_slow else {})
     assert (verdict.status, verdict.value) == (status, None)
     assert detail in verdict.detail
     assert verdict.detail.startswith("1 of 1 votes: ")
