@@ -31,7 +31,7 @@ FROZEN = {
     "rephrase": ["--json", "--out", "--samples", "--set", "-k"],
     "plan": ["--devices", "--json", "--measure", "--open-share", "--set"],
     "report": [],
-    "train": ["--overwrite", "--resume", "--resume-from", "--set"],
+    "train": ["--dry-run", "--overwrite", "--resume", "--resume-from", "--set"],
 }
 # fmt: on
 
