@@ -145,6 +145,6 @@ def _vllm_bytes(setting: Setting) -> float:
     """VLLM's share of the device, or what it needs to hold its weights and one row."""
     work, how, shape = setting.work, setting.how, setting.shape
     row = max(work.prompt_tokens, work.context_tokens) + work.longest_completion_tokens
-    least = shape.parameters * BYTES[how.arithmetic]
+    least = float(shape.parameters * BYTES[how.arithmetic])
     least += row * shape.kv_bytes_per_token(kv_bytes(setting))
     return max(how.vllm_memory_share * setting.device.memory_bytes, least)
