@@ -31,6 +31,9 @@ FROZEN = {
     "rephrase": ["--json", "--out", "--samples", "--set", "-k"],
     "plan": ["--devices", "--json", "--measure", "--open-share", "--set"],
     "report": [],
+    "study claims": [
+        "--config", "--hours", "--known", "--max-runs", "--out", "--set", "--status",
+    ],
     "train": ["--overwrite", "--resume", "--resume-from", "--set"],
 }
 # fmt: on
