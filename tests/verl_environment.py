@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ class SkippedModule(pytest.Module):
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> Any:
     """Hook of the ``conftest.py`` in folders of such tests."""
-    if importlib.util.find_spec("verl") is None:
+    try:
+        version("verl")  # not whether it can be found: these folders have the same name
+    except PackageNotFoundError:
         return SkippedModule.from_parent(parent, path=module_path)
     return None
