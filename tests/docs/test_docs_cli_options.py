@@ -34,7 +34,7 @@ FROZEN = {
     "study claims": [
         "--config", "--hours", "--known", "--max-runs", "--out", "--set", "--status",
     ],
-    "train": ["--overwrite", "--resume", "--resume-from", "--set"],
+    "train": ["--dry-run", "--overwrite", "--resume", "--resume-from", "--set"],
 }
 # fmt: on
 
