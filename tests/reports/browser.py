@@ -1,8 +1,8 @@
-"""Chromium for the tests of pages; they are skipped, with the reason, where there is none."""
+"""A tab of Chromium with a report; its tests are skipped, with the reason, without a browser."""
 
 from __future__ import annotations
 
-import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,24 +11,19 @@ from typing import Any
 
 import pytest
 
-ARGUMENTS = (
-    *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--disable-quic"),
-)
-MISSING = "no Chromium on this machine (Debian: apt-get install chromium)"
+sys.path.append(str(Path(__file__).parents[2] / "scripts"))
+
+import chromium
 
 
 @contextmanager
-def chromium() -> Iterator[Any]:
+def browser_or_skip() -> Iterator[Any]:
     """The browser, ended afterwards."""
-    executable = shutil.which("chromium") or shutil.which("google-chrome")
-    if executable is None:
-        pytest.skip(MISSING)
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+    pytest.importorskip("playwright", reason="playwright is not installed")
+    if chromium.executable() is None:
+        pytest.skip(chromium.MISSING)
+    with chromium.chromium() as browser:
         yield browser
-        browser.close()
 
 
 class Reader:

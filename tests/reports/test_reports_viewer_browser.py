@@ -7,7 +7,7 @@ import sys
 import unicodedata
 
 import pytest
-from browser import Reader, chromium
+from browser import Reader, browser_or_skip
 from synthetic_run import (
     CONFIG,
     MANIFEST,
@@ -41,7 +41,7 @@ SHOWN = ("a\n\tb", "الحل 解 é 😀")
 
 @pytest.fixture(scope="module")
 def browser():
-    with chromium() as launched:
+    with browser_or_skip() as launched:
         yield launched
 
 
@@ -236,9 +236,13 @@ def test_the_heat_map_shows_each_token_under_both_prompts(tab):
     assert ["up" in kind for kind, _ in heat] == [False, False, True, False, False]
     assert [style for _, style in heat] == [f"--heat: {share}%;" for share in (53, 0, 28, 55, 0)]
     assert tab.texts("#group .facts-of-token") == [
-        "Token 1 of 5: “4 ”, log-probability −3.00 given q, −0.10 given P(q, k): ratio 0.055"
+        "Token 4 of 5: “↵\n”, log-probability −10.00 given q, −1.00 given P(q, k): ratio 1.2e-4"
     ]
     tab.page.focus("#group .heat")
+    tab.page.keyboard.press("Home")
+    assert tab.texts("#group .facts-of-token") == [
+        "Token 1 of 5: “4 ”, log-probability −3.00 given q, −0.10 given P(q, k): ratio 0.055"
+    ]
     tab.page.keyboard.press("ArrowRight")
     assert "Token 2 of 5" in tab.page.inner_text("#group .facts-of-token")
     tab.page.keyboard.press("End")

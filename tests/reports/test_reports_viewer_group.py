@@ -10,7 +10,21 @@ from synthetic_run import candidate, group, member, refused, rescued
 
 from rephrase_rl.errors import DataError
 from rephrase_rl.records import TokenRecord
-from rephrase_rl.reports.viewer.group import full_group, rounded, table_row, tags_of, verdict_of
+from rephrase_rl.reports.viewer import group as viewed
+from rephrase_rl.reports.viewer.group import copied_shares, rounded, verdict_of
+
+
+def tags_of(record):
+    return viewed.tags_of(record, copied_shares(record))
+
+
+def table_row(record):
+    return viewed.table_row(record, copied_shares(record))
+
+
+def full_group(record):
+    return viewed.full_group(record, copied_shares(record))
+
 
 EXPERT = "seven plus five gives two; two minus three gives nine; then one"
 

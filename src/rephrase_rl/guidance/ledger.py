@@ -153,9 +153,7 @@ class Ledger:
             DataError: Steps of ``groups.jsonl`` go backwards.
         """
         require_all_groups(run)
-        # Texts of members are most of the file and nothing of the ledger.
-        light = (row | {"members": [], "replaced": None} for row in run.group_rows())
-        return cls.from_records(from_json(GroupRecord, row) for row in light)
+        return cls.from_records(bare_record(row) for row in run.group_rows())
 
     def observe(self, records: Iterable[GroupRecord]) -> None:
         """Enter groups, all of the last step seen or of later ones.
@@ -272,6 +270,19 @@ def longest_unsolved(ledger: Ledger, limit: int) -> list[ProblemHistory]:
     hard = [history for history in ledger if history.initially_all_failed]
     hard.sort(key=lambda h: (-h.visits_unsolved, h.first_unguided_solve is not None))
     return hard[:limit]
+
+
+def bare_record(row: Mapping[str, JSON]) -> GroupRecord:
+    """A group without members and tokens, which are most of the file and nothing of the ledger.
+
+    Raises:
+        DataError: What is left of it is damaged.
+    """
+    candidates = row.get("candidates", ())
+    if isinstance(candidates, list):
+        candidates = [{**c, "tokens": None} if isinstance(c, dict) else c for c in candidates]
+    bare = {**row, "members": [], "replaced": None, "candidates": candidates}
+    return from_json(GroupRecord, bare)
 
 
 def require_all_groups(run: RunDirectory) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rephrase_rl.reports.viewer.embedding import embed_json, pack
-from rephrase_rl.reports.viewer.group import full_group, rounded, table_row
+from rephrase_rl.reports.viewer.group import copied_shares, full_group, rounded, table_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,16 +50,17 @@ class _Gathering:
     piece: list[JSON] = field(default_factory=list)
 
     def add(self, number: int, record: GroupRecord) -> None:
+        copied = copied_shares(record)
         given = (record.question, record.reference_answer, record.expert_solution)
         self.rows.append(
             {
                 "number": number,
                 "problem": self.problems.setdefault(record.problem_id, len(self.problems)),
                 "text": self.texts.setdefault(given, len(self.texts)),
-                **table_row(record),
+                **table_row(record, copied),
             }
         )
-        self.piece.append(full_group(record))
+        self.piece.append(full_group(record, copied))
         if len(self.piece) == PIECE:
             self.close()
 

@@ -32,16 +32,20 @@ PARTS = (
 EARLY_PART = "early.js"
 """What has to happen before anything is shown."""
 
+LEVEL = 6
+"""Of gzip; 9 takes more than twice the time for 3 % less."""
+
 _UNSAFE = re.compile("[<>&\u007f]")
 
 
-def pack(value: object) -> str:
+def pack(value: JSON) -> str:
     """Compress a value for ``unpack`` of ``data.js``: JSON, gzip, base64.
 
     The same value gives the same text: the header of gzip holds no time.
     """
-    text = json.dumps(to_json(value), separators=(",", ":"), allow_nan=False)
-    return base64.b64encode(gzip.compress(text.encode("ascii"), compresslevel=9, mtime=0)).decode()
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    packed = gzip.compress(text.encode("ascii"), compresslevel=LEVEL, mtime=0)
+    return base64.b64encode(packed).decode("ascii")
 
 
 def embed_json(value: JSON) -> Markup:

@@ -35,12 +35,20 @@ COPIED_FROM = 0.5
 COPY_RULE = "not_copied"
 
 
-def table_row(record: GroupRecord) -> dict[str, JSON]:
-    """What the table shows, sorts and filters by."""
+def copied_shares(record: GroupRecord) -> list[float]:
+    """Of each candidate, the share of words in passages of the expert's; NaN without an expert."""
+    expert = record.expert_solution
+    if expert is None:
+        return [math.nan] * len(record.candidates)
+    return [1.0 if c.text == expert else copied_share(c.text, expert) for c in record.candidates]
+
+
+def table_row(record: GroupRecord, copied: Sequence[float]) -> dict[str, JSON]:
+    """What the table shows, sorts and filters by; ``copied`` is from ``copied_shares``."""
     candidate = shown_candidate(record)
     row: dict[str, JSON] = {
         "step": record.step,
-        "tags": tags_of(record),
+        "tags": tags_of(record, copied),
         "rules": sorted({rule for c in record.candidates for rule in c.refusals}),
         "gate": GATE_WORDS.get(record.gate_reason, record.gate_reason),
         "failed": rounded(record.failure_fraction),
@@ -55,7 +63,7 @@ def table_row(record: GroupRecord) -> dict[str, JSON]:
     return row
 
 
-def tags_of(record: GroupRecord) -> list[str]:
+def tags_of(record: GroupRecord, copied: Sequence[float]) -> list[str]:
     """The filters that a group passes."""
     candidates = record.candidates
     kinds = {
@@ -65,20 +73,24 @@ def tags_of(record: GroupRecord) -> list[str]:
         "refused": any(not c.accepted for c in candidates),
         "failed": record.failure_fraction == 1.0,
         "passed": record.failure_fraction == 0.0,
-        "copied": any(_is_copy(c, record.expert_solution) for c in candidates),
+        "copied": any(share >= COPIED_FROM for share in copied)
+        or any(COPY_RULE in c.refusals for c in candidates),
         "unused": not record.used,
     }
     return [name for name, holds in kinds.items() if holds]
 
 
-def full_group(record: GroupRecord) -> dict[str, JSON]:
+def full_group(record: GroupRecord, copied: Sequence[float]) -> dict[str, JSON]:
     """Everything about a group that its row and its problem do not hold."""
     return {
         "verdict": verdict_of(record),
         "rank": record.rank,
         "placement": record.placement,
         "members": [_member(member) for member in record.members],
-        "candidates": [_candidate(c, record.expert_solution) for c in record.candidates],
+        "candidates": [
+            _candidate(candidate, share)
+            for candidate, share in zip(record.candidates, copied, strict=True)
+        ],
         "replaced": None if record.replaced is None else _member(record.replaced),
     }
 
@@ -159,7 +171,7 @@ def _member(member: MemberRecord) -> dict[str, JSON]:
     }
 
 
-def _candidate(candidate: CandidateRecord, expert: str | None) -> dict[str, JSON]:
+def _candidate(candidate: CandidateRecord, copied: float) -> dict[str, JSON]:
     return {
         "text": candidate.text,
         "raw": None if candidate.raw_text == candidate.text else candidate.raw_text,
@@ -175,7 +187,7 @@ def _candidate(candidate: CandidateRecord, expert: str | None) -> dict[str, JSON
         "refusals": candidate.refusals,
         "logp_q": rounded(candidate.logp_on_q),
         "logp_context": rounded(candidate.logp_on_context),
-        "copied": rounded(_copied(candidate, expert)),
+        "copied": rounded(copied),
         "heat": None if candidate.tokens is None else heat_of(candidate.tokens, candidate.text),
     }
 
@@ -200,17 +212,6 @@ def heat_of(tokens: TokenRecord, text: str) -> dict[str, JSON]:
         "q": _hundredths(on_q),
         "context": None if on_context is None else _hundredths(on_context),
     }
-
-
-def _is_copy(candidate: CandidateRecord, expert: str | None) -> bool:
-    return COPY_RULE in candidate.refusals or _copied(candidate, expert) >= COPIED_FROM
-
-
-def _copied(candidate: CandidateRecord, expert: str | None) -> float:
-    """Share of the words that stand in a passage of the expert's; NaN without an expert."""
-    if candidate.text == expert:
-        return 1.0
-    return math.nan if expert is None else copied_share(candidate.text, expert)
 
 
 def _hundredths(logps: Sequence[float]) -> list[int | None]:

@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rephrase_rl.errors import CheckpointError
-from rephrase_rl.guidance.ledger import Ledger
-from rephrase_rl.records import GroupRecord, from_json
+from rephrase_rl.guidance.ledger import Ledger, bare_record
 from rephrase_rl.reports.group_tally import GroupTally, is_group
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rephrase_rl.records import JSON
+    from rephrase_rl.records import JSON, GroupRecord
     from rephrase_rl.runs import RunDirectory
 
 GROUPS_PER_PAGE = 2000
@@ -74,8 +73,7 @@ def survey_groups(run: RunDirectory, groups_per_page: int = GROUPS_PER_PAGE) -> 
                 "was changed from outside: restore it from a copy"
             )
         survey.tally.add(row)
-        # Texts of members are most of the file and nothing of the ledger.
-        record = from_json(GroupRecord, row | {"members": [], "replaced": None})
+        record = bare_record(row)
         survey.ledger.observe([record])
         survey.numbers.setdefault(record.problem_id, []).append(number)
         _enter(survey.pages, number, record, _characters(row), groups_per_page)

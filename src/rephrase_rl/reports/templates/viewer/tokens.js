@@ -64,9 +64,9 @@ function heatMap(candidate) {
       make('span', { class: 'sample down' }), ` ${HEAT[kind][1]}`,
       ...(HEAT[kind][2] ? [' ', make('span', { class: 'sample up' }), ` ${HEAT[kind][2]}`] : []));
   }
-  if (tokens.length) choose(0);
   const first = measured ? 'difference' : 'q';
   colour(first);
+  if (tokens.length) choose(hottest(tokens, first));
   return make('section', { 'aria-label': 'Token by token' },
     make('h3', {}, 'Token by token'),
     make('div', { class: 'controls' }, radios('Colour', Object.keys(HEAT).filter((kind) => measured || kind === 'q')
@@ -78,6 +78,12 @@ function heatMap(candidate) {
 function heatOf(token, kind) {
   if (kind === 'difference') return clamp((token.q - token.context) / DIFFERENCE_AT_FULL);
   return clamp(token[kind] / LOGP_AT_FULL);
+}
+
+/** Place of the token with most colour: what the reader has come to see. */
+function hottest(tokens, kind) {
+  const size = (token) => Math.abs(kind === 'difference' ? token.q - token.context : token[kind]);
+  return tokens.reduce((best, token, i) => (size(token) > size(tokens[best]) ? i : best), 0);
 }
 
 function clamp(value) {
