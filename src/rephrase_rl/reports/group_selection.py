@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from rephrase_rl.errors import CheckpointError
 from rephrase_rl.records import GroupRecord, from_json
-from rephrase_rl.reports.group_tally import GroupTally, is_group
+from rephrase_rl.reports.group_tally import GroupTally, refuse_no_group
 from rephrase_rl.reports.series import evenly_spaced
 
 if TYPE_CHECKING:
@@ -78,11 +78,7 @@ def select_groups(run: RunDirectory, limit: int) -> Selection:
     tally = GroupTally()
     places: dict[Kind, list[int]] = {kind: [] for kind in KINDS}
     for index, row in enumerate(run.group_rows()):
-        if not is_group(row):
-            raise CheckpointError(
-                f"{run.path / 'groups.jsonl'}: line {index + 1} is no record of a group; the file "
-                "was changed from outside: restore it from a copy"
-            )
+        refuse_no_group(run, index + 1, row)
         tally.add(row)
         places[kind_of(row)].append(index)
     available = {kind: len(places[kind]) for kind in KINDS}

@@ -11,7 +11,7 @@ import functools
 import re
 from typing import TYPE_CHECKING, Any
 
-from rephrase_rl.reports import model_text, numbers
+from rephrase_rl.reports import comparison_text, model_text, numbers
 from rephrase_rl.visible_text import plain_text
 
 if TYPE_CHECKING:
@@ -31,6 +31,12 @@ FILTERS = {
     "model_text": model_text.show_text,
     "plain_text": plain_text,
     "preview": model_text.preview,
+    "amount": comparison_text.amount,
+    "difference": comparison_text.difference,
+    "median_time": comparison_text.median_time,
+    "p_value": comparison_text.p_value,
+    "points": comparison_text.points,
+    "signed": comparison_text.signed,
 }
 
 
@@ -105,6 +111,7 @@ def _environment() -> Environment:
     environment.filters.update(FILTERS)
     environment.filters["cell"] = markdown_cell
     environment.filters["fence"] = markdown_fence
+    environment.globals["budget_rows"] = comparison_text.BUDGET_ROWS
     environment.globals["percent"] = numbers.percent
     environment.globals["is_long"] = model_text.is_long
     environment.globals["show_removed"] = model_text.show_removed
