@@ -32,6 +32,7 @@ from rephrase_rl.cli.mine import mine
 from rephrase_rl.cli.plan import plan
 from rephrase_rl.cli.rephrase import rephrase
 from rephrase_rl.cli.report import report
+from rephrase_rl.cli.study import study_app
 from rephrase_rl.cli.train import train
 from rephrase_rl.errors import RephraseError, StoppedError
 from rephrase_rl.runs.hardware import process_name
@@ -59,6 +60,7 @@ app.command("compare")(compare)
 app.command("methods")(methods)
 app.add_typer(config_app, name="config")
 app.add_typer(data_app, name="data")
+app.add_typer(study_app, name="study")
 app.command("doctor")(doctor)
 
 
