@@ -19,21 +19,28 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.viewcode",
     "sphinx.ext.doctest",
     "generated_reference",
     "leftover_pages",
+    "outside_links",
 ]
 exclude_patterns = ["_ext"]
 source_suffix = {".md": "markdown"}
 
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_inline"]
 myst_heading_anchors = 4
-suppress_warnings = ["myst.header"]  # pages begin below their title with the level that they need
+suppress_warnings = [
+    "myst.header",  # pages begin below their title with the level that they need
+    "ref.python",  # annotations have short names, of which two modules may have one each
+]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {
+    "members": True,
+    "show-inheritance": True,
+    "ignore-module-all": True,  # a name is described where it is defined, and there alone
+}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False

@@ -202,7 +202,15 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("``", "`").replace("|", "\\|").replace("<", "\\<")
 
 
+def skip_aliases(
+    app: Sphinx, what: str, name: str, value: object, skip: bool, options: object
+) -> bool | None:
+    """Leave out annotated type aliases: their patterns are no markup."""
+    return True if typing.get_origin(value) is typing.Annotated else None
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
+    app.connect("autodoc-skip-member", skip_aliases)
     app.connect("builder-inited", write_pages)
     return {"parallel_read_safe": True}

@@ -47,6 +47,8 @@ NOT_RUN = {
     r"experts experts\.yaml": "the same",
     r"rephrase MODEL DATA": "MODEL and DATA stand for the reader's own",
     r"recipes/gsm8k_smollm2_repo\.yaml$": "hub ids of model and data",
+    r"RECIPE|runs/NAME": "these stand for one of the recipes",
+    r"recipes/(?:openr1|supergpqa|finance)": "hub ids, 8 GPUs; tests/recipes does dry runs",
     r"--resume": "tests/cli/test_cli_train.py and make resume-check",
 }
 """Pattern of a command -> why it is not run here, and what runs it."""

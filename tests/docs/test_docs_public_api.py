@@ -8,7 +8,37 @@ import pytest
 
 import rephrase_rl
 
-FROZEN = {}
+FROZEN = {
+    "AlwaysGate": "",
+    "FailedShareGate": "gate_failure_fraction=, failure_reward_threshold=",
+    "Finished": "name=",
+    "Guidance": (
+        "gate=, source=, accept=, slot=, train=, sampling=, num_candidates=, choice=, "
+        "temperature=, top_p=, max_prompt_tokens=, over_length=, failure_reward_threshold=, "
+        "correctness=, correctness_of=, std_ddof=, advantage_eps=, no_spread=, max_rounds=, "
+        "expert_logp_every="
+    ),
+    "NoMetaText": "name=",
+    "Problem": (
+        "problem_id, messages, reference_answer, expert_solution=, task_kind=, metadata=, dataset="
+    ),
+    "RePOTrainer": "*args, guidance=, stream=, compute=, on_groups=, **kwargs",
+    "RephraseSource": "template=, strip_meta_text=, style=",
+    "ReplaceWorst": "",
+    "RewardAboveReplaced": "name=",
+    "RolloutGroup": "problem, rollouts",
+    "RunDirectory": "path, manifest",
+    "StepContext": "step, rank=, seed=, history=",
+    "VerifierReward": "verifier, *, unscorable_limit=, window=",
+    "get_verifier": "name, **options",
+    "load_config": "path, overrides=",
+    "load_problems": "path, *, mapping=, split=, config_name=, revision=, limit=",
+    "parse_config": "raw, where=, overrides=",
+    "preset_guidance": "method, overrides=",
+    "train_run": (
+        "config, *, run_path, command, resume=, resume_from=, overwrite=, on_step=, on_progress="
+    ),
+}
 
 
 def arguments_of(value: object) -> str:
