@@ -143,8 +143,9 @@ def _parts(message: str) -> tuple[str, str]:
         return message[: first.start()].rstrip(" ;.,:"), message[first.end() :].lstrip()
     named = [name for name in NAMED_CURES if name in message]
     if named:
-        before = message.partition(named[0])[0]
-        return before.rstrip(" ;,.:"), "do what the message says, by what was found"
+        before, _, after = message.partition(named[0])
+        cause = before if after.startswith((" (", ":")) or len(after) < 20 else before + after
+        return cause.rstrip(" ;,.:"), "do what the message says, by what was found"
     for pattern in (_REQUIRED, _ALSO_REQUIRED):
         required = pattern.search(message)
         if required:

@@ -169,8 +169,8 @@ class _Batch:
         if self._over_budget is not None:
             done = len(self._replies)
             raise BudgetError(
-                f"{self._config.model}: {done} of {self._total} requests of this batch have been "
-                f"answered. {self._over_budget}"
+                f"{self._config.model}: {self._over_budget} {done} of {self._total} requests of "
+                "this batch have been answered"
             )
 
     async def _work(

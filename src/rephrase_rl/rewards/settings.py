@@ -22,7 +22,7 @@ def refuse(verifier: str, faults: Iterable[str]) -> None:
     found = list(faults)
     if found:
         faults = "; ".join(found)
-        raise VerifierError(f"verifier {verifier!r} is set wrongly; correct these: {faults}")
+        raise VerifierError(f"verifier {verifier!r}: {faults}; correct these options")
 
 
 def one_of(option: str, value: Any, allowed: Sequence[str]) -> list[str]:
