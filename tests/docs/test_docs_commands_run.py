@@ -58,7 +58,9 @@ NOT_RUN = {
 ONE_STEP = ["trainer.max_steps=1", "trainer.max_completion_length=12"]
 MIXTURE = [*ONE_STEP, "trainer.per_device_train_batch_size=32", "evaluation.before=false",
            *(f"data.{name}.evaluate.limit=2" for name in ("hard", "easy", "general"))]  # fmt: skip
+TINY = ["model.path=models/SmolLM2-135M-Instruct"]
 SHORT = (
+    (r"train recipes/lab_mixture.*method=sft", [*MIXTURE, "trainer.max_completion_length=48"]),
     (r"train recipes/lab_mixture", MIXTURE),
     (r"train recipes/gsm8k", [*ONE_STEP, "evaluation.benchmarks.gsm8k-test.data.limit=2",
                               "evaluation.benchmarks.gsm8k-test.max_new_tokens=8"]),
@@ -67,7 +69,8 @@ SHORT = (
     (r"train (?:workshop|days)", [*ONE_STEP, "trainer.gradient_accumulation_steps=1"]),
     (r"train recipe\.yaml", ["trainer.max_steps=1", "trainer.max_completion_length=48"]),
     # Only machines that were measured have a plan as `this` device.
-    (r"^plan", ["plan.device=h100-sxm", "model.path=models/SmolLM2-135M-Instruct"]),
+    (r"^plan recipes/gsm8k", [*TINY, "plan.device=h100-sxm", "data.gsm8k.path=gsm8k/train.jsonl"]),
+    (r"^plan", [*TINY, "plan.device=h100-sxm"]),
     (r"train patient", ["trainer.max_steps=2"]),
     (r"^demo", ["trainer.per_device_train_batch_size=16",
                 *(f"evaluation.benchmarks.{n}.data.limit=4" for n in range(3))]),
@@ -127,7 +130,16 @@ def shortened(line: str) -> list[str]:
     return [*words, *more, *(word for change in changes for word in ("--set", change))]
 
 
-@pytest.mark.parametrize("page", PAGES)
+LONG = (
+    "docs/quickstart.md",
+    "docs/tutorials/choose-a-method.md",
+    "docs/tutorials/read-the-report.md",
+)
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, marks=pytest.mark.slow) if p in LONG else p for p in PAGES]
+)
 def test_commands_run_in_the_order_of_the_page(page, workspace, monkeypatch, capsys) -> None:
     monkeypatch.chdir(workspace)
     for line in commands_of((ROOT / page).read_text(encoding="utf-8")):

@@ -187,7 +187,7 @@ def _refuse_unusable(report: DataReport, data: str, guess: MappingGuess | None) 
         f"{data}: found {report.rows - report.problems} of the first {report.rows} rows faulty "
         f"with the mapping that was guessed ({'; '.join(reasons)}); required: rows with question "
         "and answer; do this: name the columns (--column question=COLUMN), or correct the rows",
-        report.faults[:10],
+        [str(fault) for fault in report.faults[:10]],
     )
 
 

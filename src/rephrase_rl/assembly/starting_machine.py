@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MICRO_BATCHES = (16, 8, 4, 2, 1)
 DEFAULT_MICRO_BATCH = 8
 """Where the model's sizes are not known."""
+ASSUMED_BYTES = 8e9
+"""Memory of a machine that does not say how much it has."""
 CPU_PROCESS_BYTES = 0.54e9
 """Memory of a process that has loaded torch and transformers, as in ``planning/measured``."""
 
@@ -55,15 +57,15 @@ class Machine:
 def this_machine() -> Machine:
     """The GPUs of this machine; without one, its processor."""
     hardware = describe_hardware()
-    gpus = tuple(str(name) for name in hardware["gpus"] or ())  # type: ignore[union-attr]
-    cores = int(hardware["cores"])  # type: ignore[arg-type]
+    gpus = tuple(str(name) for name in hardware["gpus"] or ())
+    cores = int(hardware["cores"])
     if gpus:
         memory = min(
             torch.cuda.get_device_properties(index).total_memory for index in range(len(gpus))
         )
         return Machine("gpu", gpus[0], cores, memory, gpus, torch.cuda.is_bf16_supported())
-    memory = float(hardware["memory_bytes"] or 8e9)  # type: ignore[arg-type]
-    return Machine("cpu", str(hardware["cpu"]), cores, memory)
+    installed = float(hardware["memory_bytes"] or ASSUMED_BYTES)
+    return Machine("cpu", str(hardware["cpu"]), cores, installed)
 
 
 def largest_micro_batch(
