@@ -99,7 +99,7 @@ torture: $(INSTALLED)
 # The site, without any network: warnings are errors, examples run, links and anchors lead somewhere.
 docs: $(INSTALLED)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
-	$(BIN)/python -m sphinx -W --keep-going -q -b doctest docs build/doctest
+	$(BIN)/python -m pytest -q tests/docs/test_docs_doctests.py tests/docs/test_docs_site.py
 	$(BIN)/python scripts/check_site.py build/docs
 
 # The lists of docs/errors.md, from the sources.

@@ -19,7 +19,6 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.doctest",
     "generated_reference",
     "leftover_pages",
     "outside_links",
@@ -44,7 +43,6 @@ autodoc_default_options = {
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
-doctest_global_setup = "import torch"
 
 html_theme = "furo"
 html_title = f"rephrase-rl {__version__}"
