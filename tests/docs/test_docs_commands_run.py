@@ -38,6 +38,7 @@ PAGES = (
     "docs/methods.md",
     "docs/plan.md",
     "docs/reliability.md",
+    "docs/report.md",
     "docs/rewrites.md",
 )
 """Pages with commands; all of them, which a test compares."""
@@ -136,6 +137,7 @@ LONG = (
     "docs/quickstart.md",
     "docs/tutorials/choose-a-method.md",
     "docs/tutorials/read-the-report.md",
+    "docs/report.md",
 )
 
 

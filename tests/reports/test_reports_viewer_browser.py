@@ -236,7 +236,7 @@ def test_the_heat_map_shows_each_token_under_both_prompts(tab):
     assert ["up" in kind for kind, _ in heat] == [False, False, True, False, False]
     assert [style for _, style in heat] == [f"--heat: {share}%;" for share in (53, 0, 28, 55, 0)]
     assert tab.texts("#group .facts-of-token") == [
-        "Token 4 of 5: “↵\n”, log-probability −10.00 given q, −1.00 given P(q, k): ratio 1.2e-4"
+        "Token 4 of 5: “↵”, log-probability −10.00 given q, −1.00 given P(q, k): ratio 1.2e-4"
     ]
     tab.page.focus("#group .heat")
     tab.page.keyboard.press("Home")

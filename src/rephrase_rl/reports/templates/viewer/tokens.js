@@ -106,7 +106,7 @@ function tokenFacts(token, place, all) {
   const ratio = token.q === null || token.context === null ? null : Math.exp(token.q - token.context);
   return [
     make('b', {}, `Token ${count(place + 1)} of ${count(all)}: `),
-    make('span', { class: 'mono' }, token.piece === '' ? 'without text' : ['“', tokenText(token.piece), '”']),
+    make('span', { class: 'mono' }, token.piece === '' ? 'without text' : ['“', show(token.piece.replaceAll('\n', '↵')), '”']),
     `, log-probability ${figure(token.q, 2)} given q`,
     ...(ratio === null ? [] : [
       `, ${figure(token.context, 2)} given P(q, k): ratio ${ratio < 0.001 ? ratio.toExponential(1) : Number(ratio.toPrecision(3))}`]),
