@@ -267,10 +267,10 @@ def render_grid(rows: int, panels: int, fill: Any) -> str:
             ax.remove()
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg")
-    return _plain_svg(buffer.getvalue())
+    return plain_svg(buffer.getvalue())
 
 
-def _plain_svg(svg: str) -> str:
+def plain_svg(svg: str) -> str:
     """Remove document type and metadata: date and version make equal runs differ."""
     svg = re.sub(r"<!DOCTYPE[^>]*>\s*", "", svg)
     return re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
