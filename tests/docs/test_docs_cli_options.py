@@ -11,7 +11,7 @@ from rephrase_rl.cli.main import app
 # fmt: off
 FROZEN = {
     "": ["--debug", "--version"],
-    "compare": ["--json", "--out"],
+    "compare": ["--baseline", "--general", "--hard", "--json", "--out", "--threshold"],
     "config check": ["--set"],
     "config show": ["--set"],
     "data check": [
@@ -25,6 +25,7 @@ FROZEN = {
         "--json", "--keep-unsolved", "--out", "--samples", "--set", "--teacher", "--teacher-model",
         "-k",
     ],
+    "init": ["--column", "--mapping", "--out", "--overwrite", "--split"],
     "ledger": ["--json", "--limit", "--samples", "--seed", "--trust", "--utilisation", "-k"],
     "methods": ["--json"],
     "mine": ["--high", "--json", "--low", "--model", "--out", "--samples", "--set", "-k"],
