@@ -171,7 +171,7 @@ def _behaviour(arm: str, runs: Sequence[Run]) -> Behaviour:
 def _logp(run: Run, names: Sequence[str]) -> float | None:
     """Mean over the first steps of the first of these series that the run has."""
     series = run.summary["series"]
-    values = next((series[name] for name in names if name in series), [])
+    values: list[float | None] = next((series[name] for name in names if name in series), [])
     return _mean(values[:DISTANCE_STEPS])
 
 
@@ -188,14 +188,16 @@ def reached_at(run: Run, threshold: float) -> int | None:
 
 def _reached(runs: Sequence[Run], threshold: float) -> Reached:
     steps = [reached_at(run, threshold) for run in runs]
-    medians = [
-        time_to_threshold(
-            [_until(of(run), step) for run, step in zip(runs, steps, strict=True)],
-            [step is not None for step in steps],
-        ).median
-        for of in (lambda run: run.summary["tokens_by_step"], lambda run: run.cpu_seconds)
+    tokens = [
+        _until(run.summary["tokens_by_step"], step) for run, step in zip(runs, steps, strict=True)
     ]
-    return Reached(sum(step is not None for step in steps), *medians)
+    seconds = [_until(run.cpu_seconds, step) for run, step in zip(runs, steps, strict=True)]
+    reached = [step is not None for step in steps]
+    return Reached(
+        sum(reached),
+        time_to_threshold(tokens, reached).median,
+        time_to_threshold(seconds, reached).median,
+    )
 
 
 def _until(totals: Sequence[float], step: int | None) -> float:
