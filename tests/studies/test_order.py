@@ -58,6 +58,15 @@ def test_a_finished_cell_is_not_run_again() -> None:
     assert rest[0] == fast
 
 
+def test_cells_whose_policy_is_there_come_first_within_an_entry() -> None:
+    found = {cell.cell_id: swept(cell, 0.0) for cell in first_sweep()}
+    seeds = [(c.arm, c.seed) for c in remaining(STUDY, found, lambda c: c.seed % 3 != 1)]
+    assert seeds == [
+        *(("base", 0), ("grpo", 0), ("base", 2), ("grpo", 2), ("grpo", 3)),
+        *(("base", 1), ("grpo", 1)),
+    ]
+
+
 def test_seeds_go_round_the_starting_policies() -> None:
     assert [pretraining_seed_of(STUDY, seed) for seed in (0, 1, 2, 3, 60)] == [0, 1, 2, 0, 0]
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
 from rephrase_rl.errors import ConfigError, DataError
+from rephrase_rl.lab.pretrain import base_stages
 from rephrase_rl.studies import study as study_module
 from rephrase_rl.studies.cells import ANY, Cell, base_cell
 from rephrase_rl.studies.conduct import CpuClock, conduct_cell
 from rephrase_rl.studies.data import is_hard, rotated, training_problems
-from rephrase_rl.studies.policies import starting_policy
+from rephrase_rl.studies.policies import is_there, starting_policy
 from rephrase_rl.studies.runs import plan_run
 from rephrase_rl.studies.store import read_summaries, write_summary
 from rephrase_rl.studies.study import SUMMARIES, run_study
@@ -62,6 +64,20 @@ def test_a_starting_policy_that_is_shipped_is_not_made(tmp_path) -> None:
     assert (good.name, poor.name) == ("base", "poor_rewriter")
     assert good.sha256 != poor.sha256
     assert not list(tmp_path.iterdir())
+    assert is_there(tmp_path, "poor", 0)
+    assert not is_there(tmp_path, "good", 1)
+
+
+def test_a_policy_of_other_settings_or_half_made_is_not_there(tmp_path) -> None:
+    folder = tmp_path / "base-1"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
+    stages = [{"settings": dataclasses.asdict(stage)} for stage in base_stages(1)]
+    for records, expected in ((stages, True), (stages[:2], False)):
+        (folder / "pretrain.json").write_text(json.dumps(records))
+        assert is_there(tmp_path, "good", 1) is expected
+        assert not is_there(tmp_path, "good", 2)
+    assert not is_there(tmp_path, "poor", 1)
 
 
 def test_time_of_evaluations_is_not_time_of_training(monkeypatch) -> None:

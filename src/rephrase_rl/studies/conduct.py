@@ -11,10 +11,10 @@ from rephrase_rl.assembly import EvaluationSetting, evaluate_policy, train_run
 from rephrase_rl.config import BenchmarkConfig, TestDataConfig
 from rephrase_rl.config.study import BASE_ARM
 from rephrase_rl.runs import RunDirectory
-from rephrase_rl.studies.cells import ANY, pretraining_seed_of
+from rephrase_rl.studies.cells import ANY
 from rephrase_rl.studies.measure import summary_of_base, summary_of_run
-from rephrase_rl.studies.order import chosen_rate
-from rephrase_rl.studies.policies import starting_policy
+from rephrase_rl.studies.order import chosen_rate, starting_seed
+from rephrase_rl.studies.policies import POLICIES, starting_policy
 from rephrase_rl.studies.runs import TRAINED, first_folder, plan_run
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ REWRITING = "rewriting"
 class CpuClock:
     """Seconds of CPU that this process spends on each training step, evaluations left out.
 
-    CPU time, not wall time: a machine that has other work to do does not change it.
+    CPU time, not wall time: a machine that has other work to do does not change it. A step after
+    which is validated shows next to nothing, since the validation comes before the step's report;
+    ``outcomes.Run.cpu_seconds`` mends that.
     """
 
     def __init__(self) -> None:
@@ -78,8 +80,7 @@ def conduct_cell(
         RephraseError: The run cannot be carried out.
     """
     folder = out / "runs" / cell.cell_id
-    seed = cell.seed if cell.arm == BASE_ARM else pretraining_seed_of(study, cell.seed)
-    policy = starting_policy(out / "policies", cell.rewriter, seed)
+    policy = starting_policy(out / POLICIES, cell.rewriter, starting_seed(study, cell))
     if cell.arm == BASE_ARM:
         _remove(folder)
         evaluate_policy(

@@ -22,7 +22,7 @@ from rephrase_rl.studies.cells import (
 from rephrase_rl.studies.selection import further_rate, selected_rate, validated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from rephrase_rl.config import StudyConfig
     from rephrase_rl.config.study import OrderConfig
@@ -58,6 +58,11 @@ def planned(
                     for expert in entry.experts:
                         cell = _cell(study, Cell(arm, protocol, expert, rewriter, seed))
                         yield from _rated(study, cell, entry.kind, summaries)
+
+
+def starting_seed(study: StudyConfig, cell: Cell) -> int:
+    """Pretraining seed of the policy that a cell starts from, or is."""
+    return cell.seed if cell.arm == BASE_ARM else pretraining_seed_of(study, cell.seed)
 
 
 def _cell(study: StudyConfig, cell: Cell) -> Cell:
@@ -137,14 +142,25 @@ def _rated(
         yield at_rate(cell, free)
 
 
-def remaining(study: StudyConfig, summaries: Mapping[str, Mapping[str, JSON]]) -> Iterator[Cell]:
-    """Cells that can be run now, by rank, each once."""
+def remaining(
+    study: StudyConfig,
+    summaries: Mapping[str, Mapping[str, JSON]],
+    is_ready: Callable[[Cell], bool] = lambda _: True,
+) -> Iterator[Cell]:
+    """Cells that can be run now, by rank, each once.
+
+    Args:
+        study: The study.
+        summaries: Of finished cells.
+        is_ready: Whether the starting policy of a cell is there. Within an entry of the order cells
+            whose policy has to be made first come after the others.
+    """
     seen = set(summaries)
     for entry in study.order:
-        for cell in planned(study, entry, summaries):
-            if cell is not None and cell.cell_id not in seen:
-                seen.add(cell.cell_id)
-                yield cell
+        cells = [c for c in planned(study, entry, summaries) if c and c.cell_id not in seen]
+        for cell in sorted(dict.fromkeys(cells), key=lambda cell: not is_ready(cell)):
+            seen.add(cell.cell_id)
+            yield cell
 
 
 def progress(study: StudyConfig, summaries: Mapping[str, Mapping[str, JSON]]) -> list[Progress]:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from rephrase_rl.lab.policies import policy_path
+from rephrase_rl.lab.pretrain import base_stages, make_policy, poor_rewriter_stages
 from rephrase_rl.runs import atomic
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ SHIPPED = {"good": "base", "poor": "poor_rewriter"}
 WEIGHTS = "model.safetensors"
 RECORD = "pretrain.json"
 BARS = "bars.json"
+POLICIES = "policies"
+"""Folder of the starting policies within the folder of a study."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +62,17 @@ def starting_policy(folder: Path, rewriter: str, seed: int) -> StartingPolicy:
     return _found(path, name, seed)
 
 
-def _stages(folder: Path, rewriter: str, seed: int) -> tuple[PretrainSettings, ...]:
-    from rephrase_rl.lab.pretrain import base_stages, poor_rewriter_stages
+def is_there(folder: Path, rewriter: str, seed: int) -> bool:
+    """Whether a policy need not be made first."""
+    if seed == SHIPPED_SEED:
+        return True
+    made = _is_made(folder / f"{SHIPPED['good']}-{seed}", base_stages(seed))
+    if rewriter == "good" or not made:
+        return made
+    return _is_made(folder / f"{SHIPPED[rewriter]}-{seed}", poor_rewriter_stages(seed))
 
+
+def _stages(folder: Path, rewriter: str, seed: int) -> tuple[PretrainSettings, ...]:
     if rewriter == "good":
         return base_stages(seed)
     return poor_rewriter_stages(seed, str(starting_policy(folder, "good", seed).folder))
@@ -79,8 +90,6 @@ def _is_made(path: Path, stages: tuple[PretrainSettings, ...]) -> bool:
 
 def _make(path: Path, stages: tuple[PretrainSettings, ...], name: str) -> None:
     import torch
-
-    from rephrase_rl.lab.pretrain import make_policy
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

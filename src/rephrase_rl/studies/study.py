@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from rephrase_rl.errors import ConfigError
 from rephrase_rl.runs.manifest import describe_commit
-from rephrase_rl.studies.order import remaining
+from rephrase_rl.studies.order import remaining, starting_seed
+from rephrase_rl.studies.policies import POLICIES, is_there
 from rephrase_rl.studies.store import read_summaries, write_summary
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from rephrase_rl.config import StudyConfig
     from rephrase_rl.records import JSON
+    from rephrase_rl.studies.cells import Cell
 
 SUMMARIES = "summaries"
 """Folder of summaries within the folder of a study."""
@@ -54,10 +56,14 @@ def run_study(
     refuse_changed_tree()
     started = time.monotonic()
     done = 0
+
+    def is_ready(cell: Cell) -> bool:
+        return is_there(out / POLICIES, cell.rewriter, starting_seed(study, cell))
+
     with _alone(out):
         while max_runs is None or done < max_runs:
             summaries = read_summaries([out / SUMMARIES, *known])
-            cell = next(remaining(study, summaries), None)
+            cell = next(remaining(study, summaries, is_ready), None)
             spent = (time.monotonic() - started) / 3600
             if cell is None or (hours is not None and spent >= hours):
                 break
