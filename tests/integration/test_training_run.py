@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -74,6 +75,17 @@ def test_run_leaves_what_reports_need(finished) -> None:
     assert set(manifest["templates"]) == {"lab-solve-v1", "lab-rephrase-v1"}
     assert len(manifest["data"]["train"]) == 64
     assert manifest["deviations"]
+
+
+def test_accepted_candidates_keep_their_tokens(finished) -> None:
+    accepted = [c for g in finished.groups() for c in g.candidates if c.accepted]
+    assert accepted
+    for candidate in accepted:
+        tokens = candidate.tokens
+        assert "".join(tokens.pieces) == candidate.text
+        assert len(tokens.pieces) == len(tokens.logps_on_context) == candidate.num_tokens
+        assert fmean(tokens.logps_on_q) == pytest.approx(candidate.logp_on_q, abs=1e-4)
+        assert fmean(tokens.logps_on_context) == pytest.approx(candidate.logp_on_context, abs=1e-4)
 
 
 def test_every_logged_name_is_deterministic_or_a_time(finished) -> None:
