@@ -156,6 +156,14 @@ def test_the_launch_is_one_command(tmp_path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_settings_of_verl_may_be_written_as_paths_or_as_mappings(tmp_path) -> None:
+    overrides = {"trainer.logger": ["wandb"], "trainer": {"project_name": "mine"}}
+    command = plan_launch(run_of(verl={"overrides": overrides}), tmp_path).command
+    assert "trainer.logger=[wandb]" in command
+    assert "trainer.project_name=mine" in command
+    assert not any(word.startswith("trainer={") for word in command)
+
+
 def test_without_verl_the_run_is_refused_before_anything_is_written(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(
         "rephrase_rl.assembly.verl.launching.importlib.util.find_spec", lambda name: None

@@ -10,6 +10,8 @@ import pytest
 import yaml
 from accelerate.commands.config.config_args import ClusterConfig
 
+from rephrase_rl.trainers.trl.arguments import grpo_arguments
+
 ROOT = Path(__file__).parents[2]
 ACCELERATE = sorted((ROOT / "recipes" / "accelerate").glob("*.yaml"))
 SCRIPTS = sorted((ROOT / "recipes" / "cluster").glob("*.sh"))
@@ -56,6 +58,27 @@ def test_weights_are_divided_by_fsdps_second_version() -> None:
 def test_scripts_are_bash(path) -> None:
     subprocess.run(["/bin/bash", "-n", str(path)], check=True)
     assert "Configured, not run here" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"vllm_mode": "colocate", "vllm_gpu_memory_utilization": 0.35},
+        {"vllm_mode": "server", "vllm_server_host": "node1", "vllm_server_port": 8000},
+    ],
+    ids=lambda fields: fields["vllm_mode"],
+)
+def test_trl_takes_both_ways_of_sampling_with_vllm(tmp_path, fields) -> None:
+    arguments = grpo_arguments(
+        {"use_vllm": True, "per_device_train_batch_size": 8, "num_generations": 8, **fields},
+        output_dir=str(tmp_path),
+        seed=0,
+        scale_rewards="group",
+        reward_weights=[1.0],
+    )
+    assert arguments.use_vllm
+    for name, value in fields.items():
+        assert getattr(arguments, name) == value
 
 
 def test_gpu_check_says_that_there_is_no_gpu() -> None:

@@ -25,7 +25,12 @@ def test_a_launch_reaches_verls_search_for_gpus(tmp_path, monkeypatch, capfd) ->
             "max_prompt_length": 128,
             "agent_workers": 1,
             "reward_workers": 1,
-            "overrides": {"ray_kwargs.ray_init.num_cpus": 8, "data.dataloader_num_workers": 0},
+            "overrides": {
+                # TransferQueue's actors ask for a core each, whether there are so many or not.
+                "ray_kwargs.ray_init.num_cpus": 16,
+                "transfer_queue.backend.SimpleStorage.num_data_storage_units": 1,
+                "data.dataloader_num_workers": 0,
+            },
         },
     )
     with pytest.raises(TrainingError, match="verl ended with status"):

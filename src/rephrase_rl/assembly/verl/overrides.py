@@ -123,7 +123,7 @@ def translate(config: RunConfig, files: Files) -> Translation:
         f"{CUSTOM}.factory": FACTORY,
         f"{CUSTOM}.facts": str(files.facts),
         f"{CUSTOM}.run_path": str(files.run),
-        **config.verl.overrides,
+        **_flat(config.verl.overrides),
     }
     unused = [
         f"trainer.{name}"
@@ -148,6 +148,22 @@ def validated(config: RunConfig) -> list[BenchmarkConfig]:
 
 def _sampling_of(benchmark: BenchmarkConfig) -> tuple[int, float, float]:
     return benchmark.samples_per_problem, benchmark.temperature, benchmark.top_p
+
+
+def _flat(overrides: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Full paths, whether a user wrote them with dots or as mappings in mappings.
+
+    A mapping handed over whole would take the place of all of verl's settings beside the named one.
+
+    Example:
+        >>> _flat({"trainer.logger": ["wandb"], "trainer": {"project_name": "mine"}})
+        {'trainer.logger': ['wandb'], 'trainer.project_name': 'mine'}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in overrides.items():
+        path = f"{above}{name}"
+        flat |= _flat(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
+    return flat
 
 
 def _data(config: RunConfig, trainer: Mapping[str, Any], files: Files) -> dict[str, Any]:

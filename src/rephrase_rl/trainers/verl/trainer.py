@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import transfer_queue as tq
 from omegaconf import OmegaConf
+from tensordict import TensorDict
 from verl import DataProto
 from verl.trainer.ppo.v1.trainer_base import TRAINER_REGISTRY, get_trainer_cls, register_trainer
 from verl.utils.config import omega_conf_to_dataclass
@@ -31,7 +32,6 @@ from rephrase_rl.trainers.verl.rows import NOTES
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-    from tensordict import TensorDict
     from verl.trainer.ppo.v1.trainer_base import PPOTrainer
     from verl.utils.transferqueue_utils import KVBatchMeta
 
@@ -197,8 +197,6 @@ def _fetch(batch: KVBatchMeta, fields: list[str]) -> TensorDict:
 
 
 def _store(batch: KVBatchMeta, values: dict[str, Any]) -> None:
-    from tensordict import TensorDict
-
     fields = TensorDict(values, batch_size=len(batch.keys))
     tq.kv_batch_put(keys=batch.keys, partition_id=batch.partition_id, fields=fields)
 
