@@ -79,6 +79,18 @@ def test_fields_arrive(trainer, path, value) -> None:
     assert OmegaConf.select(composed(run_config(trainer=trainer)), path) == value
 
 
+def test_the_adapter_of_the_page_is_taken() -> None:
+    import re
+
+    import yaml
+
+    page = (RECIPES.parent / "docs" / "scaling.md").read_text(encoding="utf-8")
+    (block,) = [b for b in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "lora" in b]
+    run = run_config(verl=yaml.safe_load(block)["verl"])
+    model = composed(run).actor_rollout_ref.model
+    assert (model.lora_rank, model.lora_alpha, model.target_modules) == (32, 32, "all-linear")
+
+
 def test_users_own_settings_have_the_last_word() -> None:
     run = run_config(verl={"overrides": {"trainer.project_name": "mine, all mine"}})
     assert composed(run).trainer.project_name == "mine, all mine"
