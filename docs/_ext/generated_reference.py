@@ -199,7 +199,9 @@ def _first_paragraph(model: type[BaseModel]) -> str:
 
 def _cell(text: str) -> str:
     """RST inline code as Markdown's, on one line, without the table's own sign."""
-    return " ".join(text.split()).replace("``", "`").replace("|", "\\|").replace("<", "\\<")
+    parts = " ".join(text.split()).replace("``", "`").replace("|", "\\|").split("`")
+    # Every second part is code, in which nothing has to be escaped.
+    return "`".join(p if n % 2 else p.replace("<", "\\<") for n, p in enumerate(parts))
 
 
 def skip_aliases(
