@@ -9,12 +9,13 @@ from rephrase_rl.statistics.intervals import (
     Interval,
     IntervalMethod,
     clustered_mean_interval,
-    clustered_share_interval,
     paired_difference_interval,
     seed_mean_interval,
 )
-from rephrase_rl.statistics.pass_at_k import pass_at_k
+from rephrase_rl.statistics.majority import maj_at_k
+from rephrase_rl.statistics.pass_at_k import pass_at_k, pass_hat_k
 from rephrase_rl.statistics.pass_rates import Bin, pass_rate_histogram, pass_rate_interval
+from rephrase_rl.statistics.share_interval import clustered_share_interval
 
 __all__ = [
     "Bin",
@@ -22,8 +23,10 @@ __all__ = [
     "IntervalMethod",
     "clustered_mean_interval",
     "clustered_share_interval",
+    "maj_at_k",
     "paired_difference_interval",
     "pass_at_k",
+    "pass_hat_k",
     "pass_rate_histogram",
     "pass_rate_interval",
     "seed_mean_interval",
