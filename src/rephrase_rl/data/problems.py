@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rephrase_rl.data.faults import BadRow, RowFault, bad_rows
+from rephrase_rl.data.faults import BadRow, RowFault, bad_rows, found_text
 from rephrase_rl.data.named_mappings import get_mapping
 from rephrase_rl.data.raw_rows import RawRow
 from rephrase_rl.data.rows import read_row
@@ -124,16 +124,35 @@ def data_fingerprint(problems: Sequence[Problem]) -> str:
 
 def _read(rows: Iterable[RawRow], mapping: ColumnMapping, name: str) -> Iterator[Problem | BadRow]:
     first_rows: dict[str, int] = {}
-    for row in rows:
+    for row, place in _single(rows, mapping.rows_in):
         if row.values is None:
             yield BadRow(row.number, () if row.fault is None else (row.fault,))
             continue
-        item = read_row(row.number, row.values, mapping, default_id=f"{name}-{row.number}")
+        item = read_row(row.number, row.values, mapping, default_id=f"{name}-{row.number}{place}")
         if isinstance(item, Problem):
-            first = first_rows.setdefault(item.problem_id, row.number)
-            if first != row.number:
+            first = first_rows.get(item.problem_id)
+            if first is not None:
                 item = BadRow(row.number, (_repeated_id(item, row.number, first, mapping),))
+            else:
+                first_rows[item.problem_id] = row.number
         yield item
+
+
+def _single(rows: Iterable[RawRow], column: str | None) -> Iterator[tuple[RawRow, str]]:
+    """Rows of one question each, and what tells those of one source row apart in default ids."""
+    for row in rows:
+        if column is None or row.values is None:
+            yield row, ""
+            continue
+        shared = {name: value for name, value in row.values.items() if name != column}
+        items = row.values.get(column)
+        if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
+            remedy = "give a list of objects, one for each question (or mapping.rows_in: null)"
+            fault = RowFault(row.number, f"column {column!r}", found_text(items), remedy)
+            yield RawRow(row.number, None, fault), ""
+            continue
+        for index, item in enumerate(items, start=1):
+            yield RawRow(row.number, {**shared, **item}), f"-{index}"
 
 
 def _repeated_id(problem: Problem, number: int, first: int, mapping: ColumnMapping) -> RowFault:
