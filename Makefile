@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 SMOLLM2 := models/SmolLM2-135M-Instruct
 
-.PHONY: install demo demo-seeds method-table test test-slow check audit resume-check interval-coverage bench bench-verifiers torture smollm2 clean
+.PHONY: install demo demo-seeds method-table test test-slow check audit resume-check bench bench-verifiers torture smollm2 clean
 
 install: $(INSTALLED)
 
@@ -47,6 +47,7 @@ test-slow: $(INSTALLED)
 # Every preset killed in every step and resumed, against left alone; rewrites results/resume_check.
 resume-check: export HF_HUB_OFFLINE = 1
 resume-# Coverage of the intervals of evaluations, by simulation (minutes); rewrites the table of docs/evaluation.md.
+.PHONY: interval-coverage
 interval-coverage: $(INSTALLED)
 	$(BIN)/python scripts/interval_coverage.py --write
 

@@ -6,7 +6,7 @@ Importing this package imports torch, so the command line does it inside its com
 
 from rephrase_rl.assembly.blocks import build_guidance, preset_guidance
 from rephrase_rl.assembly.checking import CheckOptions, check_data
-from rephrase_rl.assembly.evaluating import EvaluationSetting, evaluate_policy
+from rephrase_rl.assembly.evaluating import EvaluationOptions, EvaluationSetting, evaluate_policy
 from rephrase_rl.assembly.experts import ExpertsSummary, sample_experts
 from rephrase_rl.assembly.mining import MiningSummary, mine
 from rephrase_rl.assembly.objects import column_mapping, load_data, load_model
@@ -16,6 +16,7 @@ from rephrase_rl.assembly.training import RunSummary, StepView, train_run
 
 __all__ = [
     "CheckOptions",
+    "EvaluationOptions",
     "EvaluationSetting",
     "ExpertsSummary",
     "MiningSummary",
