@@ -46,13 +46,13 @@ test-slow: $(INSTALLED)
 
 # Every preset killed in every step and resumed, against left alone; rewrites results/resume_check.
 resume-check: export HF_HUB_OFFLINE = 1
-resume-# Coverage of the intervals of evaluations, by simulation (minutes); rewrites the table of docs/evaluation.md.
+resume-check: $(INSTALLED)
+	$(BIN)/python scripts/resume_check.py
+
+# Coverage of the intervals of evaluations, by simulation (minutes); rewrites the table of docs/evaluation.md.
 .PHONY: interval-coverage
 interval-coverage: $(INSTALLED)
 	$(BIN)/python scripts/interval_coverage.py --write
-
-check: $(INSTALLED)
-	$(BIN)/python scripts/resume_check.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
