@@ -72,7 +72,7 @@ bench: $(INSTALLED)
 bench-verifiers: $(INSTALLED)
 	$(BIN)/python benchmarks/verifier_agreement.py --data $(VERIFIER_DATA)
 
-# Every kind of fault, and kill -9 at 60 random moments; writes build/torture/table.md and log.jsonl.
+# Every kind of fault, and kill -9 at 60 random moments; writes build/torture/card.md and log.jsonl.
 # TORTURE_ARGS: --quick, --only PART-OF-A-NAME, --kills N (the slow tier: --kills 200), --out FOLDER.
 torture: $(INSTALLED)
 	$(BIN)/python scripts/torture/inject.py $(TORTURE_ARGS)

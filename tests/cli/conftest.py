@@ -129,6 +129,31 @@ class FakeAssembly(ModuleType):
                 options["on_progress"](benchmark.name, 1, 2)
         return {b.name: result(self.scores["base"].get(b.name, 0.5)) for b in benchmarks}
 
+    def dry_run(self, config: Any) -> SimpleNamespace:
+        self.calls.append(("dry_run", SimpleNamespace(config=config)))
+        return SimpleNamespace(
+            method=config.method,
+            model=config.model.path,
+            blocks=(("gate", "failed_share"), ("accept", "finished")),
+            processes=8,
+            steps=21,
+            problems_per_step=512.0,
+            rollouts_per_problem=8,
+            epochs=1.0,
+            sets=(
+                SimpleNamespace(
+                    name="d",
+                    problems=11000,
+                    drawn=12000,
+                    with_expert=9000,
+                    verifier="math",
+                    gate="failed_share",
+                ),
+            ),
+            benchmarks=(("math500", 500, 4),),
+            check=self.checked,
+        )
+
     CheckOptions = SimpleNamespace
 
     def check_data(self, config: Any, evaluation_data: Any, options: Any) -> DataCheck:

@@ -31,7 +31,10 @@ FROZEN = {
     "rephrase": ["--json", "--out", "--samples", "--set", "-k"],
     "plan": ["--devices", "--json", "--measure", "--open-share", "--set"],
     "report": [],
-    "train": ["--overwrite", "--resume", "--resume-from", "--set"],
+    "study claims": [
+        "--config", "--hours", "--known", "--max-runs", "--out", "--set", "--status",
+    ],
+    "train": ["--dry-run", "--overwrite", "--resume", "--resume-from", "--set"],
 }
 # fmt: on
 

@@ -18,7 +18,7 @@ from rephrase_rl.assembly.objects import solve_template
 from rephrase_rl.assembly.precision import precision_fields
 from rephrase_rl.assembly.problems import training_problems
 from rephrase_rl.assembly.processes import shared_failures
-from rephrase_rl.assembly.prompt_lengths import refuse_long_questions
+from rephrase_rl.assembly.prompt_lengths import context_of, refuse_long_questions
 from rephrase_rl.assembly.resuming import open_run
 from rephrase_rl.assembly.reward_watch import RewardWatch
 from rephrase_rl.assembly.rewards_of_sets import build_rewards
@@ -127,7 +127,8 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
         refuse_long_questions(
             problems,
             config.prompts,
-            policy,
+            policy.tokenizer,
+            context_of(policy.model.config),
             arguments.max_completion_length,
             arguments.chat_template_kwargs or {},
         )

@@ -31,6 +31,7 @@ from rephrase_rl.cli.mine import mine
 from rephrase_rl.cli.plan import plan
 from rephrase_rl.cli.rephrase import rephrase
 from rephrase_rl.cli.report import report
+from rephrase_rl.cli.study import study_app
 from rephrase_rl.cli.train import train
 from rephrase_rl.errors import RephraseError, StoppedError
 from rephrase_rl.runs.hardware import process_name
@@ -57,6 +58,7 @@ app.command("compare")(compare)
 app.command("methods")(methods)
 app.add_typer(config_app, name="config")
 app.add_typer(data_app, name="data")
+app.add_typer(study_app, name="study")
 app.command("doctor")(doctor)
 
 

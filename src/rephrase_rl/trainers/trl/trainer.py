@@ -49,6 +49,7 @@ from rephrase_rl.trainers.trl.loss import injected_loss
 from rephrase_rl.trainers.trl.memory import UnloggedLoss, load_memory, save_memory
 from rephrase_rl.trainers.trl.micro_batches import loss_in_parts, tokens_of_a_part
 from rephrase_rl.trainers.trl.order import RepeatedOrder, repeated_order
+from rephrase_rl.trainers.trl.printed_texts import show_hidden_characters
 from rephrase_rl.trainers.trl.resampling import resample
 from rephrase_rl.trainers.trl.rows import merge_extra_fields, rollout_groups
 from rephrase_rl.trainers.trl.sampling import sample_ids, shares_prefixes
@@ -383,6 +384,8 @@ class RePOTrainer(GuardedTrainer, WholeCheckpoints, GRPOTrainer):
             metrics = step_metrics(self._step_records, self.guidance.failure_reward_threshold)
             logs.update({k: None if math.isnan(v) else v for k, v in metrics.items()})
             self._step_records = []
+        if self.log_completions:
+            show_hidden_characters(self._logs)
         super().log(logs, start_time)
 
     def _next_draw(self) -> tuple[int, int]:
