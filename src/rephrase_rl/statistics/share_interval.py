@@ -88,8 +88,9 @@ def wilson_ends(share: float, n: float, confidence: float) -> tuple[float, float
     Source: Wilson 1927.
 
     Example:
-        >>> wilson_ends(0.5, 4.0, 0.95)
-        (0.15003898915214955, 0.8499610108478505)
+        >>> low, high = wilson_ends(0.5, 4.0, 0.95)
+        >>> round(low, 3), round(high, 3)
+        (0.15, 0.85)
     """
     z = float(ndtri((1 + confidence) / 2))
     shrink = 1 + z * z / n
