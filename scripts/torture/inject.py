@@ -194,7 +194,7 @@ def write_card(out: Path, about: dict[str, Any], rows: dict[str, Row], text: str
 def main() -> int:
     options = arguments()
     command = " ".join(["scripts/torture/inject.py", *sys.argv[1:]])
-    about = collect_manifest(command, options.seed)
+    about = collect_manifest(without_paths(command, options.out / "runs"), options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
     work: Any = options.out / "runs"
     shutil.rmtree(work, ignore_errors=True)
