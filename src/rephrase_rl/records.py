@@ -339,7 +339,7 @@ def _wrong_type(where: str, required: str, data: JSON) -> DataError:
 
 def _decode_record(expected: Any, data: JSON, where: str) -> Any:
     if not isinstance(data, Mapping):
-        raise DataError(f"{where}: found {type(data).__name__}, expected a JSON object")
+        raise DataError(f"{where}: found {type(data).__name__}, required: a JSON object")
     layout = _layout(expected)
     if not (data.keys() <= layout.hints.keys() and layout.required <= data.keys()):
         unknown = sorted(data.keys() - layout.hints.keys())

@@ -25,6 +25,7 @@ from rephrase_rl.cli.demo import demo
 from rephrase_rl.cli.doctor import doctor
 from rephrase_rl.cli.eval import evaluate
 from rephrase_rl.cli.experts import experts
+from rephrase_rl.cli.init import init
 from rephrase_rl.cli.ledger import ledger
 from rephrase_rl.cli.methods import methods
 from rephrase_rl.cli.mine import mine
@@ -46,6 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("demo")(demo)
+app.command("init")(init)
 app.command("plan")(plan)
 app.command("train")(train)
 app.command("eval")(evaluate)

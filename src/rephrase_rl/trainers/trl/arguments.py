@@ -69,7 +69,9 @@ def grpo_arguments(
             **values,
         )
     except (ValueError, TypeError, NotImplementedError) as error:
-        raise ConfigError(f"TRL refuses the trainer section: {error}") from error
+        raise ConfigError(
+            f"TRL refuses the trainer section ({error}); change what it names"
+        ) from error
     faults = [f for f in (split_group_fault(arguments), sharding_fault(arguments)) if f]
     if faults:
         raise ConfigError("the trainer section is not valid", faults)
