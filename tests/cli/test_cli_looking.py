@@ -13,6 +13,8 @@ from rephrase_rl.cli import doctor, doctor_facts
 from rephrase_rl.cli.doctor_facts import OPTIONAL_PACKAGES, TESTED_VERSIONS
 from rephrase_rl.config import load_config, parse_guidance
 from rephrase_rl.methods import PRESETS, resolve_config
+from rephrase_rl.reports import comparison_files
+from reports.arm_runs import arm_run
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted(
@@ -72,11 +74,38 @@ def test_report_prints_where_it_is(cli, reports, tmp_path: Path) -> None:
     assert outcome.out.strip() == str(tmp_path / "run" / "report" / "index.html")
 
 
-def test_compare_prints_markdown_or_json(cli, reports, tmp_path: Path) -> None:
-    words = ("compare", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "c")
-    assert cli(*words).out == "| a | b |\n"
-    assert json.loads(cli(*words, "--json").out) == {"runs": 2}
-    assert reports[0] == ("write_comparison", [tmp_path / "a", tmp_path / "b"])
+@pytest.fixture
+def arm_paths(tmp_path: Path, monkeypatch) -> list[Path]:
+    """Two runs each of two methods; no figure is drawn."""
+    monkeypatch.setattr(comparison_files, "draw_curves", lambda *_: "")
+    monkeypatch.setattr(comparison_files, "draw_panels", lambda *_: [])
+    monkeypatch.setattr(comparison_files, "draw_trilemma", lambda *_: "")
+    made = [
+        arm_run(tmp_path / f"{method}-{seed}", method, seed, hard=[float(method == "repo"), 0.5])
+        for method in ("grpo", "repo")
+        for seed in (1, 2)
+    ]
+    return [run.path for run in made]
+
+
+def test_compare_prints_tables(cli, arm_paths, tmp_path: Path) -> None:
+    options = ("--out", tmp_path / "c", "--threshold", "0.6", "--hard", "hard")
+    outcome = cli("compare", *arm_paths, *options)
+    assert outcome.status == 0
+    words = " ".join(outcome.out.split())
+    for part in ("against grpo", "+0.500", "p, Holm", "time to 0.6 on hard", "2 of 2", "budgets"):
+        assert part in words, part
+    assert "+75.0, +75.0" in words
+    assert str(tmp_path / "c" / "index.html") in outcome.err
+
+
+def test_compare_prints_json(cli, arm_paths, tmp_path: Path) -> None:
+    words = ("compare", *arm_paths, "--out", tmp_path / "c", "--baseline", "repo", "--json")
+    data = json.loads(cli(*words).out)
+    assert data == json.loads((tmp_path / "c" / "comparison.json").read_text())
+    assert data["baseline"] == "repo"
+    outcome = cli(*words[:-2], "nonsense")
+    assert (outcome.status, "one of 'grpo', 'repo'" in outcome.err) == (2, True)
 
 
 def facts(**changes) -> dict:

@@ -11,7 +11,7 @@ from rephrase_rl.cli.main import app
 # fmt: off
 FROZEN = {
     "": ["--debug", "--version"],
-    "compare": ["--json", "--out"],
+    "compare": ["--baseline", "--general", "--hard", "--json", "--out", "--threshold"],
     "config check": ["--set"],
     "config show": ["--set"],
     "data check": [

@@ -30,6 +30,7 @@ PAGES = (
     "docs/tutorials/write-a-gate.md",
     "docs/tutorials/add-a-verifier.md",
     "docs/tutorials/cpu-gpu-cluster.md",
+    "docs/compare.md",
     "docs/data.md",
     "docs/experts.md",
     "docs/hard-subsets.md",
@@ -50,6 +51,7 @@ NOT_RUN = {
     r"train recipes/gsm8k_smollm2_repo\.yaml$": "hub ids of model and data",
     r"RECIPE|runs/NAME": "these stand for one of the recipes",
     r"recipes/(?:openr1|supergpqa|finance)": "hub ids, 8 GPUs; tests/recipes does dry runs",
+    r"^compare runs/": "runs of the reader's own; tests/cli/test_cli_looking.py compares some",
     r"^study claims": "hours; tests/studies runs one with a fake machine",
     r"^train .*--resume": "tests/cli/test_cli_train.py and make resume-check",
 }

@@ -19,6 +19,7 @@ from synthetic_run import (
     rescued,
 )
 
+from rephrase_rl.records import TokenRecord
 from rephrase_rl.reports import write_report
 from rephrase_rl.runs import RunDirectory
 from rephrase_rl.visible_text import HIDDEN
@@ -29,6 +30,12 @@ EVERY_HIDDEN = [
     for code in range(sys.maxunicode + 1)
     if HIDDEN.match(chr(code)) and not 0xD801 <= code <= 0xDFFE
 ]
+TOKENS = TokenRecord(
+    pieces=("4 ", "+ ", "\u202e<b>", "\n", ""),
+    logps_on_q=(-3.0, -1.0, -0.5, -10.0, 0.0),
+    logps_on_context=(-0.1, -1.0, -2.0, -1.0, 0.0),
+)
+ONE = TokenRecord(("1", "2"), (-1.0, -2.0))
 SHOWN = ("a\n\tb", "الحل 解 é 😀")
 
 
@@ -58,6 +65,8 @@ def report(tmp_path_factory):
             group(33, "hidden", question="x".join(EVERY_HIDDEN), reference_answer=SHOWN[0],
                   expert_solution=SHOWN[1]),
             group(34, "hard-r", failure_fraction=0.5),
+            rescued(35, "tokens", candidates=(candidate("4 + \u202e<b>\n", tokens=TOKENS),)),
+            rescued(35, "expert's", candidates=(candidate("12", origin="expert", tokens=ONE),)),
         ]
     )  # fmt: skip
     return write_report(run.path).index
@@ -68,7 +77,8 @@ def small(tmp_path_factory):
     """The same kinds of groups, few of each: what looks at every element takes its time."""
     run = make_run(tmp_path_factory.mktemp("small") / "repo", num_steps=2)
     copied = candidate("copy", accepted=False, refusals=("not_copied",))
-    run.append_groups([rescued(3, "two", candidates=(copied, candidate("x")), dataset="b")])
+    both = (copied, candidate("4 + \u202e<b>\n", tokens=TOKENS))
+    run.append_groups([rescued(3, "two", candidates=both, dataset="b")])
     return write_report(run.path).index
 
 
@@ -97,7 +107,7 @@ def rows(tab) -> list[str]:
 
 @pytest.mark.parametrize(
     ("label", "count"),
-    [("All", 67), ("Rescued", 33), ("Accepted", 32), ("Refused", 3), ("All failed", 34),
+    [("All", 69), ("Rescued", 35), ("Accepted", 34), ("Refused", 3), ("All failed", 36),
      ("All passed", 1), ("Copied", 2)],
 )  # fmt: skip
 def test_a_filter_leaves_the_groups_it_names(tab, label, count):
@@ -113,7 +123,7 @@ def test_filters_add_up_and_stand_in_the_address(tab):
     tab.until("location.hash.includes('rule')")
 
     assert rows(tab) == ["two"]
-    assert tab.texts("#shown") == ["1 of 67 groups"]
+    assert tab.texts("#shown") == ["1 of 69 groups"]
     tab.page.get_by_role("button", name=re.compile("^All passed")).click()
     tab.page.wait_for_selector("#nothing:visible")
     assert rows(tab) == []
@@ -121,7 +131,7 @@ def test_filters_add_up_and_stand_in_the_address(tab):
     tab.open(f"#{address}")
     assert tab.page.locator("#rule-filter").input_value() == "not_copied"
     tab.page.select_option("#rule-filter", "")
-    tab.page.get_by_role("button", name=re.compile("^All 67")).click()
+    tab.page.get_by_role("button", name=re.compile("^All 69")).click()
     tab.page.select_option("#set-filter", "b")
     tab.until("location.hash.includes('set')")
     assert rows(tab) == ["easy-all"]
@@ -215,6 +225,46 @@ def test_a_group_without_candidates_shows_its_expert_text(tab):
     assert tab.texts("#group .side-by-side") == []
 
 
+def test_the_heat_map_shows_each_token_under_both_prompts(tab):
+    tab.go("#group?n=67")
+    tokens = tab.page.locator("#group .heat .token")
+
+    assert tokens.all_text_contents() == ["4 ", "+ ", "U+202E<b>", "↵\n", "∎"]
+    heat = [(t.get_attribute("class"), t.get_attribute("style")) for t in tokens.all()]
+    # Differences of -2.9, 0, 1.5, -9 and 0 nats; the colour is full from 3 on.
+    assert ["down" in kind for kind, _ in heat] == [True, False, False, True, False]
+    assert ["up" in kind for kind, _ in heat] == [False, False, True, False, False]
+    assert [style for _, style in heat] == [f"--heat: {share}%;" for share in (53, 0, 28, 55, 0)]
+    assert tab.texts("#group .facts-of-token") == [
+        "Token 1 of 5: “4 ”, log-probability −3.00 given q, −0.10 given P(q, k): ratio 0.055"
+    ]
+    tab.page.focus("#group .heat")
+    tab.page.keyboard.press("ArrowRight")
+    assert "Token 2 of 5" in tab.page.inner_text("#group .facts-of-token")
+    tab.page.keyboard.press("End")
+    assert "Token 5 of 5: without text" in tab.page.inner_text("#group .facts-of-token")
+    tokens.nth(2).hover()
+    assert "Token 3 of 5" in tab.page.inner_text("#group .facts-of-token")
+    tab.page.locator("#group").get_by_label("given P(q, k)", exact=True).check()
+    assert tokens.nth(3).get_attribute("style") == "--heat: 11%;"
+    label = tab.page.locator("#group .chart svg[role=img]").get_attribute("aria-label")
+    assert label == (
+        "Log-probability, by token. given q: −3.000 at token 1, 0.000 at token 5; "
+        "given P(q, k): −0.100 at token 1, 0.000 at token 5."
+    )
+
+
+def test_without_tokens_the_heat_map_says_why(tab):
+    tab.go("#group?n=0")
+    assert "were kept (log.token_logps)" in tab.page.inner_text("#group")
+
+
+def test_a_text_of_no_prompt_has_one_colour(tab):
+    tab.go("#group?n=68")
+    assert tab.texts("#group [aria-label='Token by token'] fieldset label") == ["given q"]
+    assert tab.page.locator("#group .heat .token.down").count() == 2
+
+
 def test_removed_meta_text_is_struck_through(tab):
     tab.go("#group?n=0")
     tab.page.locator("#group").get_by_text("as sampled, before meta text was removed").click()
@@ -292,10 +342,10 @@ def test_a_problem_is_shown_over_time_and_leads_to_its_groups(tab):
 
 def test_problems_are_chosen_and_searched(tab):
     tab.go("#problems?show=hard")
-    assert len(tab.texts("#problem-body th")) == 34
+    assert len(tab.texts("#problem-body th")) == 36
     tab.page.fill("#problem-search", "hard-2")
     tab.until("document.querySelectorAll('#problem-body tr').length === 11")
-    assert tab.texts("#problems-shown") == ["11 of 66 problems"]
+    assert tab.texts("#problems-shown") == ["11 of 68 problems"]
 
 
 # ------------------------------------------------------------------ what a text may do
@@ -368,7 +418,7 @@ def test_axe_finds_no_serious_fault(browser, small, scheme):
 
 def test_a_phone_needs_no_sideways_scrolling(browser, report):
     tab = Reader(browser, report, viewport={"width": 360, "height": 740})
-    for view in (*VIEWS, "#group?n=61", "#group?n=63", "#group?n=64"):
+    for view in (*VIEWS, "#group?n=61", "#group?n=63", "#group?n=64", "#group?n=67"):
         tab.go(view)
         assert tab.page.evaluate("document.documentElement.scrollWidth") == 360, view
         small = tab.page.evaluate(

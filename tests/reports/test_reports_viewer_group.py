@@ -8,6 +8,8 @@ import math
 import pytest
 from synthetic_run import candidate, group, member, refused, rescued
 
+from rephrase_rl.errors import DataError
+from rephrase_rl.records import TokenRecord
 from rephrase_rl.reports.viewer.group import full_group, rounded, table_row, tags_of, verdict_of
 
 EXPERT = "seven plus five gives two; two minus three gives nine; then one"
@@ -128,6 +130,28 @@ def test_a_full_group_holds_every_text():
     # A raw text that is the text itself is not written twice.
     same = dataclasses.replace(record.candidates[0], raw_text=record.candidates[0].text)
     assert full_group(rescued(0, "r", candidates=(same,)))["candidates"][0]["raw"] is None
+
+
+def test_tokens_are_lengths_in_the_text_and_hundredths():
+    tokens = TokenRecord(("7+", "é", ""), (-0.126, math.nan, -12.0), (-0.004, -1.0, 0.0))
+    one = full_group(rescued(0, "r", candidates=(candidate("7+é", tokens=tokens),)))
+
+    assert one["candidates"][0]["heat"] == {
+        "text": None,
+        "lengths": [2, 1, 0],
+        "q": [-13, None, -1200],
+        "context": [0, -100, 0],
+    }
+    # Where the tokens do not join to the text, theirs is what is shown.
+    other = full_group(rescued(0, "r", candidates=(candidate("7 + é", tokens=tokens),)))
+    assert other["candidates"][0]["heat"]["text"] == "7+é"
+    assert full_group(rescued(0, "r"))["candidates"][0]["heat"] is None
+
+
+def test_tokens_without_their_log_probs_are_told():
+    tokens = TokenRecord(("7", "+"), (-0.1,))
+    with pytest.raises(DataError, match="2 tokens and 1 log-probs"):
+        full_group(rescued(0, "r", candidates=(candidate("7+", tokens=tokens),)))
 
 
 def test_small_numbers_are_not_rounded_away():

@@ -364,11 +364,13 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def without_figures(monkeypatch):
     """Figures take most of a report's time and read nothing but numbers."""
-    from rephrase_rl.reports import comparison, report
+    from rephrase_rl.reports import comparison_files, report
     from rephrase_rl.reports.curves import Figure
 
     monkeypatch.setattr(report, "draw_run", lambda *_: Figure("", (), ()))
-    monkeypatch.setattr(comparison, "draw_comparison", lambda *_: Figure("", (), ()))
+    for name in ("draw_curves", "draw_trilemma"):
+        monkeypatch.setattr(comparison_files, name, lambda *_: "")
+    monkeypatch.setattr(comparison_files, "draw_panels", lambda *_: [])
 
 
 DAMAGES = st.lists(damages(), min_size=1, max_size=2)

@@ -14,6 +14,7 @@ from transformers import AutoConfig
 from rephrase_rl.assembly.blocks import build_guidance, build_stream
 from rephrase_rl.assembly.checking import CheckOptions, check_data
 from rephrase_rl.assembly.evaluating import load_benchmarks
+from rephrase_rl.assembly.in_training import refuse_with_divided_weights
 from rephrase_rl.assembly.mixture import gates_of_sets, mix_sets, refuse_gates_of_sets
 from rephrase_rl.assembly.objects import (
     VERIFIER_OF_KIND,
@@ -98,6 +99,8 @@ def dry_run(config: RunConfig, *, shown_rows: int = 1) -> DryRun:
     sets = problems_of_sets(config)
     problems = mix_sets(config, sets)
     benchmarks = load_benchmarks(all_benchmarks(config))
+    if config.plan.sharding == "fsdp":
+        refuse_with_divided_weights(benchmarks)
     if guidance.slot.kind == "dataset":
         steps = _supervised(config, guidance, problems)
     else:

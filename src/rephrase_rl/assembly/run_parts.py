@@ -24,6 +24,7 @@ from rephrase_rl.data.budget import FATE_KEY
 from rephrase_rl.errors import EngineError, StoppedError
 from rephrase_rl.methods import get_preset
 from rephrase_rl.runs import RunDirectory, checkpoints, collect_manifest
+from rephrase_rl.runs.hardware import peak_memory, reset_peak_memory
 from rephrase_rl.trainers.trl.callbacks import EveryNSteps, StopAfterStep
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ def conduct(
         trainer.add_callback(EveryNSteps(evaluation.every_steps, evaluate_at))
     if evaluation.before and checkpoint is None:
         evaluate_at(0)
-    recorder.start()
+    recorder.start(lambda: evaluate_at.seconds_during_training)
     trainer.before_publishing = recorder.sync
     if checkpoint is not None and _all_steps_done(trainer, checkpoint):
         # transformers would train one step more and only then see that it is past the last one.
@@ -259,12 +260,23 @@ class Recorder:
         self._on_step = on_step
         self._started = 0.0
         self._earlier_s = self._untimed_s = untimed_s
+        self._evaluation_s: Callable[[], float] = lambda: 0.0
+        self._evaluation_s_written = 0.0
 
-    def start(self) -> None:
-        """Start the clock; the steps of an earlier part that is resumed keep their time."""
-        timings = [] if self._run is None else self._run.timings()
-        steps_s = sum(t.timings.get("time/step_s") or 0.0 for t in timings)
+    def start(self, evaluation_s: Callable[[], float]) -> None:
+        """Start the clock; the steps of an earlier part that is resumed keep their time.
+
+        Args:
+            evaluation_s: Seconds of evaluation since training began, at any time.
+        """
+        self._evaluation_s = evaluation_s
+        timings = [] if self._run is None else [t.timings for t in self._run.timings()]
+        steps_s = sum(
+            (row.get("time/step_s") or 0.0) - (row.get("time/evaluation_s") or 0.0)
+            for row in timings
+        )
         self._earlier_s = self._untimed_s + steps_s
+        reset_peak_memory()
         self._started = time.perf_counter()
 
     def wall_s(self) -> float:
@@ -296,10 +308,17 @@ class Recorder:
         """Append one step and show it."""
         if self._run is not None:
             self._run.append_step(record)
-            self._run.append_timing(record.step, times)
+            self._run.append_timing(record.step, {**times, **self._measured()})
         if self._on_step is not None:
             view = StepView(record.step + 1, total, record.metrics, times["time/step_s"])
             self._on_step(view)
+
+    def _measured(self) -> dict[str, float]:
+        """What belongs beside a step's times: evaluation within it, memory so far."""
+        evaluation_s = self._evaluation_s() - self._evaluation_s_written
+        self._evaluation_s_written += evaluation_s
+        times = {"time/evaluation_s": evaluation_s} if evaluation_s > 0 else {}
+        return {**times, **peak_memory()}
 
     def tokens(self) -> int:
         """Tokens sampled over the whole run, an earlier part that was resumed included."""

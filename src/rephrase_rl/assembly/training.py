@@ -155,6 +155,7 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
             stream=build_stream(guidance.slot),
             compute=Compute(**config.compute.model_dump()),
             guards=run_guards(request),
+            token_logps=config.log.token_logps,
             on_groups=recorder.keep_groups,
             callbacks=[StepReporter(recorder.keep_step), *hang_watches(request)],
         )

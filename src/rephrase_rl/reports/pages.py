@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from rephrase_rl.reports import numbers
+from rephrase_rl.reports import comparison_text, numbers
 from rephrase_rl.visible_text import plain_text
 
 if TYPE_CHECKING:
@@ -30,6 +30,12 @@ FILTERS = {
     "memory": numbers.memory,
     "fact": numbers.fact,
     "plain_text": plain_text,
+    "amount": comparison_text.amount,
+    "difference": comparison_text.difference,
+    "median_time": comparison_text.median_time,
+    "p_value": comparison_text.p_value,
+    "points": comparison_text.points,
+    "signed": comparison_text.signed,
 }
 
 
@@ -116,5 +122,6 @@ def _environment() -> Environment:
     environment.filters["cell"] = markdown_cell
     environment.filters["query_value"] = query_value
     environment.filters["fence"] = markdown_fence
+    environment.globals["budget_rows"] = comparison_text.BUDGET_ROWS
     environment.globals["percent"] = numbers.percent
     return environment

@@ -67,7 +67,7 @@ def write_report(
     steps = run.steps()
     evaluations = read_evaluations(run)
     survey = survey_groups(run, groups_per_page)
-    budget = measure_budget(run, steps, evaluations)
+    budget = measure_budget(run, steps, evaluations, survey.tally)
     card = build_card(run, budget, evaluations, survey.tally)
     figure = draw_run(steps, evaluations)
     ledger = view_ledger(run, survey.ledger)

@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from rephrase_rl.errors import DataError
 from rephrase_rl.guidance.overlap import copied_share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rephrase_rl.records import JSON, CandidateRecord, GroupRecord, MemberRecord
+    from rephrase_rl.records import (
+        JSON,
+        CandidateRecord,
+        GroupRecord,
+        MemberRecord,
+        TokenRecord,
+    )
 
 Outcome: TypeAlias = Literal["none", "part", "full", "unscored"]
 """How much of the correctness reward a member got; colours the marks."""
@@ -169,6 +176,29 @@ def _candidate(candidate: CandidateRecord, expert: str | None) -> dict[str, JSON
         "logp_q": rounded(candidate.logp_on_q),
         "logp_context": rounded(candidate.logp_on_context),
         "copied": rounded(_copied(candidate, expert)),
+        "heat": None if candidate.tokens is None else heat_of(candidate.tokens, candidate.text),
+    }
+
+
+def heat_of(tokens: TokenRecord, text: str) -> dict[str, JSON]:
+    """Tokens as pages keep them: lengths of their pieces in the text, log-probs in 1/100 nats.
+
+    Raises:
+        DataError: There are not as many log-probs as tokens.
+    """
+    on_q, on_context = tokens.logps_on_q, tokens.logps_on_context
+    counts = {len(tokens.pieces), len(on_q), len(on_q if on_context is None else on_context)}
+    if len(counts) > 1:
+        raise DataError(
+            f"groups.jsonl: found a candidate with {len(tokens.pieces)} tokens and {len(on_q)} "
+            "log-probs; as many are required: the file was changed from outside, restore it"
+        )
+    joined = "".join(tokens.pieces)
+    return {
+        "text": None if joined == text else joined,
+        "lengths": [len(piece) for piece in tokens.pieces],
+        "q": _hundredths(on_q),
+        "context": None if on_context is None else _hundredths(on_context),
     }
 
 
@@ -181,6 +211,10 @@ def _copied(candidate: CandidateRecord, expert: str | None) -> float:
     if candidate.text == expert:
         return 1.0
     return math.nan if expert is None else copied_share(candidate.text, expert)
+
+
+def _hundredths(logps: Sequence[float]) -> list[int | None]:
+    return [round(100 * value) if math.isfinite(value) else None for value in logps]
 
 
 def _mean(values: Sequence[float]) -> float:

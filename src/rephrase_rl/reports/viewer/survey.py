@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rephrase_rl.errors import CheckpointError
 from rephrase_rl.guidance.ledger import Ledger
 from rephrase_rl.records import GroupRecord, from_json
-from rephrase_rl.reports.group_tally import GroupTally, is_group
+from rephrase_rl.reports.group_tally import GroupTally, refuse_no_group
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,11 +67,7 @@ def survey_groups(run: RunDirectory, groups_per_page: int = GROUPS_PER_PAGE) -> 
     """
     survey = Survey()
     for number, row in enumerate(run.group_rows()):
-        if not is_group(row):
-            raise CheckpointError(
-                f"{run.path / 'groups.jsonl'}: line {number + 1} is no record of a group; the file "
-                "was changed from outside: restore it from a copy"
-            )
+        refuse_no_group(run, number + 1, row)
         survey.tally.add(row)
         # Texts of members are most of the file and nothing of the ledger.
         record = from_json(GroupRecord, row | {"members": [], "replaced": None})

@@ -1,9 +1,10 @@
-// Charts, drawn at the width they have; the pointer reads values off, a click shows a step's groups.
+// Charts, drawn at the width they have; the pointer reads values off, a click picks a place.
 
 const HEIGHT = 190;
 const MARGIN = { left: 46, right: 12, top: 10, bottom: 26 };
 
-function chartFigure(chart) {
+/** `axis` names what x counts, `pick` is told where the reader clicks. */
+function chartFigure(chart, { axis = 'step', pick = goToStep } = {}) {
   const keys = chart.lines.map((line, i) => ({
     value: make('span', { class: 'value' }),
     item: null,
@@ -25,12 +26,12 @@ function chartFigure(chart) {
   new ResizeObserver(() => {
     if (area.clientWidth === width || area.clientWidth === 0) return;
     width = area.clientWidth;
-    area.replaceChildren(plot(chart, width, keys, at));
+    area.replaceChildren(plot(chart, { width, keys, at, axis, pick }));
   }).observe(area);
   return figure_;
 }
 
-function plot(chart, width, keys, at) {
+function plot(chart, { width, keys, at, axis, pick }) {
   const steps = chart.lines.flatMap((line) => line.x);
   const values = chart.lines.flatMap((line) => [
     ...line.y, ...line.low, ...line.high, ...line.faint.map((point) => point[1])]);
@@ -47,7 +48,7 @@ function plot(chart, width, keys, at) {
   const cursor = draw('line', { class: 'cursor', y1: MARGIN.top, y2: bottom, visibility: 'hidden' });
   const svg = draw('svg', {
     viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: 'img',
-    'aria-label': description(chart),
+    'aria-label': description(chart, axis),
   },
   yTicks.map((v) => [
     draw('line', { class: 'grid', x1: MARGIN.left, x2: right, y1: y(v), y2: y(v) }),
@@ -58,7 +59,7 @@ function plot(chart, width, keys, at) {
     class: 'tick', x: x(v), y: HEIGHT - 8, 'text-anchor': 'middle' }, count(v))),
   cursor,
   chart.lines.map((line, i) => draw('g', { class: `series line-${i % 6}` }, lineShapes(line, x, y, chart))));
-  readOff(svg, { chart, keys, at, cursor, x, width });
+  readOff(svg, { chart, keys, at, axis, pick, cursor, x, width });
   return svg;
 }
 
@@ -115,17 +116,17 @@ function tickText(value, all) {
   return value.toFixed(step === 0.25 ? 2 : digits).replace('-', '−');
 }
 
-function description(chart) {
+function description(chart, axis) {
   const lines = chart.lines.map((line) => {
     const known = line.y.map((value, i) => [line.x[i], value]).filter((point) => point[1] !== null);
     if (!known.length) return `${plain(line.label)}: no figures`;
     const [first, last] = [known[0], known.at(-1)];
-    return `${plain(line.label)}: ${figure(first[1])} at step ${first[0]}, ${figure(last[1])} at step ${last[0]}`;
+    return `${plain(line.label)}: ${figure(first[1])} at ${axis} ${first[0]}, ${figure(last[1])} at ${axis} ${last[0]}`;
   });
-  return `${chart.title}, by step. ${lines.join('; ')}.`;
+  return `${chart.title}, by ${axis}. ${lines.join('; ')}.`;
 }
 
-function readOff(svg, { chart, keys, at, cursor, x, width }) {
+function readOff(svg, { chart, keys, at, axis, pick, cursor, x, width }) {
   const steps = [...new Set(chart.lines.flatMap((line) => line.x))].sort((a, b) => a - b);
   const nearest = (event) => {
     const box = svg.getBoundingClientRect();
@@ -137,7 +138,7 @@ function readOff(svg, { chart, keys, at, cursor, x, width }) {
     cursor.setAttribute('x1', x(step));
     cursor.setAttribute('x2', x(step));
     cursor.setAttribute('visibility', 'visible');
-    at.textContent = ` at step ${count(step)}`;
+    at.textContent = ` at ${axis} ${count(step)}`;
     for (const key of keys) key.value.textContent = valueAt(key.line, step);
   });
   svg.addEventListener('pointerleave', () => {
@@ -145,7 +146,7 @@ function readOff(svg, { chart, keys, at, cursor, x, width }) {
     at.textContent = '';
     for (const key of keys) key.value.textContent = '';
   });
-  svg.addEventListener('click', (event) => goToStep(nearest(event)));
+  svg.addEventListener('click', (event) => pick(nearest(event)));
 }
 
 function valueAt(line, step) {

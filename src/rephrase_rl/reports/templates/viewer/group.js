@@ -126,13 +126,31 @@ function column(title, text, content, kind = '', ...below) {
   return make('div', { class: `column ${kind}` }, make('h4', {}, title), body, below);
 }
 
+function candidateFacts(candidate) {
+  const facts = [
+    `reward ${rewardText(candidate.reward)}`,
+    `correctness ${rewardText(candidate.correctness)}`,
+    `${plural(candidate.tokens, 'token')}${candidate.finished ? '' : ', cut at the length limit'}`,
+  ];
+  if (candidate.prefix) facts.push(`${plural(candidate.prefix, 'token')} at its start given`);
+  if (candidate.copied !== null) facts.push(`${percent(candidate.copied)} in passages of the expert's`);
+  return make('p', { class: 'note' }, facts.join(' · '), make('br'),
+    'log-probability per token (nats): ', logpText(candidate.logp_q), ' given the question, ',
+    logpText(candidate.logp_context), ' given the rephrase prompt');
+}
+
+function logpText(value) {
+  return value === null ? 'not measured' : figure(value);
+}
+
 /** What else there is of a candidate. */
 function candidateDetail(candidate) {
-  if (candidate.raw === null && !candidate.removed.length) return [];
+  const tokens = heatMap(candidate);
+  if (candidate.raw === null && !candidate.removed.length) return [tokens];
   const removed = candidate.removed.length ? ` (${count(candidate.removed.length)} removed)` : '';
   return [make('details', { class: 'text' },
     make('summary', {}, `as sampled, before meta text was removed${removed}`),
-    struck(candidate.raw ?? candidate.text, candidate.removed))];
+    struck(candidate.raw ?? candidate.text, candidate.removed)), tokens];
 }
 
 function membersTable(group, row) {
