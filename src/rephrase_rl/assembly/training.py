@@ -19,6 +19,7 @@ from rephrase_rl.assembly.precision import precision_fields
 from rephrase_rl.assembly.problems import training_problems
 from rephrase_rl.assembly.processes import shared_failures
 from rephrase_rl.assembly.prompt_lengths import context_of, refuse_long_questions
+from rephrase_rl.assembly.provenance import provenance
 from rephrase_rl.assembly.resuming import open_run
 from rephrase_rl.assembly.reward_watch import RewardWatch
 from rephrase_rl.assembly.rewards_of_sets import build_rewards
@@ -135,7 +136,8 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
         blocks = build_guidance(
             guidance, config.prompts, rewards.names, gates_of_sets(config, guidance)
         )
-        manifest = run_manifest(request, arguments, problems, start)
+        facts = {**start, **provenance(config, problems, benchmarks, policy)}
+        manifest = run_manifest(request, arguments, problems, facts)
         run, checkpoint = open_run(request, manifest)
         recorder = Recorder(
             run,
