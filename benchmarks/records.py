@@ -130,14 +130,14 @@ def ledger(folder: Path, size: int) -> dict[str, float]:
 
 
 def viewer(folder: Path, size: int) -> dict[str, float]:
-    """Choosing the groups that the page shows, and the page without the rest of the report."""
-    from rephrase_rl.reports.group_selection import select_groups
-    from rephrase_rl.reports.group_view import view_groups
-    from rephrase_rl.reports.report import MAX_GROUPS
+    """The pages of the viewer as data, without the rest of the report."""
+    from rephrase_rl.reports.viewer.contents import page_contents
+    from rephrase_rl.reports.viewer.survey import survey_groups
 
-    selection = select_groups(RunDirectory.open(folder), MAX_GROUPS)
-    assert len(view_groups(selection)) == min(size, MAX_GROUPS)  # noqa: S101  (checks the benchmark)
-    assert selection.tally.groups == size  # noqa: S101  (checks the benchmark)
+    run = RunDirectory.open(folder)
+    survey = survey_groups(run)
+    pages = [page.span.count for page in page_contents(run, survey, {"charts": [], "ledger": []})]
+    assert sum(pages) == survey.tally.groups == size  # noqa: S101  (checks the benchmark)
     return {}
 
 
@@ -146,8 +146,17 @@ def report(folder: Path, size: int) -> dict[str, Any]:
     from rephrase_rl.reports import write_report
 
     paths = write_report(folder)
-    files = (folder / "groups.jsonl", paths.groups, paths.index)
-    return {"sizes_mib": {file.name: file.stat().st_size / 2**20 for file in files}}
+    files = {
+        "groups.jsonl": [folder / "groups.jsonl"],
+        "index.html": [paths.index],
+        "further pages": list(paths.parts),
+    }
+    return {
+        "sizes_mib": {
+            name: sum(file.stat().st_size for file in found) / 2**20
+            for name, found in files.items()
+        }
+    }
 
 
 JOBS: dict[str, Callable[[Path, int], dict[str, float]]] = {

@@ -31,7 +31,8 @@ from world import (
 from rephrase_rl.assembly.run_parts import Recorder
 from rephrase_rl.runs import atomic, jsonl
 
-TOLD = "is told with its own message, or goes on as if nothing had been"
+HEALS = "goes on as if nothing had been"
+TOLD = "is told with its own message, and the run is left as it is"
 
 
 def no_space(*args: Any, **kwargs: Any) -> Any:
@@ -121,16 +122,17 @@ def half_run(folder: Path) -> tuple[Ran, Any]:
 
 
 def damaged(change: Callable[[Path], Any], pattern: str = "") -> Callable[[Path], Outcome]:
-    """Resume after a file was changed: goes on (no pattern), or says what is wrong."""
+    """Resume after a file was changed: has to go on (no pattern), or to say what is wrong."""
 
     def body(folder: Path) -> Outcome:
         ran, config = half_run(folder)
         change(ran.path)
         again = train(ran.path, config, resume=True)
-        if again.error is None:
-            whole = [s.step for s in again.steps] == list(range(STEPS))
-            return Outcome(whole, "resumed" if whole else "steps are missing", 1, again.lost())
-        return refused(again, pattern or "(?!)")
+        if pattern:
+            return refused(again, pattern)
+        whole = again.error is None and [s.step for s in again.steps] == list(range(STEPS))
+        said = "resumed" if whole else f"not resumed whole: {again.error}"
+        return Outcome(whole, said, 1, again.lost())
 
     return body
 
@@ -173,7 +175,7 @@ for _name, _change, _pattern in (
     ("a half checkpoint of a killed write",
      lambda p: (p / "checkpoints/.writing/checkpoint-4").mkdir(parents=True), ""),
 ):  # fmt: skip
-    fault("disk", _name, TOLD)(damaged(_change, _pattern))
+    fault("disk", _name, TOLD if _pattern else HEALS)(damaged(_change, _pattern))
 
 
 @fault("disk", "run directory holds a run already", REFUSED)

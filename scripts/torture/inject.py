@@ -1,8 +1,8 @@
 """``make torture``: injects every kind of fault and says what survived.
 
 Every fault runs in a child forked from this process, which has imported everything and runs no
-thread. Writes ``table.md`` and ``log.jsonl`` to the output folder. Ends with status 1 if anything
-did not survive.
+thread. Writes ``card.md``, ``card.json``, ``table.md`` and ``log.jsonl`` to the output folder. Ends
+with status 1 if anything did not survive.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ from forks import Child  # noqa: E402
 from kills import METHODS, Reference, kill_of  # noqa: E402
 from world import FAULTS, Fault, Outcome, threads  # noqa: E402
 
+from rephrase_rl.runs import collect_manifest  # noqa: E402
+
 SHOWN_CHARS = 160
+COUNTS = ("kinds", "runs", "survived", "lost")
 
 
 @dataclasses.dataclass
@@ -109,7 +112,8 @@ def run_all(faults: list[Fault], work: Path, options: argparse.Namespace) -> dic
             row.outcomes.append(outcome)
             row.seconds += child.seconds
             entry = {"family": fault.family, "fault": fault.name, "seconds": child.seconds}
-            log.write(json.dumps(entry | dataclasses.asdict(outcome)) + "\n")
+            line = json.dumps(entry | dataclasses.asdict(outcome))
+            log.write(without_paths(line, work) + "\n")
             log.flush()
             word = "survived" if outcome.survived else "DID NOT SURVIVE"
             print(
@@ -157,8 +161,40 @@ def table(rows: dict[str, Row], seconds: float) -> str:
     return "\n".join(lines) + "\n"
 
 
+def without_paths(text: str, work: Path) -> str:
+    """Machine paths mean nothing to a reader."""
+    return text.replace(f"{work}/", "").replace(f"{ROOT}/", "").replace(str(ROOT), "here")
+
+
+def write_card(out: Path, about: dict[str, Any], rows: dict[str, Row], text: str) -> None:
+    """The table with what made it, as a page and as data."""
+    families: dict[str, dict[str, int]] = {}
+    for row in rows.values():
+        counts = families.setdefault(row.fault.family, dict.fromkeys(COUNTS, 0))
+        counts["kinds"] += 1
+        counts["runs"] += len(row.outcomes)
+        counts["survived"] += row.survived
+        counts["lost"] += sum(o.lost for o in row.outcomes)
+    (out / "card.json").write_text(json.dumps({**about, "families": families}, indent=2) + "\n")
+    git = about["git"]
+    page = [
+        "# Faults injected, and what survived",
+        "",
+        text,
+        f"Command `{about['command']}`, commit {git['commit']}"
+        f"{' (with changes)' if git['dirty'] else ''}, seed {about['seed']}, started "
+        f"{about['started_at']}, hardware {json.dumps(about['hardware'])}.",
+        "",
+        "Versions: " + ", ".join(f"{k} {v}" for k, v in about["versions"].items()) + ".",
+        "",
+    ]
+    (out / "card.md").write_text("\n".join(page), encoding="utf-8")
+
+
 def main() -> int:
     options = arguments()
+    command = " ".join(["scripts/torture/inject.py", *sys.argv[1:]])
+    about = collect_manifest(without_paths(command, options.out / "runs"), options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
     work: Any = options.out / "runs"
     shutil.rmtree(work, ignore_errors=True)
@@ -167,8 +203,8 @@ def main() -> int:
         print(f"note: {threads()} threads run before the forks", file=sys.stderr)
     rows = run_all(chosen_faults(options, work), work, options)
     text = table(rows, time.monotonic() - started)
-    # Machine paths mean nothing to a reader of the table.
-    text = text.replace(f"{work}/", "").replace(f"{ROOT}/", "").replace(str(ROOT), "here")
+    text = without_paths(text, work)
+    write_card(options.out, about, rows, text)
     (options.out / "table.md").write_text(text, encoding="utf-8")
     print("\n" + text)
     bad = [name for name, row in rows.items() if row.survived < len(row.outcomes)]

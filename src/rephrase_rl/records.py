@@ -183,6 +183,18 @@ class MemberRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """The tokens of a candidate, as written to ``groups.jsonl``; all of the same length T."""
+
+    pieces: tuple[str, ...]
+    """What each token adds to the text; joined, they are the text."""
+    logps_on_q: tuple[float, ...]
+    """Log-probability of each token given the plain question (nats)."""
+    logps_on_context: tuple[float, ...] | None = None
+    """The same given the prompt it was sampled from, P(q, k); None: from none but q."""
+
+
+@dataclass(frozen=True, slots=True)
 class CandidateRecord:
     """One candidate, accepted or refused, as written to ``groups.jsonl``."""
 
@@ -207,6 +219,8 @@ class CandidateRecord:
     """10 %, 50 % and 90 % quantile over tokens of pi(o given q) / pi(o given q, k)."""
     num_prefix_tokens: int = 0
     """Tokens at its start that were given, not sampled."""
+    tokens: TokenRecord | None = None
+    """Token by token; None: not kept, see ``log.token_logps``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,7 +353,7 @@ def _wrong_type(where: str, required: str, data: JSON) -> DataError:
 
 def _decode_record(expected: Any, data: JSON, where: str) -> Any:
     if not isinstance(data, Mapping):
-        raise DataError(f"{where}: found {type(data).__name__}, expected a JSON object")
+        raise DataError(f"{where}: found {type(data).__name__}, required: a JSON object")
     layout = _layout(expected)
     if not (data.keys() <= layout.hints.keys() and layout.required <= data.keys()):
         unknown = sorted(data.keys() - layout.hints.keys())

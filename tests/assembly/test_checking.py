@@ -191,7 +191,7 @@ def test_bad_rows_are_in_the_report_and_stop_nothing(rows):
     path = rows(row(1), {"question": "q"}, row(2))
     report = check_data(config({"path": path})).report
     assert (report.rows, report.problems, report.missing_answers) == (3, 2, 1)
-    assert report.faults[0].startswith("row 2, column 'reference_answer'")
+    assert str(report.faults[0]).startswith("row 2, column 'reference_answer'")
 
 
 # --- experts under a budget --------------------------------------------------------------------

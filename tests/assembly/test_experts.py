@@ -180,7 +180,7 @@ def test_a_budget_stops_and_the_same_command_goes_on(tmp_path, monkeypatch) -> N
 
     with serving(solve) as server:
         limited = {"budget": {"requests": 5}}
-        with pytest.raises(BudgetError, match=r"Samples of 2 of 5 problems are kept.*goes on"):
+        with pytest.raises(BudgetError, match=r"Samples of 2 of 5 problems are kept.*go on"):
             sample_experts(config_for(server, tmp_path, endpoint=limited))
         assert not (tmp_path / "experts.jsonl").exists()
         kept = (tmp_path / "experts.samples.jsonl").read_text()

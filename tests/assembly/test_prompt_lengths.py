@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import warnings
-from types import SimpleNamespace
 
 import pytest
 
 from fakes import ByteTokenizer, problem, tiny_model
-from rephrase_rl.assembly.prompt_lengths import refuse_long_questions
+from rephrase_rl.assembly.prompt_lengths import context_of, refuse_long_questions
 from rephrase_rl.config import PromptsConfig
 from rephrase_rl.errors import DataError
 
 
 def check(questions, max_completion_tokens: int = 100, **changes) -> None:
     problems = [problem(f"p{i}", question, task_kind="lab") for i, question in enumerate(questions)]
-    policy = SimpleNamespace(model=tiny_model(), tokenizer=ByteTokenizer())  # context: 1024
-    refuse_long_questions(problems, PromptsConfig(**changes), policy, max_completion_tokens, {})
+    refuse_long_questions(
+        problems,
+        PromptsConfig(**changes),
+        ByteTokenizer(),
+        context_of(tiny_model().config),  # 1024
+        max_completion_tokens,
+        {},
+    )
 
 
 def test_every_long_question_is_named_and_short_ones_are_not() -> None:

@@ -39,7 +39,7 @@ def test_the_scripted_run_is_written_read_and_shown(tmp_path) -> None:
     done = {job: records.do(work, run, 50) for job, work in records.JOBS.items()}
 
     assert all(0 < one["seconds"] < 60 for one in done.values())
-    assert set(done["report"]["sizes_mib"]) == {"groups.jsonl", "groups.html", "index.html"}
+    assert set(done["report"]["sizes_mib"]) == {"groups.jsonl", "index.html", "further pages"}
     groups = list(RunDirectory.open(run).groups())
     assert len(RunDirectory.open(run).steps()) == 7  # of 8 groups, the last of 2
     # Every second gate opens and every second rewrite is refused: 25 and 12 of 50.

@@ -132,6 +132,31 @@ class FakeAssembly(ModuleType):
                 options["on_progress"](benchmark.name, 1, 2)
         return {b.name: result(self.scores["base"].get(b.name, 0.5)) for b in benchmarks}
 
+    def dry_run(self, config: Any) -> SimpleNamespace:
+        self.calls.append(("dry_run", SimpleNamespace(config=config)))
+        return SimpleNamespace(
+            method=config.method,
+            model=config.model.path,
+            blocks=(("gate", "failed_share"), ("accept", "finished")),
+            processes=8,
+            steps=21,
+            problems_per_step=512.0,
+            rollouts_per_problem=8,
+            epochs=1.0,
+            sets=(
+                SimpleNamespace(
+                    name="d",
+                    problems=11000,
+                    drawn=12000,
+                    with_expert=9000,
+                    verifier="math",
+                    gate="failed_share",
+                ),
+            ),
+            benchmarks=(("math500", 500, 4),),
+            check=self.checked,
+        )
+
     CheckOptions = SimpleNamespace
     EvaluationOptions = SimpleNamespace
 
@@ -159,7 +184,7 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
         calls.append(("write_report", run))
         return SimpleNamespace(index=Path(run) / "report" / "index.html")
 
-    def write_comparison(runs: list[Path], out: Path) -> SimpleNamespace:
+    def write_comparison(runs: list[Path], out: Path, questions: Any = None) -> SimpleNamespace:
         calls.append(("write_comparison", runs))
         Path(out).mkdir(parents=True, exist_ok=True)
         paths = SimpleNamespace(

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from rephrase_rl.data.faults import RowFault
 from rephrase_rl.data.lengths import Fit, LengthSummary
 from rephrase_rl.data.part_fits import PartFit
 
@@ -127,14 +128,16 @@ def test_each_part_of_thoughts_is_told(cli, assembly, budget, which) -> None:
 
 
 def test_every_fault_is_listed_and_the_status_is_a_users_error(cli, assembly) -> None:
-    faults = tuple(f"row {i}, column 'a': nothing; give it" for i in range(200))
+    faults = tuple(RowFault(i, "column 'a'", "nothing", "give it") for i in range(1, 201))
+    faults += (RowFault(7, "column 'b'", "nothing", "give it"),)
     report = dataclasses.replace(assembly.checked.report, rows=202, faults=faults)
     assembly.checked = dataclasses.replace(assembly.checked, report=report)
     outcome = cli("data", "check", "train.jsonl")
     assert outcome.status == 2
-    assert outcome.out.count("fault: row") == 200
+    assert "fault: rows 1-200, column 'a': nothing; give it\n" in outcome.out
+    assert "fault: row 7, column 'b': nothing; give it\n" in outcome.out
     assert "rows: 202, 200 rows with faults" in outcome.out
-    assert "found 200 fault(s) in 200 of 202 rows" in outcome.err
+    assert "found 201 fault(s) in 200 of 202 rows" in outcome.err
 
 
 def test_no_rows_are_a_users_error(cli, assembly) -> None:

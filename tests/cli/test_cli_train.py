@@ -73,3 +73,20 @@ def test_step_line_shows_a_missing_number_as_a_dash(nothing: float | None) -> No
 
 def test_step_line_without_any_metric_claims_no_zero() -> None:
     assert "0" not in step_line(1, 1, {}, 1.5).replace("step 1/1", "").replace("1.5 s", "")
+
+
+def test_dry_run_says_what_a_run_would_be_and_trains_nothing(
+    cli, assembly, config_file: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = cli("train", config_file, "--dry-run", "--set", "seed=7")
+    assert outcome.status == 0
+    ((name, call),) = assembly.calls
+    assert (name, call.config.seed) == ("dry_run", 7)
+    assert "steps: 21 of 512 problems x 8 rollouts, over 8 processes, epochs 1" in outcome.out
+    assert "set d: 11,000 problems, drawn 12,000 times, 9,000 with an expert" in outcome.out
+    assert "benchmark math500: 500 problems x 4" in outcome.out
+    assert "  accept: finished" in outcome.out
+    assert "SOLVE [bold]x[/bold]" in outcome.out  # prompts as they are
+    assert "nothing was written" in outcome.out
+    assert not (tmp_path / "runs").exists()

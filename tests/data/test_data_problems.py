@@ -17,6 +17,7 @@ from rephrase_rl.data import (
     mapping_names,
     problems_from_rows,
 )
+from rephrase_rl.data.faults import RowFault, grouped
 from rephrase_rl.errors import DataError
 from rephrase_rl.records import Problem
 
@@ -205,6 +206,16 @@ def test_broken_lines_and_bad_rows_come_in_one_error(tmp_path):
     with pytest.raises(DataError) as caught:
         load_problems(path)
     assert [fault.split(",")[0] for fault in caught.value.faults] == ["row 2", "row 3"]
+
+
+def test_equal_faults_are_told_once_with_all_their_rows():
+    faults = [RowFault(row, "column 'a'", "nothing", "give it") for row in (1, 2, 3, 7, 9, 10)]
+    faults.insert(2, RowFault(2, "column 'b'", "nothing", "give it"))
+    assert grouped(faults) == [
+        "rows 1-3, 7, 9-10, column 'a': nothing; give it",
+        "row 2, column 'b': nothing; give it",
+    ]
+    assert grouped([]) == []
 
 
 def test_load_problems(tmp_path):

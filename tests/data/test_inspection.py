@@ -179,7 +179,7 @@ def test_counts():
     inspector.add_fate("cut")
     report = inspector.report()
     assert (report.rows, report.problems, report.missing_answers) == (5, 3, 1)
-    assert report.faults[2] == "row 5, column 'a': nothing; give it"
+    assert str(report.faults[2]) == "row 5, column 'a': nothing; give it"
     assert report.task_kinds == {"lab": 1, "math": 2}
     assert (report.with_expert, report.with_thoughts) == (2, 2)
     assert (report.thoughts_left_out, report.prompts_stripped) == (1, 1)

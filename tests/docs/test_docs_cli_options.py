@@ -11,7 +11,7 @@ from rephrase_rl.cli.main import app
 # fmt: off
 FROZEN = {
     "": ["--debug", "--version"],
-    "compare": ["--json", "--out"],
+    "compare": ["--baseline", "--general", "--hard", "--json", "--out", "--threshold"],
     "config check": ["--set"],
     "config show": ["--set"],
     "data check": [
@@ -28,13 +28,17 @@ FROZEN = {
         "--json", "--keep-unsolved", "--out", "--samples", "--set", "--teacher", "--teacher-model",
         "-k",
     ],
+    "init": ["--column", "--mapping", "--out", "--overwrite", "--split"],
     "ledger": ["--json", "--limit", "--samples", "--seed", "--trust", "--utilisation", "-k"],
     "methods": ["--json"],
     "mine": ["--high", "--json", "--low", "--model", "--out", "--samples", "--set", "-k"],
     "rephrase": ["--json", "--out", "--samples", "--set", "-k"],
     "plan": ["--devices", "--json", "--measure", "--open-share", "--set"],
     "report": [],
-    "train": ["--overwrite", "--resume", "--resume-from", "--set"],
+    "study claims": [
+        "--config", "--hours", "--known", "--max-runs", "--out", "--set", "--status",
+    ],
+    "train": ["--dry-run", "--overwrite", "--resume", "--resume-from", "--set"],
 }
 # fmt: on
 

@@ -1,4 +1,7 @@
-"""Examples in docstrings run and show what they say; ``import torch`` goes without saying."""
+"""Examples in docstrings and pages run and show what they say.
+
+In docstrings ``import torch`` goes without saying.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,11 @@ MODULES = sorted(
     for path in (SOURCE / "rephrase_rl").rglob("*.py")
     if ">>> " in path.read_text(encoding="utf-8")
 )
+PAGES = sorted(
+    path
+    for path in (SOURCE.parent / "docs").rglob("*.md")
+    if ">>> " in path.read_text(encoding="utf-8")
+)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -24,5 +32,12 @@ def test_examples(name: str) -> None:
     assert results.failed == 0
 
 
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_examples_of_pages(path: Path) -> None:
+    results = doctest.testfile(str(path), module_relative=False, optionflags=doctest.ELLIPSIS)
+    assert results.failed == 0
+
+
 def test_examples_are_found() -> None:
     assert len(MODULES) > 10
+    assert PAGES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -76,15 +77,26 @@ def test_run_leaves_what_reports_need(finished) -> None:
     assert manifest["deviations"]
 
 
+def test_accepted_candidates_keep_their_tokens(finished) -> None:
+    accepted = [c for g in finished.groups() for c in g.candidates if c.accepted]
+    assert accepted
+    for candidate in accepted:
+        tokens = candidate.tokens
+        assert "".join(tokens.pieces) == candidate.text
+        assert len(tokens.pieces) == len(tokens.logps_on_context) == candidate.num_tokens
+        assert fmean(tokens.logps_on_q) == pytest.approx(candidate.logp_on_q, abs=1e-4)
+        assert fmean(tokens.logps_on_context) == pytest.approx(candidate.logp_on_context, abs=1e-4)
+
+
 def test_every_logged_name_is_deterministic_or_a_time(finished) -> None:
     names = set(finished.steps()[0].metrics)
     assert not {name for name in names if "time" in name or "second" in name or name[-2:] == "_s"}
-    assert "time/step_s" in finished.timings()[0].timings
+    assert {"time/step_s", "memory/host_peak_bytes"} <= set(finished.timings()[0].timings)
 
 
 def test_every_own_metric_is_documented(finished) -> None:
     text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
-    own = ("groups/", "gate/", "injection/", "tokens/", "time/")
+    own = ("groups/", "gate/", "injection/", "tokens/", "time/", "memory/")
     names = {*finished.steps()[0].metrics, *finished.timings()[0].timings}
     assert not [n for n in names if n.startswith(own) and f"`{n}`" not in text]
 
@@ -102,6 +114,9 @@ def test_evaluating_in_between_changes_nothing(finished, tmp_path) -> None:
     often = run(tmp_path / "often", config=config(evaluation=evaluation))
     assert (often.path / "steps.jsonl").read_bytes() == (finished.path / "steps.jsonl").read_bytes()
     assert {e.step for e in often.evaluations()} == {0, 1, 2, 3, 4}
+    for row in often.timings():
+        assert 0 < row.timings["time/evaluation_s"] < row.timings["time/step_s"]
+    assert "time/evaluation_s" not in finished.timings()[0].timings
 
 
 def test_policy_is_kept_if_its_last_evaluation_fails(tmp_path, monkeypatch) -> None:

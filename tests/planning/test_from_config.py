@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from trl import GRPOConfig
 
 from rephrase_rl.config import config_hash, parse_config
 from rephrase_rl.errors import ConfigError
@@ -112,6 +113,9 @@ def test_how_a_step_is_computed_follows_the_device() -> None:
     assert there.checkpointing
     served = computing_of(config(plan={"device": "h100-sxm"}, trainer={"use_vllm": True}))
     assert served.sampler == "vllm"
+    assert served.vllm_memory_share == GRPOConfig.vllm_gpu_memory_utilization
+    less = {"use_vllm": True, "vllm_gpu_memory_utilization": 0.2}
+    assert computing_of(config(plan={"device": "h100-sxm"}, trainer=less)).vllm_memory_share == 0.2
     assert work_of(plan={"device": "h100-sxm"}, trainer={"use_vllm": True}).old_logps
     assert computing_of(config(trainer={"bf16": True})).arithmetic == "bfloat16"
     assert not computing_of(config(trainer={"beta": 0.04})).skips_untrained

@@ -103,3 +103,18 @@ def test_smaller_micro_batches_need_less() -> None:
     peaks = [device_memory(setting(micro_batch_rows=rows)).peak for rows in (1, 2, 8, 32, 64)]
     assert peaks == sorted(peaks)
     assert peaks[0] < peaks[-1]
+
+
+def test_vllm_takes_its_share_and_keeps_it_while_training() -> None:
+    plan = gpu_setting(sampler="vllm", sharding="fsdp", vllm_memory_share=0.4).on(8)
+    memory = device_memory(plan)
+    assert memory.held["vLLM's weights and cache"] == 0.4 * 80e9
+    assert memory.sampling == {}
+    assert memory.fits
+
+
+def test_vllm_needs_its_weights_and_one_row_whatever_its_share() -> None:
+    plan = gpu_setting(sampler="vllm", vllm_memory_share=0.01)
+    row = (350 + 400) * plan.shape.kv_bytes_per_token(2)
+    held = device_memory(plan).held["vLLM's weights and cache"]
+    assert held == 2 * 7_615_616_512 + row

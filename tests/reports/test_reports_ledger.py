@@ -11,10 +11,8 @@ from synthetic_run import MANIFEST, estimate, group, make_run, refused, rescued,
 from rephrase_rl.guidance.ledger import Ledger
 from rephrase_rl.reports import report, write_report
 from rephrase_rl.reports.curves import draw_run
-from rephrase_rl.reports.figures_style import DARK
 from rephrase_rl.reports.ledger import (
     cumulative_counts,
-    draw_ledger,
     later_pass_fractions,
     view_ledger,
 )
@@ -76,21 +74,6 @@ def test_first_visits_are_not_among_the_later_pass_fractions():
     assert later == [(2, 0.125), (5, 0.375)]
 
 
-def test_the_figure_is_the_same_each_time_and_has_a_dark_twin():
-    svg = draw_ledger(Ledger.from_records(RECORDS))
-
-    assert svg == draw_ledger(Ledger.from_records(RECORDS))
-    assert set(re.findall(r"#[0-9a-f]{6}\b", svg)) <= set(DARK)
-    assert svg.count('id="axes_') == 2
-    # Without a later visit there is nothing to draw on the right.
-    assert draw_ledger(Ledger.from_records(RECORDS[:3])).count('id="axes_') == 1
-
-
-def test_without_a_hard_problem_there_is_no_figure():
-    assert draw_ledger(Ledger.from_records([group(0, "easy")])) == ""
-    assert draw_ledger(Ledger()) == ""
-
-
 def test_the_cover_shows_the_counts(run, words):
     text = words(run)
 
@@ -99,7 +82,7 @@ def test_the_cover_shows_the_counts(run, words):
     assert "without any injection on the problem: 0 1 33.3 %" in text
     assert "not seen again: 1 2 66.7 %" in text
     assert "injections until the solve, median of the 1 solved 1.0 not in it: 2 not solved" in text
-    assert "Figure 2." in text
+    assert "See each problem over time" in text
     assert "rephrase-rl ledger RUN --utilisation" in text
 
 
@@ -131,9 +114,7 @@ def test_a_run_without_all_groups_is_not_counted(tmp_path, words):
     run = RunDirectory.create(tmp_path / "run", MANIFEST, "log: {groups: open}\n")
     run.append_groups(RECORDS)
 
-    view = view_ledger(run)
-
-    assert (view.summary, view.svg) == (None, "")
+    assert view_ledger(run, Ledger.from_records(RECORDS)).summary is None
     assert "Not every group was recorded" in words(run)
 
 
@@ -142,7 +123,7 @@ def test_an_empty_run_says_so(tmp_path, words):
     assert "No groups have been recorded." in words(run)
 
 
-def test_a_run_whose_problems_never_come_again_is_drawn(tmp_path):
-    view = view_ledger(make_run(tmp_path / "run"))
+def test_problems_that_never_come_again_are_counted(tmp_path):
+    run = make_run(tmp_path / "run")
+    view = view_ledger(run, Ledger.of_run(run))
     assert view.summary.not_seen_again == view.summary.initially_all_failed == 5
-    assert view.svg

@@ -13,7 +13,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from synthetic_run import BIDI, CONFIG, LONG, MANIFEST, SCRIPT, hostile, make_run, member
+from synthetic_run import BIDI, CONFIG, LONG, MANIFEST, SCRIPT, hostile, make_run
+from viewer_page import read_page
 
 import rephrase_rl
 from rephrase_rl.records import StepRecord
@@ -66,6 +67,14 @@ def made(tmp_path_factory) -> ReportPaths:
     return write_report(run.path)
 
 
+@pytest.fixture(scope="module")
+def divided(made, tmp_path_factory) -> Path:
+    """The same run on two pages; its report folder."""
+    copy = tmp_path_factory.mktemp("divided") / "repo"
+    shutil.copytree(made.index.parent.parent, copy)
+    return write_report(copy, groups_per_page=6).index.parent
+
+
 @pytest.fixture
 def no_figure(monkeypatch):
     """Drawing takes most of the time and is tested on its own."""
@@ -77,9 +86,9 @@ def test_the_report_lies_in_the_run(made):
     assert made.index.parent.name == "report"
     assert {path.name for path in made.index.parent.iterdir()} == {
         "index.html",
-        "groups.html",
         "card.md",
         "card.json",
+        "model_card.md",
         "curves.svg",
         "curves-dark.svg",
     }
@@ -123,31 +132,34 @@ def test_the_card_has_what_reproduction_needs(made):
     assert hard["protocol"]["verifier"] == "exact"
 
 
-@pytest.mark.parametrize("name", ["index.html", "groups.html"])
-def test_a_page_asks_nothing_of_anybody(made, name):
-    text = (made.index.parent / name).read_text()
+@pytest.mark.parametrize("name", ["index.html", "groups-2.html"])
+def test_a_page_asks_nothing_of_anybody(divided, name):
+    text = (divided / name).read_text()
     page = Page(text)
 
-    assert not {"script", "iframe", "object", "embed", "base", "form"} & set(page.tags)
+    # Its own two, which the policy names by their hash, and two blocks of data.
+    assert page.tags.count("script") == 4
+    assert not {"iframe", "object", "embed", "base", "form"} & set(page.tags)
     assert not [name for name, _ in page.attributes if name.startswith("on")]
     for address in page.addresses():
-        assert address.startswith(("data:", "#")) or re.fullmatch(r"[a-z.-]+(#[a-z0-9]+)?", address)
+        assert address.startswith(("data:", "#")) or re.fullmatch(
+            r"[a-z0-9.-]+(#[a-z0-9]+)?", address
+        )
     assert "default-src 'none'" in text
     assert not re.search(r"(?:@import|url\()", text)
-    # Nowhere in the page, whatever a browser might do with it.
-    assert "http:" not in text
-    assert "https:" not in text
+    # Nowhere in the page, whatever a browser might do with it, but the name of SVG.
+    assert set(re.findall(r"https?:[^'\"]*", text)) == {"http://www.w3.org/2000/svg"}
 
 
-@pytest.mark.parametrize("name", ["index.html", "groups.html"])
-def test_every_link_leads_somewhere(made, name):
-    folder = made.index.parent
+@pytest.mark.parametrize("name", ["index.html", "groups-2.html"])
+def test_every_link_leads_somewhere(divided, name):
+    folder = divided
     page = Page((folder / name).read_text())
 
     for address in page.addresses():
         if address.startswith("data:"):
             continue
-        file, _, anchor = address.partition("#")
+        file, _, anchor = address.partition("?")[0].partition("#")
         target = folder / (file or name)
         assert target.is_file(), address
         if anchor:
@@ -155,75 +167,28 @@ def test_every_link_leads_somewhere(made, name):
     assert len(page.ids) == len(set(page.ids))
 
 
-@pytest.mark.parametrize("name", ["index.html", "groups.html"])
-def test_a_page_can_be_read_by_everyone(made, name):
-    text = (made.index.parent / name).read_text()
+@pytest.mark.parametrize("name", ["index.html", "groups-2.html"])
+def test_a_page_can_be_read_by_everyone(divided, name):
+    text = (divided / name).read_text()
     page = Page(text)
 
     assert '<html lang="en">' in text
     assert page.tags.count("h1") == 1
     assert page.tags.count("main") == 1
     assert page.tags.count("img") == sum(1 for key, value in page.attributes if key == "alt")
-    assert "prefers-color-scheme: dark" in text
+    assert "color-scheme: light dark" in text
     assert page.tags.count("th") == sum(1 for key, _ in page.attributes if key == "scope")
 
 
-def test_hostile_text_is_shown_and_does_nothing(made):
-    text = made.groups.read_text()
-    page = Page(text)
+def test_texts_are_in_the_page_whole(made):
+    page = read_page(made.index)
 
-    assert "script" not in page.tags
-    assert SCRIPT in page.text
-    assert "</pre></details><script>x</script>" in page.text
-    assert "<b>evil</b>" in page.text
-    assert "\u202e" not in text
-    assert BIDI.replace("\u202e", "U+202E") in page.text
-    assert "الحل هو 42" in page.text
-
-
-def test_a_long_text_is_folded_and_whole(made):
-    text = made.groups.read_text()
-
+    group = page.groups[-1]
+    assert page.texts[page.rows[-1]["text"]]["question"] == SCRIPT
+    assert page.texts[page.rows[-1]["text"]]["expert"] == BIDI
     assert len(LONG) > 100_000
-    assert text.count(LONG) == 2
-    for start in (match.start() for match in re.finditer(re.escape(LONG), text)):
-        assert text.rfind("<details", 0, start) > text.rfind("</details>", 0, start)
-    assert "(120,000 characters)" in text
-
-
-@pytest.mark.usefixtures("no_figure")
-def test_leading_newlines_are_kept(tmp_path):
-    """A parser drops one newline right after <pre>; the template puts one there to be dropped."""
-    run = make_run(tmp_path / "run", num_steps=1)
-    run.append_groups([hostile(1)])
-
-    text = write_report(run.path).groups.read_text()
-
-    assert '<pre dir="auto">\n\n\n&lt;/pre&gt;' in text
-
-
-@pytest.mark.usefixtures("no_figure")
-def test_the_groups_page_shows_what_was_refused_and_replaced(tmp_path):
-    page = Page(write_report(make_run(tmp_path / "run").path).groups.read_text())
-    words = " ".join(page.text.split())
-
-    assert "refused: better_than_replaced, finished" in words
-    assert "As the reference says," in words
-    assert "−0.750 given the question, −0.125 given the rephrase prompt" in words
-    assert "Replaced rollout" in words
-    assert "7+5=3#3" in words
-    assert "1.500" in words
-    assert "All 9 recorded groups are shown." in words
-
-
-@pytest.mark.usefixtures("no_figure")
-def test_a_limit_is_said_on_the_page(tmp_path):
-    paths = write_report(make_run(tmp_path / "run").path, max_groups=3)
-    page = Page(paths.groups.read_text())
-
-    assert page.tags.count("article") == 3
-    assert "3 of 9 recorded groups are shown" in page.text
-    assert "3 of 9" in Page(paths.index.read_text()).text
+    assert group["replaced"]["text"] == group["members"][2]["text"] == LONG
+    assert group["members"][0]["text"] == "\n\n</pre></details><script>x</script>"
 
 
 def test_an_empty_run_has_a_report(tmp_path):
@@ -366,8 +331,3 @@ def test_a_fence_is_longer_than_any_inside():
         "b",
         "`````",
     ]
-
-
-def test_a_member_without_text_is_said_to_be_empty(made):
-    assert member("", 0.0, 0.0).text == ""
-    assert "(empty)" in Page(made.groups.read_text()).text

@@ -12,6 +12,7 @@ from rephrase_rl.records import StepRecord
 from rephrase_rl.reports import numbers, series
 from rephrase_rl.reports.budgets import measure_budget, token_total
 from rephrase_rl.reports.evaluations import first_of_each, last_of_each, read_evaluations
+from rephrase_rl.reports.group_tally import GroupTally
 from rephrase_rl.runs import RunDirectory
 
 STEPS = [
@@ -84,15 +85,15 @@ def run(tmp_path):
 
 
 def test_wall_time_is_the_summary_s_or_the_sum_of_the_steps(run):
-    assert measure_budget(run, [], []).wall_s is None
+    assert measure_budget(run, [], [], GroupTally()).wall_s is None
     for step, seconds in enumerate((1.5, None, 2.0)):
         run.append_timing(step, {"time/step_s": seconds})
-    budget = measure_budget(run, STEPS, [])
+    budget = measure_budget(run, STEPS, [], GroupTally())
     assert budget.wall_s == 3.5
     assert budget.wall_source == "sum of time/step_s over 2 steps"
     assert budget.training_tokens == 430
     run.write_summary({"wall_s": 9.0})
-    assert measure_budget(run, STEPS, []).wall_s == 9.0
+    assert measure_budget(run, STEPS, [], GroupTally()).wall_s == 9.0
 
 
 def test_first_and_last_evaluations_go_by_steps_not_by_text(run):

@@ -26,8 +26,8 @@ from rephrase_rl.methods import resolve_config
 from rephrase_rl.prompts.meta_text import remove_meta_text
 from rephrase_rl.reports import write_comparison, write_report
 from rephrase_rl.reports.ledger import UTILISATION_FACTS as FACTS
-from rephrase_rl.reports.model_text import show_removed, show_text
 from rephrase_rl.reports.pages import markdown_cell, markdown_fence
+from rephrase_rl.reports.viewer.embedding import embed_json
 from rephrase_rl.runs import RunDirectory
 from rephrase_rl.secrecy import secrets_in, without_secrets
 from rephrase_rl.visible_text import HIDDEN, plain_text
@@ -271,10 +271,9 @@ def one_completion(text, other):
         plain_text(text),
         markdown_cell(text),
         markdown_fence(text),
-        str(show_text(text)),
+        str(embed_json([text, other])),
     ):
         assert not HIDDEN.search(shown)
-    assert "<script" not in str(show_removed(text, (other, *cleaned.removed)))
     assert "\n" not in markdown_cell(text)
     assert "![" not in markdown_cell(text).replace("\\[", "")
     assert "<" not in markdown_cell(text)
@@ -365,12 +364,13 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def without_figures(monkeypatch):
     """Figures take most of a report's time and read nothing but numbers."""
-    from rephrase_rl.reports import comparison, ledger, report
+    from rephrase_rl.reports import comparison_files, report
     from rephrase_rl.reports.curves import Figure
 
     monkeypatch.setattr(report, "draw_run", lambda *_: Figure("", (), ()))
-    monkeypatch.setattr(comparison, "draw_comparison", lambda *_: Figure("", (), ()))
-    monkeypatch.setattr(ledger, "draw_ledger", lambda *_: "")
+    for name in ("draw_curves", "draw_trilemma"):
+        monkeypatch.setattr(comparison_files, name, lambda *_: "")
+    monkeypatch.setattr(comparison_files, "draw_panels", lambda *_: [])
 
 
 DAMAGES = st.lists(damages(), min_size=1, max_size=2)

@@ -164,3 +164,49 @@ def test_a_planted_key_is_in_nothing_that_a_judged_evaluation_writes(
     assert leaks == []
     assert KEY not in printed
     assert "0123456789abcdef" not in printed, "a part of it neither"
+
+
+@pytest.mark.integration
+def test_a_planted_key_is_in_nothing_that_a_judged_training_run_writes(
+    tmp_path, monkeypatch, capfd, caplog
+) -> None:
+    """The same of a training run whose reward is a judge, with its report and a comparison."""
+    caplog.set_level(0)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FAKE_API_KEY", KEY)
+    Path("p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in PROBLEMS))
+    with serving([chat(f"you sent {KEY}\nScore: 1")]) as server:
+        endpoint = {
+            "base_url": server.url,
+            "model": "m",
+            "api_key_env": "FAKE_API_KEY",
+            "cache": "cache.jsonl",
+        }
+        run = {
+            "method": "repo",
+            "model": {"path": "lab:base"},
+            "data": {"path": "p.jsonl"},
+            "rewards": [{"verifier": "judge", "options": {"endpoint": endpoint}}],
+            "trainer": {
+                "max_steps": 1,
+                "per_device_train_batch_size": 4,
+                "num_generations": 2,
+                "max_completion_length": 4,
+                "save_strategy": "steps",
+                "save_steps": 1,
+                "bf16": False,
+            },
+            "output_dir": "run",
+        }
+        Path("c.yaml").write_text(json.dumps(run))
+        words = (["train", "c.yaml"], ["report", "run"], ["compare", "run", "run"])
+        statuses = [main(["--debug", *command]) for command in words]
+        assert any(KEY in str(headers) for headers in server.headers), "the key was used"
+    printed = "".join(capfd.readouterr()) + caplog.text
+    assert statuses[:2] == [0, 0], printed
+    written = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert {"cache.jsonl", "manifest.json", "groups.jsonl", "trainer_state.json"} <= {
+        path.name for path in written
+    }
+    assert [path for path, content in written.items() if KEY.encode() in content] == []
+    assert KEY not in printed

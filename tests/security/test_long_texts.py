@@ -8,7 +8,6 @@ import pytest
 
 from rephrase_rl.guidance.steps.arithmetic import find_steps
 from rephrase_rl.prompts.meta_text import remove_meta_text
-from rephrase_rl.reports.model_text import show_text
 from rephrase_rl.reports.pages import markdown_cell, markdown_fence
 from rephrase_rl.rewards import get_verifier
 from rephrase_rl.rewards.context import verify_in_context
@@ -90,7 +89,6 @@ READERS = {
     "meta text": remove_meta_text,
     "steps": find_steps,
     "keys": without_secrets,
-    "page": show_text,
     "cell": markdown_cell,
     "fence": markdown_fence,
 }

@@ -11,6 +11,7 @@ import pytest
 from rephrase_rl.records import StepRecord
 from rephrase_rl.reports import write_comparison, write_report, write_rewrites_page
 from rephrase_rl.reports.pages import markdown_cell, markdown_fence
+from rephrase_rl.reports.viewer.embedding import policy_hash
 from rephrase_rl.runs import RunDirectory
 from rephrase_rl.visible_text import HIDDEN
 from reports.synthetic_run import CONFIG, MANIFEST, group, make_run, member, rescued, result
@@ -42,6 +43,7 @@ class Page(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.scripts: list[str] = []
+        self.data: list[str] = []
         self.handlers: list[str] = []
         self.fetched: list[str] = []
         self.links: list[str] = []
@@ -51,6 +53,8 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self._in_script = tag == "script"
+        if self._in_script:
+            self._kind = dict(attrs).get("type")
         for name, value in attrs:
             if name.startswith("on"):
                 self.handlers.append(name)
@@ -61,7 +65,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         if self._in_script:
-            self.scripts.append(data)
+            (self.data if self._kind == "application/json" else self.scripts).append(data)
             self._in_script = False
 
 
@@ -87,7 +91,11 @@ def hostile_run(tmp_path_factory):
 def check_html(text):
     page = Page(text)
     assert not HIDDEN.search(text.replace("\r", ""))
-    assert not any("alert(1)" in script for script in page.scripts)
+    # No script but those that the policy names by their hash, and data that are none.
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text).group(1)
+    allowed = re.findall(r"'sha256-[^']*'", policy)
+    assert [policy_hash(script) for script in page.scripts] == allowed
+    assert not any("<" in data for data in page.data)
     assert page.handlers == []
     assert all(address.startswith("data:") for address in page.fetched)
     assert all(re.match(r"#|[\w.%/-]+(?:#|$)", link) for link in page.links), page.links
@@ -119,6 +127,7 @@ def test_pages_of_a_run(hostile_run) -> None:
         check_html(file.read_text(encoding="utf-8"))
     check_markdown(paths.card_markdown.read_text(encoding="utf-8"))
     json.loads(paths.card_json.read_bytes())
+    check_markdown(paths.model_card.read_text(encoding="utf-8").split("\n---\n", 1)[1])
 
 
 def test_pages_of_a_comparison(hostile_run, tmp_path) -> None:

@@ -6,6 +6,7 @@ Importing this package imports torch, so the command line does it inside its com
 
 from rephrase_rl.assembly.blocks import build_guidance, preset_guidance
 from rephrase_rl.assembly.checking import CheckOptions, check_data
+from rephrase_rl.assembly.dry_running import DryRun, dry_run
 from rephrase_rl.assembly.evaluating import EvaluationOptions, EvaluationSetting, evaluate_policy
 from rephrase_rl.assembly.experts import ExpertsSummary, sample_experts
 from rephrase_rl.assembly.mining import MiningSummary, mine
@@ -16,6 +17,7 @@ from rephrase_rl.assembly.training import RunSummary, StepView, train_run
 
 __all__ = [
     "CheckOptions",
+    "DryRun",
     "EvaluationOptions",
     "EvaluationSetting",
     "ExpertsSummary",
@@ -26,6 +28,7 @@ __all__ = [
     "build_guidance",
     "check_data",
     "column_mapping",
+    "dry_run",
     "evaluate_policy",
     "load_data",
     "load_model",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from rephrase_rl.assembly.objects import load_model, local_model_path
+from rephrase_rl.assembly.objects import load_model, model_path
 from rephrase_rl.config import ModelConfig
 from rephrase_rl.rollout import TransformersEngine
 from rephrase_rl.rollout.vllm_engine import VllmEngine
@@ -29,6 +29,6 @@ def load_engine(path: str, name: EngineName, template_kwargs: Mapping[str, Any] 
     """
     kwargs = None if template_kwargs is None else dict(template_kwargs)
     if name == "vllm":
-        return VllmEngine(local_model_path(path), chat_template_kwargs=kwargs)
+        return VllmEngine(model_path(ModelConfig(path=path)), chat_template_kwargs=kwargs)
     policy = load_model(ModelConfig(path=path))
     return TransformersEngine(policy.model, policy.tokenizer, chat_template_kwargs=kwargs)

@@ -103,7 +103,7 @@ class ExpertSampling:
             except BudgetError as error:
                 raise BudgetError(
                     f"{error}. Samples of {len(self.file)} of {len(problems)} problems are kept in "
-                    f"{self.file.path}; the same command goes on from there"
+                    f"{self.file.path}; run the same command again to go on from there"
                 ) from None
             if on_progress is not None:
                 on_progress(start + len(request), len(problems))

@@ -62,7 +62,8 @@ def _file_module(path: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(file.stem, file)
     if not file.is_file() or spec is None or spec.loader is None:
         raise ConfigError(
-            f"found no file {path}; paths are relative to the working directory, {Path.cwd()}"
+            f"found no file {path}; paths are relative to the working directory, {Path.cwd()}: "
+            "correct the path, or start from there"
         )
     module = importlib.util.module_from_spec(spec)
     # Pickling and dataclasses look a class's module up by its name.

@@ -37,12 +37,8 @@ class PolicyEvaluations:
         Raises:
             ConfigError: The weights are divided over processes, so the first cannot sample alone.
         """
-        if benchmarks and (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
-            raise ConfigError(
-                "evaluation.benchmarks is set, and FSDP or DeepSpeed divides the weights over "
-                "processes, where the first process cannot evaluate alone: leave the benchmarks "
-                "out and run `rephrase-rl eval RUN` afterwards"
-            )
+        if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+            refuse_with_divided_weights(benchmarks)
         self._setting = EvaluationSetting.of_run(config)
         self._seed = config.seed
         self._trainer = trainer
@@ -82,6 +78,20 @@ class PolicyEvaluations:
             if step:
                 self.seconds_during_training += time.perf_counter() - started
         return self._done[step]
+
+
+def refuse_with_divided_weights(benchmarks: Sequence[object]) -> None:
+    """Refuse evaluations during a run whose weights lie on several processes.
+
+    Raises:
+        ConfigError: There are any.
+    """
+    if benchmarks:
+        raise ConfigError(
+            "evaluation.benchmarks or data.evaluate is set, and FSDP or DeepSpeed divides the "
+            "weights over processes, where the first process cannot evaluate alone: leave them "
+            "out and run `rephrase-rl eval RUN` afterwards"
+        )
 
 
 @contextlib.contextmanager

@@ -136,7 +136,7 @@ def _lab_problems(data: DataConfig) -> list[Problem]:
 def load_model(model: ModelConfig) -> LoadedPolicy:
     """The policy and its tokenizer, from the hub, a folder or the lab."""
     return load_policy(
-        local_model_path(model.path),
+        model_path(model),
         revision=model.revision,
         dtype=model.dtype,
         gguf_file=model.gguf_file,
@@ -147,18 +147,18 @@ def load_model(model: ModelConfig) -> LoadedPolicy:
 def load_model_tokenizer(model: ModelConfig) -> Any:
     """The tokenizer of a policy alone, without its weights."""
     return load_tokenizer(
-        local_model_path(model.path),
+        model_path(model),
         revision=model.revision,
         gguf_file=model.gguf_file,
         trust_remote_code=model.trust_remote_code,
     )
 
 
-def local_model_path(path: str) -> str:
-    """Where a model lies: the folder of a shipped policy, anything else as it is."""
-    if path.startswith(LAB_PREFIX):
-        return str(policy_path(path.removeprefix(LAB_PREFIX)))
-    return path
+def model_path(model: ModelConfig) -> str:
+    """Where ``transformers`` finds a model: its path as it is, or the folder of a lab policy."""
+    if model.path.startswith(LAB_PREFIX):
+        return str(policy_path(model.path.removeprefix(LAB_PREFIX)))
+    return model.path
 
 
 def solve_template(problem: Problem, prompts: PromptsConfig) -> PromptTemplate:

@@ -88,7 +88,7 @@ def _why_lost(store: Any, error: BaseException) -> str:
             break
         time.sleep(0.05)
     if message is not None:
-        return f"another process ended this run. {message}"
+        return f"another process ended this run ({message}); mend that, then go on with --resume"
     first_line = str(error).splitlines()[0]
     return (
         "another process is gone and left no message, so it was killed (for want of memory, for "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.assembly.objects import solve_template
 from rephrase_rl.errors import DataError
@@ -15,13 +15,19 @@ if TYPE_CHECKING:
 
     from rephrase_rl.config import PromptsConfig
     from rephrase_rl.records import Problem
-    from rephrase_rl.rollout import LoadedPolicy
+
+
+def context_of(model_config: Any) -> int | None:
+    """Tokens of a model's context, by its ``config.json``; None where it does not say."""
+    context: int | None = getattr(model_config.get_text_config(), "max_position_embeddings", None)
+    return context
 
 
 def refuse_long_questions(
     problems: Sequence[Problem],
     prompts: PromptsConfig,
-    policy: LoadedPolicy,
+    tokenizer: Any,
+    context: int | None,
     max_completion_tokens: int,
     chat_template_kwargs: dict[str, object],
 ) -> None:
@@ -29,10 +35,17 @@ def refuse_long_questions(
 
     A token holds at least one byte, so only prompts with more bytes than room are tokenized.
 
+    Args:
+        problems: Of the run.
+        prompts: Names the templates.
+        tokenizer: The policy's.
+        context: Of the policy, in tokens; None: not known, and nothing is checked.
+        max_completion_tokens: Longest completion.
+        chat_template_kwargs: Passed to the chat template.
+
     Raises:
         DataError: With every such problem.
     """
-    context = getattr(policy.model.config.get_text_config(), "max_position_embeddings", None)
     if context is None:
         return
     room = context - max_completion_tokens
@@ -41,7 +54,7 @@ def refuse_long_questions(
         messages = render_prompt(problem, solve_template(problem, prompts))
         if sum(len(m["content"].encode("utf-8", "replace")) for m in messages) <= room:
             continue
-        count = len(prompt_token_ids(policy.tokenizer, messages, chat_template_kwargs))
+        count = len(prompt_token_ids(tokenizer, messages, chat_template_kwargs))
         if count >= context:
             faults.append(f"problem {problem.problem_id!r}: {count} tokens")
         tight += count > room

@@ -24,7 +24,9 @@ from rephrase_rl.data.budget import FATE_KEY
 from rephrase_rl.errors import EngineError, StoppedError
 from rephrase_rl.methods import get_preset
 from rephrase_rl.runs import RunDirectory, checkpoints, collect_manifest
+from rephrase_rl.runs.hardware import peak_memory, reset_peak_memory
 from rephrase_rl.trainers.trl.callbacks import EveryNSteps, StopAfterStep
+from rephrase_rl.trainers.trl.loggers import log_evaluation, prepare_loggers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -178,13 +180,18 @@ def conduct(
         checkpoint: To resume from; None: from the start.
     """
     evaluation = request.config.evaluation
+
+    def evaluate_and_log(step: int) -> None:
+        log_evaluation(trainer, evaluation_figures(evaluate_at(step)))
+
     # With tqdm off transformers prints each log line as a dict; on_step is our display.
     trainer.remove_callback(PrinterCallback)
+    prepare_loggers(trainer, request.run_path)
     if evaluation.every_steps is not None:
-        trainer.add_callback(EveryNSteps(evaluation.every_steps, evaluate_at))
+        trainer.add_callback(EveryNSteps(evaluation.every_steps, evaluate_and_log))
     if evaluation.before and checkpoint is None:
-        evaluate_at(0)
-    recorder.start()
+        evaluate_and_log(0)
+    recorder.start(lambda: evaluate_at.seconds_during_training)
     trainer.before_publishing = recorder.sync
     if checkpoint is not None and _all_steps_done(trainer, checkpoint):
         # transformers would train one step more and only then see that it is past the last one.
@@ -196,9 +203,22 @@ def conduct(
     # Before the last evaluation: whatever goes wrong there, the trained policy is kept.
     trainer.save_whole(request.run_path / "checkpoints" / FINAL_POLICY)
     recorder.finish(wall_s)
+    # Not for trackers, which have closed their runs by now.
     results = evaluate_at(trainer.state.global_step)
     wait_for_everyone()
     return RunSummary(request.run_path, results, recorder.tokens(), wall_s)
+
+
+def evaluation_figures(results: Mapping[str, EvaluationResult]) -> dict[str, float]:
+    """Figures of evaluations under the names that trackers get."""
+    figures = {}
+    for name, result in results.items():
+        figures[f"evaluation/{name}/avg_at_{result.protocol.samples_per_problem}"] = (
+            result.avg_at_k.mean
+        )
+        for k, interval in result.pass_at_k.items():
+            figures[f"evaluation/{name}/pass_at_{k}"] = interval.mean
+    return figures
 
 
 def _train(request: RunRequest, trainer: Any, checkpoint: str | None) -> None:
@@ -259,12 +279,23 @@ class Recorder:
         self._on_step = on_step
         self._started = 0.0
         self._earlier_s = self._untimed_s = untimed_s
+        self._evaluation_s: Callable[[], float] = lambda: 0.0
+        self._evaluation_s_written = 0.0
 
-    def start(self) -> None:
-        """Start the clock; the steps of an earlier part that is resumed keep their time."""
-        timings = [] if self._run is None else self._run.timings()
-        steps_s = sum(t.timings.get("time/step_s") or 0.0 for t in timings)
+    def start(self, evaluation_s: Callable[[], float]) -> None:
+        """Start the clock; the steps of an earlier part that is resumed keep their time.
+
+        Args:
+            evaluation_s: Seconds of evaluation since training began, at any time.
+        """
+        self._evaluation_s = evaluation_s
+        timings = [] if self._run is None else [t.timings for t in self._run.timings()]
+        steps_s = sum(
+            (row.get("time/step_s") or 0.0) - (row.get("time/evaluation_s") or 0.0)
+            for row in timings
+        )
         self._earlier_s = self._untimed_s + steps_s
+        reset_peak_memory()
         self._started = time.perf_counter()
 
     def wall_s(self) -> float:
@@ -296,10 +327,17 @@ class Recorder:
         """Append one step and show it."""
         if self._run is not None:
             self._run.append_step(record)
-            self._run.append_timing(record.step, times)
+            self._run.append_timing(record.step, {**times, **self._measured()})
         if self._on_step is not None:
             view = StepView(record.step + 1, total, record.metrics, times["time/step_s"])
             self._on_step(view)
+
+    def _measured(self) -> dict[str, float]:
+        """What belongs beside a step's times: evaluation within it, memory so far."""
+        evaluation_s = self._evaluation_s() - self._evaluation_s_written
+        self._evaluation_s_written += evaluation_s
+        times = {"time/evaluation_s": evaluation_s} if evaluation_s > 0 else {}
+        return {**times, **peak_memory()}
 
     def tokens(self) -> int:
         """Tokens sampled over the whole run, an earlier part that was resumed included."""

@@ -18,7 +18,8 @@ from rephrase_rl.assembly.objects import solve_template
 from rephrase_rl.assembly.precision import precision_fields
 from rephrase_rl.assembly.problems import training_problems
 from rephrase_rl.assembly.processes import shared_failures
-from rephrase_rl.assembly.prompt_lengths import refuse_long_questions
+from rephrase_rl.assembly.prompt_lengths import context_of, refuse_long_questions
+from rephrase_rl.assembly.provenance import provenance
 from rephrase_rl.assembly.resuming import open_run
 from rephrase_rl.assembly.reward_watch import RewardWatch
 from rephrase_rl.assembly.rewards_of_sets import build_rewards
@@ -127,14 +128,16 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
         refuse_long_questions(
             problems,
             config.prompts,
-            policy,
+            policy.tokenizer,
+            context_of(policy.model.config),
             arguments.max_completion_length,
             arguments.chat_template_kwargs or {},
         )
         blocks = build_guidance(
             guidance, config.prompts, rewards.names, gates_of_sets(config, guidance)
         )
-        manifest = run_manifest(request, arguments, problems, start)
+        facts = {**start, **provenance(config, problems, benchmarks, policy)}
+        manifest = run_manifest(request, arguments, problems, facts)
         run, checkpoint = open_run(request, manifest)
         recorder = Recorder(
             run,
@@ -154,6 +157,7 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
             stream=build_stream(guidance.slot),
             compute=Compute(**config.compute.model_dump()),
             guards=run_guards(request),
+            token_logps=config.log.token_logps,
             on_groups=recorder.keep_groups,
             callbacks=[StepReporter(recorder.keep_step), *hang_watches(request)],
         )

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from rephrase_rl.cli.console import messages, output, print_json
+from rephrase_rl.cli.compare_tables import print_comparison
+from rephrase_rl.cli.console import messages, print_json
 from rephrase_rl.cli.options import JsonOption
 
 
@@ -17,16 +18,51 @@ def compare(
         list[Path],
         typer.Argument(metavar="RUN RUN...", help="Run directories.", show_default=False),
     ],
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ARM",
+            help="Arm that the others are held against, by its name or one of its runs. Default: "
+            "grpo if there is one, else the first.",
+            show_default=False,
+        ),
+    ] = None,
+    hard: Annotated[
+        list[str],
+        typer.Option(
+            metavar="BENCHMARK",
+            help="What is to be learned; may be given several times. Default: hard.",
+            show_default=False,
+        ),
+    ] = [],
+    general: Annotated[
+        list[str],
+        typer.Option(
+            metavar="BENCHMARK",
+            help="What is to be kept; may be given several times. Default: general.",
+            show_default=False,
+        ),
+    ] = [],
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SCORE",
+            help="Also measure steps, tokens and seconds until --hard reaches this score.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the comparison.")] = Path("runs/comparison"),
     as_json: JsonOption = False,
 ) -> None:
-    """Compare runs: results, budgets, curves, and where their configurations differ."""
-    from rephrase_rl.reports import write_comparison
+    """Compare runs, grouped into arms by all but the seed: results, tests, budgets, curves."""
+    from rephrase_rl.reports import ComparisonQuestions, write_comparison
 
+    questions = ComparisonQuestions(baseline, tuple(hard), tuple(general), threshold)
     with messages.status("comparing"):
-        paths = write_comparison(runs, out)
+        paths = write_comparison(runs, out, questions)
+    data = json.loads(paths.comparison_json.read_bytes())
     if as_json:
-        print_json(json.loads(paths.comparison_json.read_bytes()))
+        print_json(data)
     else:
-        output.print(paths.comparison_markdown.read_text(encoding="utf-8").rstrip())
+        print_comparison(data)
     messages.print(f"\nwith curves: {paths.index}")

@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 
 from rephrase_rl.cli.console import output
+from rephrase_rl.data.faults import grouped
 
 if TYPE_CHECKING:
     from rephrase_rl.data.contamination import ContaminationReport
@@ -42,7 +43,7 @@ def print_check(found: DataCheck) -> None:
         output.print(f"no prompts ({kind}): {reason}")
     for contamination in report.contamination:
         _print_contamination(contamination, report.problems)
-    for fault in report.faults:
+    for fault in grouped(report.faults):
         output.print(f"fault: {fault}")
 
 

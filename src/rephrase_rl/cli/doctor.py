@@ -2,136 +2,150 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from importlib import metadata
 from typing import Any
 
 from rich.table import Table
 
 from rephrase_rl.cli.console import messages, output, print_json
+from rephrase_rl.cli.doctor_facts import (
+    OPTIONAL_PACKAGES,
+    TESTED_VERSIONS,
+    gather_facts,
+    in_range,
+)
 from rephrase_rl.cli.options import JsonOption
 
-TESTED_VERSIONS: Mapping[str, str] = {
-    "torch": "2.13.0",
-    "transformers": "5.23.0",
-    "trl": "1.16.0",
-    "accelerate": "1.15.0",
-    "datasets": "5.2.0",
-    "math-verify": "0.9.0",
-    "pebble": "5.2.3",
-    "pydantic": "2.14.3",
-    "numpy": "2.4.6",
-    "scipy": "1.17.1",
-}
-"""What the tests ran with; the same as in constraints.txt, which a test compares."""
-
-OPTIONAL_PACKAGES: Mapping[str, str] = {
-    "peft": "training of adapters (LoRA)",
-    "vllm": "fast sampling on a GPU",
-    "gguf": "reading of GGUF files",
-}
-"""Distribution -> what it is for; each is an extra of the same name."""
-
-SUPPORTED_TRL = "1.16."
-"""The trainer overrides TRL's private methods, so it is tied to one minor version."""
-
 GIB = 1024**3
+BYTES_PER_PARAMETER = 16
+"""Full training in float32: weight, gradient and two moments of AdamW."""
+ROOM_FOR_THE_REST = 0.6
+"""Share of the memory that these may take; the rest is for activations, caches and logits."""
+LOW_DISK_BYTES = 10 * 1000**3
 
 
 def doctor(as_json: JsonOption = False) -> None:
-    """Show versions, hardware and what works here; exits with status 0 whatever it finds."""
+    """Show versions, hardware, hub and what works here; status 0 whatever it finds."""
     with messages.status("looking"):
         facts = gather_facts()
     if as_json:
-        print_json(facts)
+        print_json({**facts, "advice": advice(facts)})
         return
-    table = Table("package", "here", "tested with", title="versions")
-    for name, (here, tested) in facts["versions"].items():
-        table.add_row(name, here or "not installed", tested)
+    table = Table("package", "here", "required", "tested with", title="versions")
+    for name, (here, tested, required) in facts["versions"].items():
+        table.add_row(name, here or "not installed", required, tested)
     output.print(table, soft_wrap=False)
-    for label, value in facts["machine"].items():
+    for label, value in _described(facts):
         output.print(f"{label}: {value}")
     output.print()
     for line in advice(facts):
         output.print(line)
 
 
-def gather_facts() -> dict[str, Any]:
-    """Versions (here, tested), the machine and the optional packages, as plain data."""
-    return {
-        "versions": {name: (_version(name), tested) for name, tested in TESTED_VERSIONS.items()},
-        "machine": _machine(),
-        "optional": {name: _version(name) for name in OPTIONAL_PACKAGES},
-    }
-
-
 def advice(facts: Mapping[str, Any]) -> list[str]:
     """What works, and what to do about what does not, one line each."""
-    missing = [name for name, (here, _) in facts["versions"].items() if here is None]
+    missing = [name for name, (here, *_) in facts["versions"].items() if here is None]
     if missing:
         return [f"missing: {', '.join(missing)}; do this: pip install rephrase-rl"]
+    return [
+        *_about_versions(facts["versions"]),
+        *_about_devices(facts["machine"]),
+        *_about_the_hub(facts["hub"], facts["machine"]),
+        *_about_extras(facts["optional"], facts["machine"]),
+    ]
+
+
+def _about_versions(versions: Mapping[str, tuple[str, str, str]]) -> list[str]:
+    outside = {
+        name: (here, required)
+        for name, (here, _, required) in versions.items()
+        if not in_range(here, required)
+    }
+    if not outside:
+        return ["works: rephrase-rl demo (CPU, minutes)"]
+    return [
+        f"does not work: training; found {name} {here}, required {required}; do this: pip install "
+        f"'{name}=={TESTED_VERSIONS[name]}'"
+        for name, (here, required) in outside.items()
+    ]
+
+
+def _about_devices(machine: Mapping[str, Any]) -> list[str]:
+    gpus = machine["gpus"]
+    if gpus:
+        smallest = min(gpu["memory_bytes"] for gpu in gpus)
+        number = "bfloat16" if gpus[0]["bfloat16"] else "float32 only (no bfloat16)"
+        lines = [
+            f"works: full training of up to about {_trainable(smallest)} on one GPU, {number}; "
+            "rephrase-rl plan CONFIG says what a run needs"
+        ]
+        if len(gpus) > 1:
+            lines.append(
+                f"{len(gpus)} GPUs: accelerate launch --num_processes {len(gpus)} "
+                "-m rephrase_rl.cli.main train CONFIG"
+            )
+        return lines
+    lines = [
+        "works slowly: models above a few hundred million parameters; no GPU was found by torch"
+    ]
+    if machine["memory_bytes"]:
+        fitting = _trainable(machine["memory_bytes"])
+        lines.append(f"memory for full training of up to about {fitting} on this CPU")
+    flags = machine["cpu_flags"]
+    if not {"avx512_bf16", "amx_bf16"} & set(flags):
+        lines.append("no bfloat16 instructions: keep trainer.bf16 off, it would be emulated")
+    return lines
+
+
+def _about_the_hub(hub: Mapping[str, Any], machine: Mapping[str, Any]) -> list[str]:
     lines = []
-    trl = facts["versions"]["trl"][0]
-    if trl.startswith(SUPPORTED_TRL):
-        lines.append("works: rephrase-rl demo (CPU, minutes)")
-    else:
-        lines.append(
-            f"does not work: training; found trl {trl}, required {SUPPORTED_TRL}x; do this: "
-            f"pip install 'trl=={TESTED_VERSIONS['trl']}'"
-        )
-    machine = facts["machine"]
-    if machine["gpus"]:
-        bf16 = "bfloat16" if machine["bfloat16"] else "float32 only (no bfloat16)"
-        lines.append(f"works: training of language models on the GPU, {bf16}")
-    else:
-        lines.append(
-            "works slowly: models above a few hundred million parameters; no GPU was found by torch"
-        )
-    if machine["hub"] == "offline":
+    if hub["state"] == "offline":
         lines.append(
             "hub is offline (HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set): models and data must "
             "be local folders or in the cache"
         )
-    for name, use in OPTIONAL_PACKAGES.items():
-        if facts["optional"][name] is None:
-            lines.append(f"not installed: {use}; do this: pip install 'rephrase-rl[{name}]'")
+    elif hub["state"] == "unreachable":
+        lines.append(
+            f"hub cannot be reached ({hub['why']}): models and data must be local folders or in "
+            f"the cache ({hub['cache']}); set HF_HUB_OFFLINE=1, or nothing loads before a time-out"
+        )
+    elif not hub["logged_in"]:
+        lines.append("hub is reachable, not logged in; for gated models: hf auth login")
+    if machine["disk_free_bytes"] < LOW_DISK_BYTES:
+        free = machine["disk_free_bytes"] / 1000**3
+        lines.append(f"little disk: {free:.1f} GB free here; a checkpoint of 1B parameters has 16")
     return lines
 
 
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+def _about_extras(optional: Mapping[str, str | None], machine: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for name, (extra, use) in OPTIONAL_PACKAGES.items():
+        if optional[name] is None and (name != "vllm" or machine["gpus"]):
+            lines.append(f"not installed: {use}; do this: pip install 'rephrase-rl[{extra}]'")
+    return lines
 
 
-def _machine() -> dict[str, Any]:
-    from rephrase_rl.runs.hardware import describe_hardware
-
-    bfloat16 = _load_torch()
-    hardware = describe_hardware()
-    memory = hardware["memory_bytes"]
-    offline = any(_is_set(name) for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
-    return {
-        "system": hardware["system"],
-        "cpu": hardware["cpu"],
-        "cores": hardware["cores"],
-        "memory": None if memory is None else f"{memory / GIB:.1f} GiB",
-        "gpus": hardware["gpus"],
-        "bfloat16": bfloat16,
-        "hub": "offline" if offline else "allowed",
-    }
+def _trainable(memory_bytes: float) -> str:
+    """Parameters that can be trained in full, as people say it: ``1.3B``, ``350M``."""
+    parameters = memory_bytes * ROOM_FOR_THE_REST / BYTES_PER_PARAMETER
+    if parameters >= 1e9:
+        return f"{parameters / 1e9:.1f}B parameters"
+    return f"{parameters / 1e6:.0f}M parameters"
 
 
-def _load_torch() -> bool | None:
-    """Load torch, so that the hardware's description knows the GPUs; whether they have bfloat16."""
-    try:
-        import torch
-    except ImportError:
-        return None
-    return bool(torch.cuda.is_available() and torch.cuda.is_bf16_supported())
-
-
-def _is_set(name: str) -> bool:
-    return os.environ.get(name, "").strip().lower() in {"1", "on", "yes", "true"}
+def _described(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    machine, hub = facts["machine"], facts["hub"]
+    gpus = machine["gpus"]
+    memory = machine["memory_bytes"]
+    shown = [f"{gpu['name']} ({gpu['memory_bytes'] / GIB:.0f} GiB)" for gpu in gpus or ()]
+    return [
+        ("python", machine["python"]),
+        ("system", machine["system"]),
+        ("cpu", f"{machine['cpu']}, {machine['cores']} cores"),
+        ("instructions", ", ".join(machine["cpu_flags"]) or "not known"),
+        ("memory", "not known" if memory is None else f"{memory / GIB:.1f} GiB"),
+        ("gpus", "torch is missing" if gpus is None else ", ".join(shown) or "none"),
+        ("disk free here", f"{machine['disk_free_bytes'] / 1000**3:.1f} GB"),
+        ("hub", f"{hub['state']}, {'logged in' if hub['logged_in'] else 'not logged in'}"),
+        ("hub cache", hub["cache"]),
+    ]

@@ -119,5 +119,6 @@ def _print(summary: ExpertsSummary) -> None:
     table.add_row("tokens sampled", f"{summary.completion_tokens:,}")
     if summary.cost is not None:
         table.add_row("cost", f"{summary.cost:,.4f}")
-    table.add_row("requests sent now", f"{summary.now_requests:,}")
+    if summary.now_requests:
+        table.add_row("requests sent now", f"{summary.now_requests:,}")
     output.print(table, soft_wrap=False)

@@ -25,12 +25,14 @@ from rephrase_rl.cli.demo import demo
 from rephrase_rl.cli.doctor import doctor
 from rephrase_rl.cli.eval import evaluate
 from rephrase_rl.cli.experts import experts
+from rephrase_rl.cli.init import init
 from rephrase_rl.cli.ledger import ledger
 from rephrase_rl.cli.methods import methods
 from rephrase_rl.cli.mine import mine
 from rephrase_rl.cli.plan import plan
 from rephrase_rl.cli.rephrase import rephrase
 from rephrase_rl.cli.report import report
+from rephrase_rl.cli.study import study_app
 from rephrase_rl.cli.train import train
 from rephrase_rl.errors import RephraseError, StoppedError
 from rephrase_rl.runs.hardware import process_name
@@ -45,6 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("demo")(demo)
+app.command("init")(init)
 app.command("plan")(plan)
 app.command("train")(train)
 app.command("eval")(evaluate)
@@ -57,6 +60,7 @@ app.command("compare")(compare)
 app.command("methods")(methods)
 app.add_typer(config_app, name="config")
 app.add_typer(data_app, name="data")
+app.add_typer(study_app, name="study")
 app.command("doctor")(doctor)
 
 

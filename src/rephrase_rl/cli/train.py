@@ -35,12 +35,26 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a run that is already there.")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Read configuration, data and tokenizer, print what the run would be, and stop: "
+            "no weights, nothing sampled, nothing written.",
+        ),
+    ] = False,
 ) -> None:
     """Train one run, evaluate it and leave a run directory."""
     from rephrase_rl.config import load_config
 
     config = load_config(config_path, overrides)
     run_path = run_path_of(config, config_path)
+    if dry_run:
+        from rephrase_rl.assembly import dry_run as look_at
+        from rephrase_rl.cli.dry_run_report import print_dry_run
+
+        print_dry_run(look_at(config), run_path)
+        return
 
     from rephrase_rl.assembly import train_run
 

@@ -33,6 +33,7 @@ from rephrase_rl.config.load import (
     config_to_plain,
     dump_config,
     load_config,
+    load_study,
     parse_benchmarks,
     parse_config,
     parse_endpoint,
@@ -49,12 +50,14 @@ from rephrase_rl.config.schema import (
     TrainDataConfig,
 )
 from rephrase_rl.config.sets import all_benchmarks, deciding_reward
+from rephrase_rl.config.study import ArmConfig, StudyConfig
 from rephrase_rl.config.yaml_text import read_yaml, write_yaml
 
 __all__ = [
     "AcceptRule",
     "AdvantageConfig",
     "AlwaysGate",
+    "ArmConfig",
     "BenchmarkConfig",
     "BenchmarkPromptConfig",
     "BudgetConfig",
@@ -88,6 +91,7 @@ __all__ = [
     "ShapeConfig",
     "Slot",
     "Source",
+    "StudyConfig",
     "TableConfig",
     "TestDataConfig",
     "Train",
@@ -100,6 +104,7 @@ __all__ = [
     "declared_benchmark",
     "dump_config",
     "load_config",
+    "load_study",
     "merge_blocks",
     "parse_benchmarks",
     "parse_config",

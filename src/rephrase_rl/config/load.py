@@ -22,6 +22,7 @@ from rephrase_rl.config.faults import describe_faults
 from rephrase_rl.config.guidance import GuidanceConfig
 from rephrase_rl.config.overrides import apply_overrides
 from rephrase_rl.config.schema import RunConfig
+from rephrase_rl.config.study import StudyConfig
 from rephrase_rl.config.yaml_text import read_yaml, write_yaml
 from rephrase_rl.errors import ConfigError
 from rephrase_rl.secrecy import without_secrets
@@ -146,6 +147,21 @@ def parse_experts(
         raw[name] = _merged(raw.get(name), value)
     faults = apply_overrides(raw, overrides)
     return _validated(ExpertsConfig, raw, "the sampling of experts is not valid", faults)
+
+
+def load_study(path: str | Path, overrides: Sequence[str] = ()) -> StudyConfig:
+    """Read a study from a YAML file.
+
+    Args:
+        path: The file.
+        overrides: Changes of the form ``a.b.0.c=value``, applied in order.
+
+    Raises:
+        ConfigError: The file cannot be read, or the study has faults, all of which are listed.
+    """
+    raw = _read_mapping(Path(path))
+    faults = apply_overrides(raw, overrides)
+    return _validated(StudyConfig, raw, f"{path} is not a valid study", faults)
 
 
 def _merged(here: object, change: object) -> object:

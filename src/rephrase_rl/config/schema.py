@@ -103,6 +103,9 @@ class LogConfig(ConfigModel):
 
     groups: Literal["all", "open", "none"] = "all"
     """Which groups go to ``groups.jsonl`` with their texts: all, those with an open gate, none."""
+    token_logps: Literal["accepted", "all", "none"] = "accepted"  # noqa: S105  (no key)
+    """Which candidates keep the log-probs of their tokens given q and given P(q, k), for the heat
+    map of the report; about 30 bytes a token in ``groups.jsonl``."""
 
 
 class ComputeConfig(ConfigModel):

@@ -35,6 +35,29 @@ class BadRow:
     faults: tuple[RowFault, ...]
 
 
+def grouped(faults: Sequence[RowFault]) -> list[str]:
+    """The same sentences, those that differ in nothing but the row joined into one."""
+    rows: dict[tuple[str, str, str], list[int]] = {}
+    for fault in faults:
+        rows.setdefault((fault.where, fault.found, fault.remedy), []).append(fault.row)
+    return [
+        f"{_rows_text(numbers)}, {where}: {found}; {remedy}"
+        for (where, found, remedy), numbers in rows.items()
+    ]
+
+
+def _rows_text(numbers: Sequence[int]) -> str:
+    """Row numbers in their order, neighbours as a range: ``rows 1-3, 7``."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    listed = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
+    return f"{'row' if len(numbers) == 1 else 'rows'} {listed}"
+
+
 class BadRowsError(DataError):
     """Rows cannot be used; ``faults`` has every one, ``str()`` shows the first 50 and counts on."""
 

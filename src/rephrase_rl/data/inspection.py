@@ -20,7 +20,7 @@ from rephrase_rl.data.part_fits import Limits, PartFit
 from rephrase_rl.data.rows import PART_KEY, STRIPPED_KEY
 
 if TYPE_CHECKING:
-    from rephrase_rl.data.faults import BadRow
+    from rephrase_rl.data.faults import BadRow, RowFault
     from rephrase_rl.records import Problem, Verdict
 
 MAX_EXAMPLES = 5
@@ -48,7 +48,7 @@ class DataReport:
 
     rows: int
     problems: int
-    faults: tuple[str, ...]
+    faults: tuple[RowFault, ...]
     missing_answers: int
     """Rows without a usable reference answer; they are among the faulty ones."""
     task_kinds: Mapping[str, int]
@@ -150,7 +150,7 @@ class DataInspector:
         self._limits = limits
         self._over: dict[str, list[str]] = {text: [] for text in TEXTS}
         self._counts: Counter[str] = Counter()
-        self._faults: list[str] = []
+        self._faults: list[RowFault] = []
         self._kinds: Counter[str] = Counter()
         self._budget: Counter[str] = Counter()
         self._duplicates = DuplicateFinder()
@@ -163,7 +163,7 @@ class DataInspector:
     def add_bad_row(self, row: BadRow) -> None:
         """Take in a row that gives no problem."""
         self._counts["rows"] += 1
-        self._faults += [str(fault) for fault in row.faults]
+        self._faults += row.faults
         self._counts["missing_answers"] += any(f.about == ABOUT_ANSWER for f in row.faults)
 
     def add(self, problem: Problem, expert_as_given: str | None = None) -> None:

@@ -71,7 +71,7 @@ class Recording:
                     )
                 yield line
         except CheckpointError as error:
-            raise DataError(f"recorded replies: {error}") from error
+            raise DataError(f"found damaged recorded replies; do this: {error}") from error
 
     def _loaded(self) -> dict[str, ChatReply]:
         if self._replies is None:

@@ -149,17 +149,10 @@ class Ledger:
         """Make the ledger of a run directory.
 
         Raises:
-            ConfigError: The run did not keep all groups. With open gates alone, a first visit and
-                an own success at a closed gate would be missing and every count wrong.
+            ConfigError: The run did not keep all groups.
             DataError: Steps of ``groups.jsonl`` go backwards.
         """
-        log = run.config.get("log") if isinstance(run.config, Mapping) else None
-        kept = log.get("groups", "all") if isinstance(log, Mapping) else "all"
-        if kept != "all":
-            raise ConfigError(
-                f"{run.path}: found log.groups: {kept}; the ledger requires every group of the "
-                "run: train with log.groups: all"
-            )
+        require_all_groups(run)
         # Texts of members are most of the file and nothing of the ledger.
         light = (row | {"members": [], "replaced": None} for row in run.group_rows())
         return cls.from_records(from_json(GroupRecord, row) for row in light)
@@ -279,6 +272,22 @@ def longest_unsolved(ledger: Ledger, limit: int) -> list[ProblemHistory]:
     hard = [history for history in ledger if history.initially_all_failed]
     hard.sort(key=lambda h: (-h.visits_unsolved, h.first_unguided_solve is not None))
     return hard[:limit]
+
+
+def require_all_groups(run: RunDirectory) -> None:
+    """Refuse a run whose ledger would be wrong.
+
+    Raises:
+        ConfigError: The run did not keep all groups. With open gates alone, a first visit and an
+            own success at a closed gate would be missing and every count wrong.
+    """
+    log = run.config.get("log") if isinstance(run.config, Mapping) else None
+    kept = log.get("groups", "all") if isinstance(log, Mapping) else "all"
+    if kept != "all":
+        raise ConfigError(
+            f"{run.path}: found log.groups: {kept}; the ledger requires every group of the "
+            "run: train with log.groups: all"
+        )
 
 
 def _visit(record: GroupRecord) -> Visit:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from rephrase_rl.guidance.blocks import StepContext
     from rephrase_rl.guidance.step import GuidedGroup
+    from rephrase_rl.guidance.token_records import TokenRecorder
     from rephrase_rl.records import Candidate, Rollout
 
 
@@ -51,6 +52,7 @@ def group_record(
     context: StepContext,
     *,
     used: bool = True,
+    tokens: TokenRecorder | None = None,
 ) -> GroupRecord:
     """Put down one group as it was trained on, and why.
 
@@ -59,6 +61,7 @@ def group_record(
         advantages: One per member, in order.
         context: Step and rank.
         used: False for a group that dynamic sampling put another in place of.
+        tokens: Writes the tokens of candidates; None keeps no tokens.
     """
     problem = guided.group.problem
     return GroupRecord(
@@ -75,7 +78,7 @@ def group_record(
             _member(rollout, advantage)
             for rollout, advantage in zip(guided.group.rollouts, advantages, strict=True)
         ),
-        candidates=tuple(candidate_record(candidate) for candidate in guided.candidates),
+        candidates=tuple(candidate_record(candidate, tokens) for candidate in guided.candidates),
         slot=guided.slot,
         replaced=None if guided.replaced is None else _member(guided.replaced, math.nan),
         rescued=guided.rescued,
@@ -97,7 +100,7 @@ def _member(rollout: Rollout, advantage: float) -> MemberRecord:
     )
 
 
-def candidate_record(candidate: Candidate) -> CandidateRecord:
+def candidate_record(candidate: Candidate, tokens: TokenRecorder | None = None) -> CandidateRecord:
     """Put down one candidate, accepted or refused."""
     # A text that was not written from a prompt of its own has no second log-prob to speak of.
     quantiles, logp_on_context = None, math.nan
@@ -120,6 +123,7 @@ def candidate_record(candidate: Candidate) -> CandidateRecord:
         logp_on_context=_or_none(logp_on_context),
         context_ratio_quantiles=quantiles,
         num_prefix_tokens=candidate.num_prefix_tokens,
+        tokens=None if tokens is None else tokens(candidate),
     )
 
 

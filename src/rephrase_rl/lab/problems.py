@@ -146,7 +146,8 @@ def mixed_training_problems(
     if not (hard_share >= 0 and easy_share >= 0 and hard_share + easy_share <= 1):
         raise DataError(
             f"hard_share is {hard_share}, easy_share {easy_share}; "
-            "both must be at least 0 and their sum at most 1"
+            "both must be at least 0 and their sum at most 1: "
+            "change them"
         )
     hard_count = round(count * hard_share)
     easy_count = round(count * easy_share)

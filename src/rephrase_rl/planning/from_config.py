@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 EXPECTED_OPEN_SHARE = 0.3
 """Where neither the configuration nor the data says how hard the problems are."""
+VLLM_MEMORY_SHARE = 0.3
+"""TRL's default of ``vllm_gpu_memory_utilization`` (a test compares them)."""
 SPLITTABLE_LOSSES = ("grpo", "dr_grpo", "dapo", "cispo")
 """Loss types for which rows without a gradient stay out of the pass; a test compares this with the
 trainer's list."""
@@ -112,6 +114,7 @@ def computing_of(config: RunConfig) -> Computing:
         checkpointing=bool(trainer.get("gradient_checkpointing", on_gpu)),
         lora_rank=plan.lora_rank,
         sharding=plan.sharding,
+        vllm_memory_share=float(trainer.get("vllm_gpu_memory_utilization", VLLM_MEMORY_SHARE)),
     )
 
 

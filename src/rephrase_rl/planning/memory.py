@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rephrase_rl.planning.phases import joins_rollouts, training_batch
-from rephrase_rl.planning.sampling import ROWS_AT_ONCE, VLLM_ROWS_AT_ONCE, kv_bytes
+from rephrase_rl.planning.sampling import ROWS_AT_ONCE, kv_bytes
 from rephrase_rl.planning.setting import BYTES, Setting
 
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ def device_memory(setting: Setting) -> Memory:
     }
     if setting.work.reference_logps and how.lora_rank is None:
         held["reference policy"] = shape.parameters * weight / shards
+    if how.sampler == "vllm":
+        # Taken once and kept while training: sleeping is refused where guidance is on.
+        held["vLLM's weights and cache"] = _vllm_bytes(setting)
     return Memory(
         held=held,
         training=_training(setting, trained * weight / shards),
@@ -118,13 +121,15 @@ def _casts(setting: Setting) -> dict[str, float]:
 
 def _sampling(setting: Setting) -> dict[str, float]:
     work, how, shape = setting.work, setting.how, setting.shape
+    if how.sampler == "vllm":
+        return {}
     rows = setting.local_problems * work.group_size
     prompts = setting.local_problems
     width = work.prompt_tokens
     if joins_rollouts(setting) and work.open_share > 0:
         prompts += prompts * work.open_share
         width = max(width, work.context_tokens)
-    together = {"shared_prefix": ROWS_AT_ONCE, "vllm": VLLM_ROWS_AT_ONCE}.get(how.sampler, rows)
+    together = ROWS_AT_ONCE if how.sampler == "shared_prefix" else rows
     share = min(1.0, together / rows)
     rows *= share
     prefixes = prompts * share if how.sampler == "shared_prefix" else rows
@@ -133,7 +138,13 @@ def _sampling(setting: Setting) -> dict[str, float]:
         "keys and values": cached * shape.kv_bytes_per_token(kv_bytes(setting)),
         "logits": rows * shape.vocab * (8.0 + BYTES[how.arithmetic]),
     }
-    if how.sampler == "vllm":
-        needs["vLLM's weights"] = shape.parameters * BYTES[how.arithmetic]
-        return needs
     return needs | _casts(setting) | _gathered(setting)
+
+
+def _vllm_bytes(setting: Setting) -> float:
+    """VLLM's share of the device, or what it needs to hold its weights and one row."""
+    work, how, shape = setting.work, setting.how, setting.shape
+    row = max(work.prompt_tokens, work.context_tokens) + work.longest_completion_tokens
+    least = float(shape.parameters * BYTES[how.arithmetic])
+    least += row * shape.kv_bytes_per_token(kv_bytes(setting))
+    return max(how.vllm_memory_share * setting.device.memory_bytes, least)

@@ -21,7 +21,7 @@ FINISHED_SHARE = 1 / 8
 """Finished rows leave once they are this share of the rows (a test compares it with the sampler's
 rule); on average half of it is computed in vain."""
 VLLM_ROWS_AT_ONCE = 256
-"""vLLM's own default."""
+"""vLLM's own default; fewer where their cache does not fit into its share of the memory."""
 CACHE_COPIES = 3
 """``generate`` reads the cache, writes it one token longer, and reads it again to attend."""
 
@@ -131,7 +131,7 @@ def _vllm(setting: Setting, asks: Sequence[Ask]) -> SamplingWork:
     pairs = sum(ask.rows * (ask.tokens - 1) * (ask.prompt_tokens + ask.tokens / 2) for ask in asks)
     decode = _decode(
         setting,
-        calls=max(longest - 1, row_steps / VLLM_ROWS_AT_ONCE),
+        calls=max(longest - 1, row_steps / vllm_rows_at_once(setting, asks)),
         row_steps=row_steps,
         kv_tokens=pairs,
         pairs=pairs,
@@ -141,6 +141,21 @@ def _vllm(setting: Setting, asks: Sequence[Ask]) -> SamplingWork:
         prefill += _prefill(setting, ask.prompts, ask.prompt_tokens, 1)
     tokens = sum(ask.prompts * ask.prompt_tokens for ask in asks)
     return SamplingWork(prefill, decode, tokens, _sampled(asks))
+
+
+def vllm_rows_at_once(setting: Setting, asks: Sequence[Ask]) -> float:
+    """Rows that vLLM decodes together: as many as its cache holds, at most its own limit.
+
+    A row is on average half written. vLLM puts rows back where its cache is full; what that costs
+    is not counted. At least one row, so that a share too small for the weights still has a figure.
+    """
+    shape, how = setting.shape, setting.how
+    room = how.vllm_memory_share * setting.device.memory_bytes
+    room -= shape.parameters * BYTES[how.arithmetic]
+    rows = sum(ask.rows for ask in asks)
+    tokens = sum(ask.rows * (ask.prompt_tokens + ask.tokens / 2) for ask in asks) / rows
+    held = room / (tokens * shape.kv_bytes_per_token(kv_bytes(setting)))
+    return min(float(VLLM_ROWS_AT_ONCE), max(1.0, held))
 
 
 def _sampled(asks: Sequence[Ask]) -> float:

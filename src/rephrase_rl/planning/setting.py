@@ -105,6 +105,8 @@ class Computing:
     checkpointing: bool = False
     lora_rank: int | None = None
     sharding: Sharding = "ddp"
+    vllm_memory_share: float = 0.3
+    """Share of a device's memory that colocated vLLM takes for its weights and its cache."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,12 +55,12 @@ class PromptTemplate:
         if unknown:
             raise PromptError(
                 f"template {self.template_id!r} has the places {', '.join(unknown)}; known are "
-                f"{', '.join(PLACES)}"
+                f"{', '.join(PLACES)}: remove or rename them"
             )
         if places.count(QUESTION) != 1 or len(set(places)) < len(places):
             raise PromptError(
                 f"template {self.template_id!r} must have {QUESTION} once and every other place "
-                f"at most once; found {', '.join(places) or 'none'}"
+                f"at most once; found {', '.join(places) or 'none'}: correct its text"
             )
         if self.system is not None and _PLACEHOLDER.search(self.system):
             raise PromptError(
@@ -70,7 +70,7 @@ class PromptTemplate:
         if REFERENCE_ANSWER in places and len(places) > 2:
             raise PromptError(
                 f"template {self.template_id!r} shows the answer beside {', '.join(places)}; a "
-                f"rationale template has {QUESTION} and {REFERENCE_ANSWER} alone"
+                f"rationale template has {QUESTION} and {REFERENCE_ANSWER} alone: remove the others"
             )
         if "-solve-" in self.template_id and self.purpose != "solve":
             raise PromptError(

@@ -39,14 +39,6 @@ class Figure(NamedTuple):
     """Titles of the panels for which the run has no figure."""
 
 
-class Track(NamedTuple):
-    """One run of a comparison."""
-
-    label: str
-    steps: Sequence[StepRecord]
-    evaluations: Sequence[EvaluationRow]
-
-
 def draw_run(steps: Sequence[StepRecord], evaluations: Sequence[EvaluationRow]) -> Figure:
     """Draw the curves of one run: evaluations first, then the panels of ``series.PANELS``."""
     shown = [panel for panel in series.PANELS if _panel_has_figures(panel, steps)]
@@ -67,42 +59,6 @@ def draw_run(steps: Sequence[StepRecord], evaluations: Sequence[EvaluationRow]) 
 
     rows = -(-len(titles) // COLUMNS)
     return Figure(render_grid(rows, len(titles), fill), tuple(titles), tuple(left_out))
-
-
-def draw_comparison(tracks: Sequence[Track]) -> Figure:
-    """Draw several runs over one another: by step on the left, by generated tokens on the right."""
-    benchmarks = sorted({row.benchmark for track in tracks for row in track.evaluations})
-    metrics = [
-        ("reward", "Reward", False),
-        ("groups/all_failed_fraction", "Groups in which all failed", True),
-        ("injection/rescued_fraction", "Rescued groups", True),
-    ]
-    kept = [
-        entry
-        for entry in metrics
-        if any(series.has_figures(series.values_of(t.steps, entry[0])) for t in tracks)
-    ]
-    left_out = tuple(entry[1] for entry in metrics if entry not in kept)
-    titles = (*(f"Evaluation: {name}" for name in benchmarks), *(title for _, title, _ in kept))
-    if not titles:
-        return Figure("", (), left_out)
-
-    def fill(axes: Sequence[Any]) -> None:
-        for row, title in enumerate(titles):
-            for column, by_tokens in enumerate((False, True)):
-                ax = axes[row * COLUMNS + column]
-                ax.set_title(title)
-                for index, track in enumerate(tracks):
-                    if row < len(benchmarks):
-                        _overlay_evaluations(ax, track, benchmarks[row], by_tokens, index)
-                    else:
-                        _overlay_metric(ax, track, kept[row - len(benchmarks)][0], by_tokens, index)
-                if row < len(benchmarks) or kept[row - len(benchmarks)][2]:
-                    share_axis(ax)
-                ax.set_xlabel("tokens generated in training" if by_tokens else "step")
-        axes[0].legend(loc="best")
-
-    return Figure(render_grid(len(titles), len(titles) * COLUMNS, fill), titles, left_out)
 
 
 def _panel_has_figures(panel: series.Panel, steps: Sequence[StepRecord]) -> bool:
@@ -198,33 +154,6 @@ def _draw_estimates(
     )
 
 
-def _overlay_evaluations(
-    ax: Any, track: Track, benchmark: str, by_tokens: bool, index: int
-) -> None:
-    rows = [row for row in track.evaluations if row.benchmark == benchmark]
-    xs = [row.step for row in rows]
-    if by_tokens:
-        xs = [_tokens_before(track.steps, step) for step in xs]
-    _draw_estimates(ax, xs, rows, index, track.label)
-
-
-def _overlay_metric(ax: Any, track: Track, metric: str, by_tokens: bool, index: int) -> None:
-    values = series.values_of(track.steps, metric)
-    if not series.has_figures(values):
-        return
-    xs: list[float] = [record.step for record in track.steps]
-    if by_tokens:
-        xs = series.cumulative_tokens(track.steps)
-    window = series.smoothing_window(len(values))
-    draw_line(ax, xs, values, window, SERIES[index % len(SERIES)], track.label)
-
-
-def _tokens_before(steps: Sequence[StepRecord], num_steps: int) -> int:
-    """Return the tokens generated before an evaluation made after ``num_steps`` steps."""
-    done = [record for record in steps if record.step < num_steps]
-    return round(series.cumulative_tokens(done)[-1]) if done else 0
-
-
 def share_axis(ax: Any) -> None:
     """Let the axis run from 0 to 1."""
     ax.set_ylim(-0.04, 1.04)
@@ -267,10 +196,10 @@ def render_grid(rows: int, panels: int, fill: Any) -> str:
             ax.remove()
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg")
-    return _plain_svg(buffer.getvalue())
+    return plain_svg(buffer.getvalue())
 
 
-def _plain_svg(svg: str) -> str:
+def plain_svg(svg: str) -> str:
     """Remove document type and metadata: date and version make equal runs differ."""
     svg = re.sub(r"<!DOCTYPE[^>]*>\s*", "", svg)
     return re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from rephrase_rl.errors import CheckpointError
 from rephrase_rl.guidance.dataset_figures import DatasetFigures
 from rephrase_rl.records import to_json
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rephrase_rl.records import JSON
+    from rephrase_rl.runs import RunDirectory
+
+
+READS_EXPERT = ("rephrase", "expert", "prefix", "refinement")
+"""Origins of candidates that are made from the expert's text."""
 
 
 @dataclass(slots=True)
@@ -31,6 +37,10 @@ class GroupTally:
     members: int = 0
     members_truncated: int = 0
     members_unscorable: int = 0
+    problems: set[str] = field(default_factory=set)
+    """Ids of the problems seen."""
+    expert_problems: set[str] = field(default_factory=set)
+    """Ids of those whose expert text was used for a candidate."""
     by_dataset: dict[str, DatasetFigures] = field(default_factory=dict)
     """Of a run with several data sets."""
 
@@ -45,6 +55,9 @@ class GroupTally:
         self.accepted += sum(bool(candidate["accepted"]) for candidate in candidates)
         for candidate in candidates:
             self.refusals.update(candidate["refusals"])
+        self.problems.add(str(row.get("problem_id")))
+        if any(candidate.get("origin") in READS_EXPERT for candidate in candidates):
+            self.expert_problems.add(str(row.get("problem_id")))
         self.members += len(row["members"])
         self.members_truncated += sum(not member["finished"] for member in row["members"])
         self.members_unscorable += sum(m["correctness"] is None for m in row["members"])
@@ -81,6 +94,32 @@ class GroupTally:
             name: to_json(of_set) | {"pass_fraction": to_json(of_set.pass_fraction)}
             for name, of_set in sorted(self.by_dataset.items())
         }
+
+
+def tally_groups(run: RunDirectory) -> GroupTally:
+    """Count every group of a run.
+
+    Raises:
+        CheckpointError: A line is no group.
+    """
+    tally = GroupTally()
+    for number, row in enumerate(run.group_rows(), start=1):
+        refuse_no_group(run, number, row)
+        tally.add(row)
+    return tally
+
+
+def refuse_no_group(run: RunDirectory, number: int, row: Mapping[str, JSON]) -> None:
+    """Refuse a line of ``groups.jsonl``, counted from 1, that is no group.
+
+    Raises:
+        CheckpointError: It is none.
+    """
+    if not is_group(row):
+        raise CheckpointError(
+            f"{run.path / 'groups.jsonl'}: line {number} is no record of a group; the file "
+            "was changed from outside: restore it from a copy"
+        )
 
 
 def is_group(row: Mapping[str, JSON]) -> bool:

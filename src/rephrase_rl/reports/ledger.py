@@ -1,4 +1,4 @@
-"""The hard-sample ledger in a report: counts, two panels, and utilisation if it was measured."""
+"""The hard-sample ledger in a report: counts, curves, and utilisation if it was measured."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rephrase_rl.errors import ConfigError, EvaluationError
-from rephrase_rl.guidance.ledger import Ledger, LedgerSummary, summarise, summarise_datasets
-from rephrase_rl.reports.curves import draw_line, render_grid, share_axis
-from rephrase_rl.reports.figures_style import SERIES
-from rephrase_rl.reports.series import smoothing_window
+from rephrase_rl.guidance.ledger import (
+    LedgerSummary,
+    require_all_groups,
+    summarise,
+    summarise_datasets,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rephrase_rl.guidance.ledger import ProblemHistory
+    from rephrase_rl.guidance.ledger import Ledger, ProblemHistory
     from rephrase_rl.records import JSON
     from rephrase_rl.runs import RunDirectory
 
@@ -27,7 +27,6 @@ UTILISATION_FACTS = frozenset(
         *("base_solved", "solved_gain", "accuracy", "base_accuracy", "accuracy_gain"),
     }
 )
-PANEL_TITLES = ("Problems that began all failed", "Own rollouts at later visits")
 
 
 class LedgerCounts(NamedTuple):
@@ -48,19 +47,20 @@ class LedgerView:
 
     summary: LedgerSummary | None
     """None: the run did not keep all groups."""
-    svg: str
-    """Empty if no problem began all failed."""
     utilisations: tuple[Mapping[str, JSON], ...]
     """As measured by ``rephrase-rl ledger RUN --utilisation``, one per number of samples."""
     datasets: Mapping[str, LedgerSummary] = field(default_factory=dict)
     """Each data set's own counts, in a run with several."""
 
 
-def view_ledger(run: RunDirectory) -> LedgerView:
+def view_ledger(run: RunDirectory, ledger: Ledger) -> LedgerView:
     """Gather the section of one run.
 
+    Args:
+        run: For what was measured, and for whether all groups were kept.
+        ledger: Of all recorded groups of the run.
+
     Raises:
-        DataError: Steps of ``groups.jsonl`` go backwards.
         EvaluationError: A measured utilisation is not whole.
     """
     measured = tuple(
@@ -74,10 +74,10 @@ def view_ledger(run: RunDirectory) -> LedgerView:
             "of them are required: measure it again with `rephrase-rl ledger RUN --utilisation`"
         )
     try:
-        ledger = Ledger.of_run(run)
+        require_all_groups(run)
     except ConfigError:
-        return LedgerView(None, "", measured)
-    return LedgerView(summarise(ledger), draw_ledger(ledger), measured, summarise_datasets(ledger))
+        return LedgerView(None, measured)
+    return LedgerView(summarise(ledger), measured, summarise_datasets(ledger))
 
 
 def cumulative_counts(ledger: Ledger) -> list[LedgerCounts]:
@@ -109,55 +109,6 @@ def later_pass_fractions(ledger: Ledger) -> list[tuple[int, float]]:
         for visit in history.scored_visits[1:]:
             by_step.setdefault(visit.step, []).append(visit.pass_fraction)
     return [(step, fmean(by_step[step])) for step in sorted(by_step)]
-
-
-def draw_ledger(ledger: Ledger) -> str:
-    """Draw counts and later pass fractions as SVG; empty if no problem began all failed."""
-    counts = cumulative_counts(ledger)
-    if not counts or not counts[-1].seen:
-        return ""
-    later = later_pass_fractions(ledger)
-
-    def fill(axes: Sequence[Any]) -> None:
-        _draw_counts(axes[0], counts)
-        if later:
-            _draw_later(axes[1], later)
-
-    return render_grid(1, 1 + bool(later), fill)
-
-
-def _draw_counts(ax: Any, counts: Sequence[LedgerCounts]) -> None:
-    steps = [entry.step for entry in counts]
-    lines = (
-        ("all failed at first", [entry.seen for entry in counts], SERIES[5], "--"),
-        ("with an injection", [entry.intervened for entry in counts], SERIES[0], "-"),
-        ("solved unguided", [entry.solved for entry in counts], SERIES[2], "-"),
-    )
-    for label, values, color, style in lines:
-        # A count holds until the next step: no slope between steps.
-        ax.plot(
-            steps,
-            values,
-            color=color,
-            linestyle=style,
-            linewidth=1.6,
-            label=label,
-            drawstyle="steps-post",
-        )
-    ax.set_title(PANEL_TITLES[0])
-    ax.set_xlabel("step")
-    ax.set_ylabel("problems so far")
-    ax.set_ylim(bottom=0)
-    ax.legend(loc="best")
-
-
-def _draw_later(ax: Any, later: Sequence[tuple[int, float]]) -> None:
-    steps, means = [step for step, _ in later], [mean for _, mean in later]
-    draw_line(ax, steps, means, smoothing_window(len(steps)), SERIES[2], "own pass share")
-    ax.set_title(PANEL_TITLES[1])
-    ax.set_xlabel("step")
-    ax.set_ylabel("share that passes")
-    share_axis(ax)
 
 
 def _hard(ledger: Ledger) -> list[ProblemHistory]:

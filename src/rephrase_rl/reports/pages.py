@@ -1,7 +1,7 @@
 """Rendering of pages: one Jinja environment with escaping on, and the filters templates may use.
 
-Pages are single files without scripts and without requests to anywhere: figures are embedded, and
-a content security policy in each page forbids the rest.
+Pages are single files without requests to anywhere. Only the viewer has a script, its own: a
+content security policy in each page forbids any other.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import base64
 import functools
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from rephrase_rl.reports import model_text, numbers
+from rephrase_rl.reports import comparison_text, numbers
 from rephrase_rl.visible_text import plain_text
 
 if TYPE_CHECKING:
@@ -28,9 +29,13 @@ FILTERS = {
     "moment": numbers.moment,
     "memory": numbers.memory,
     "fact": numbers.fact,
-    "model_text": model_text.show_text,
     "plain_text": plain_text,
-    "preview": model_text.preview,
+    "amount": comparison_text.amount,
+    "difference": comparison_text.difference,
+    "median_time": comparison_text.median_time,
+    "p_value": comparison_text.p_value,
+    "points": comparison_text.points,
+    "signed": comparison_text.signed,
 }
 
 
@@ -55,6 +60,17 @@ def render_markdown(template: str, **values: Any) -> str:
 def embed_svg(svg: str) -> str:
     """Return an SVG as a data address, so that a page needs no second file."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode("ascii")
+
+
+def query_value(text: str) -> str:
+    """Encode a text as a value in the part of an address behind the question mark.
+
+    Example:
+        >>> query_value("a&b=c")
+        'a%26b%3Dc'
+    """
+    # Half a surrogate pair has no encoding.
+    return quote(text, safe="", errors="replace")
 
 
 def markdown_cell(value: object) -> str:
@@ -104,8 +120,8 @@ def _environment() -> Environment:
     )
     environment.filters.update(FILTERS)
     environment.filters["cell"] = markdown_cell
+    environment.filters["query_value"] = query_value
     environment.filters["fence"] = markdown_fence
+    environment.globals["budget_rows"] = comparison_text.BUDGET_ROWS
     environment.globals["percent"] = numbers.percent
-    environment.globals["is_long"] = model_text.is_long
-    environment.globals["show_removed"] = model_text.show_removed
     return environment

@@ -1,4 +1,4 @@
-"""The report of one run: card, curves, groups and the page that ties them together."""
+"""The report of one run: the card, the curves, and the viewer that ties them together."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from rephrase_rl.reports.card import build_card
 from rephrase_rl.reports.curves import draw_run
 from rephrase_rl.reports.evaluations import read_evaluations
 from rephrase_rl.reports.figures_style import darken
-from rephrase_rl.reports.group_selection import select_groups
-from rephrase_rl.reports.group_view import view_groups
+from rephrase_rl.reports.known_faults import known_faults
 from rephrase_rl.reports.ledger import view_ledger
+from rephrase_rl.reports.model_card import render_model_card
 from rephrase_rl.reports.series import smoothing_window
+from rephrase_rl.reports.viewer.charts import ledger_charts, run_charts
+from rephrase_rl.reports.viewer.contents import page_contents
+from rephrase_rl.reports.viewer.embedding import early_script, policy_hash, script
+from rephrase_rl.reports.viewer.survey import GROUPS_PER_PAGE, survey_groups
 from rephrase_rl.runs import RunDirectory
 from rephrase_rl.runs.atomic import write_bytes, write_text
 from rephrase_rl.runs.jsonl import encode
@@ -25,10 +29,6 @@ if TYPE_CHECKING:
 
     from rephrase_rl.records import JSON
     from rephrase_rl.reports.curves import Figure
-    from rephrase_rl.reports.group_view import GroupView
-
-MAX_GROUPS = 120
-"""Groups on one page by default; the page says by which rule they were chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,73 +36,87 @@ class ReportPaths:
     """What ``write_report`` wrote; ``curves`` is None if the run has no figures to draw."""
 
     index: Path
+    """The viewer: open this."""
     card_markdown: Path
     card_json: Path
-    groups: Path
+    model_card: Path
+    """For the hub, beside the weights there as ``README.md``."""
     curves: Path | None
+    parts: tuple[Path, ...]
+    """Further pages of groups, of a run that has too many for one."""
 
 
-def write_report(run_dir: str | os.PathLike[str], *, max_groups: int = MAX_GROUPS) -> ReportPaths:
-    """Write ``report/`` of a run: ``index.html``, ``groups.html``, ``card.{md,json}`` and curves.
+def write_report(
+    run_dir: str | os.PathLike[str], *, groups_per_page: int = GROUPS_PER_PAGE
+) -> ReportPaths:
+    """Write ``report/`` of a run: the viewer ``index.html``, ``card.{md,json}`` and curves.
 
     Reads the run directory and nothing else, so a copied folder is enough. May be called while the
-    run goes on; the report then says that the run has not finished.
+    run goes on; the report then says that the run has not finished. A run with more groups than fit
+    into one page gets ``groups-2.html`` and so on beside the first.
 
     Args:
         run_dir: Folder of the run.
-        max_groups: Most groups shown on the page of groups.
+        groups_per_page: Most groups of one page.
 
     Returns:
         The files written. ``curves-dark.svg`` lies beside ``curves.svg``.
 
     Raises:
         CheckpointError: There is no run, or a file of it is damaged.
-        DataError: Steps of ``groups.jsonl`` go backwards.
+        DataError: A group is damaged, or steps of ``groups.jsonl`` go backwards.
         EvaluationError: An evaluation result lacks its estimate.
     """
     run = RunDirectory.open(run_dir)
     steps = run.steps()
     evaluations = read_evaluations(run)
-    selection = select_groups(run, max_groups)
-    budget = measure_budget(run, steps, evaluations)
-    card = build_card(run, budget, evaluations, selection.tally)
+    survey = survey_groups(run, groups_per_page)
+    budget = measure_budget(run, steps, evaluations, survey.tally)
+    faults = known_faults(run, steps, evaluations, survey.tally, budget)
+    card = build_card(run, budget, evaluations, survey.tally, faults)
     figure = draw_run(steps, evaluations)
-    views = view_groups(selection)
-    ledger = view_ledger(run)
+    ledger = view_ledger(run, survey.ledger)
 
-    paths = _write_files(run.report, card, figure)
-    write_text(
-        paths.groups,
-        pages.render_page("groups.html.j2", card=card, views=views, selection=selection),
-    )
-    write_text(
-        paths.index,
-        pages.render_page(
-            "index.html.j2",
+    paths = _write_files(run.report, card, figure, [page.file for page in survey.pages[1:]])
+    write_text(paths.model_card, render_model_card(run, card))
+    charts = {
+        "charts": run_charts(steps, evaluations),
+        "ledger": ledger_charts(survey.ledger) if ledger.summary is not None else [],
+    }
+    for page in page_contents(run, survey, charts):
+        html = pages.render_page(
+            "viewer.html.j2",
             card=card,
             figure=figure,
-            curves_light=pages.embed_svg(figure.svg),
-            curves_dark=pages.embed_svg(darken(figure.svg)),
             window=smoothing_window(len(steps)),
-            selection=selection,
             ledger=ledger,
-            ledger_light=pages.embed_svg(ledger.svg),
-            ledger_dark=pages.embed_svg(darken(ledger.svg)),
-            example=_example(views),
-        ),
-    )
+            has_ledger_charts=bool(charts["ledger"]),
+            span=page.span,
+            spans=survey.pages,
+            data=page.data,
+            pieces=page.pieces,
+            early=early_script(),
+            script=script(),
+            policies=[policy_hash(early_script()), policy_hash(script())],
+        )
+        write_text(run.report / page.span.file, html)
     return paths
 
 
-def _write_files(folder: Path, card: dict[str, JSON], figure: Figure) -> ReportPaths:
-    """Write card and curves; an older figure goes if there is nothing to draw any more."""
+def _write_files(
+    folder: Path, card: dict[str, JSON], figure: Figure, parts: list[str]
+) -> ReportPaths:
+    """Write card and curves; what an older report had and this one has not goes."""
     paths = ReportPaths(
         index=folder / "index.html",
         card_markdown=folder / "card.md",
         card_json=folder / "card.json",
-        groups=folder / "groups.html",
+        model_card=folder / "model_card.md",
         curves=folder / "curves.svg" if figure.svg else None,
+        parts=tuple(folder / name for name in parts),
     )
+    for old in folder.glob("groups*.html"):
+        old.unlink()
     write_bytes(paths.card_json, encode(card, indent=2) + b"\n")
     write_text(paths.card_markdown, pages.render_markdown("card.md.j2", card=card))
     for name, svg in (("curves.svg", figure.svg), ("curves-dark.svg", darken(figure.svg))):
@@ -111,12 +125,3 @@ def _write_files(folder: Path, card: dict[str, JSON], figure: Figure) -> ReportP
         else:
             (folder / name).unlink(missing_ok=True)
     return paths
-
-
-def _example(views: list[GroupView]) -> GroupView | None:
-    """Return the group the cover shows: the last rescued one, else the last with an injection."""
-    for wanted in (lambda v: v.record.rescued, lambda v: v.record.slot is not None):
-        chosen = [view for view in views if wanted(view)]
-        if chosen:
-            return chosen[-1]
-    return None

@@ -35,7 +35,8 @@ class ExactVerifier:
         """
         if not answer_marker:
             raise VerifierError(
-                "found an empty answer_marker; the text before the answer is required, such as '#'"
+                "found an empty answer_marker; required: the text before the answer; write one, "
+                "such as '#'"
             )
         self.name = name
         self.answer_marker = answer_marker

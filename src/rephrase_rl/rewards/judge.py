@@ -229,4 +229,6 @@ def _check_settings(votes: int, attempts: int, temperature: float | None, max_to
             "temperature above 0, such as 0.7"
         )
     if faults:
-        raise VerifierError(f"the judge's settings are not valid: {'; '.join(faults)}")
+        raise VerifierError(
+            f"the judge's settings are not valid; correct these: {'; '.join(faults)}"
+        )

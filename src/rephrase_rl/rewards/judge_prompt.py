@@ -1,9 +1,10 @@
 """What a judge is told, and how its verdict is read. Model text is treated as hostile.
 
 Three guards keep a graded text from setting its own score: it stands between two lines with a mark
-that is made from its own hash, which no text can contain; each of its lines begins with ``| ``, so
-that a judge who repeats it word for word has not written a verdict; and a verdict is read in one
-place alone, the end of the judge's reply. What is no verdict is said to be none, never guessed.
+that is made from its own hash, which no text can contain; each of its lines begins with ``|`` and a
+blank, so that a judge who repeats it word for word has not written a verdict; and a verdict is read
+in one place alone, the end of the judge's reply. What is no verdict is said to be none, never
+guessed.
 """
 
 from __future__ import annotations

@@ -50,7 +50,9 @@ class Rubric:
                 "smaller one first"
             )
         if faults:
-            raise VerifierError(f"rubric {self.rubric_id!r} cannot be used: {'; '.join(faults)}")
+            raise VerifierError(
+                f"rubric {self.rubric_id!r} cannot be used; correct these: {'; '.join(faults)}"
+            )
 
     @property
     def shows_question(self) -> bool:

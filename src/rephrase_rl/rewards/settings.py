@@ -21,7 +21,8 @@ def refuse(verifier: str, faults: Iterable[str]) -> None:
     """
     found = list(faults)
     if found:
-        raise VerifierError(f"verifier {verifier!r}: " + "; ".join(found))
+        faults = "; ".join(found)
+        raise VerifierError(f"verifier {verifier!r}: {faults}; correct these options")
 
 
 def one_of(option: str, value: Any, allowed: Sequence[str]) -> list[str]:

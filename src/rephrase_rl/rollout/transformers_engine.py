@@ -237,8 +237,8 @@ class TransformersEngine:
             raise EngineError(
                 f"the longest prompt has {longest} tokens and {max_new_tokens} may be sampled; "
                 f"required: at most {context} together (the model's context); lower the length "
-                "limit (trainer.max_completion_length; max_new_tokens of a benchmark or of expert "
-                "sampling) or leave long prompts out"
+                f"limit to {max(context - longest, 0)} (trainer.max_completion_length; "
+                "max_new_tokens of a benchmark or of expert sampling) or leave long prompts out"
             )
 
 

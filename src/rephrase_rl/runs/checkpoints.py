@@ -100,14 +100,14 @@ def require_whole(folder: Path) -> None:
     if not faults:
         return
     earlier = [c.name for c in all_checkpoints(folder.parent) if c.name != folder.name]
-    instead = (
+    remedy = (
         f"--resume-from {LAST_WHOLE} takes the newest whole one of the others ("
         f"{', '.join(earlier)}) and removes what came after it"
         if earlier
         else "there is no other one: start a new run, or restore the files from a copy"
     )
     listed = "".join(f"\n  - {fault}" for fault in faults)
-    raise CheckpointError(f"{folder} is damaged; {instead}{listed}")
+    raise CheckpointError(f"{folder} is damaged; {remedy}{listed}")
 
 
 def choose(home: Path, wanted: str | None = None) -> Path:
@@ -134,7 +134,8 @@ def choose(home: Path, wanted: str | None = None) -> Path:
     chosen = there[-1] if wanted is None else home / name_of(_number(wanted))
     if chosen not in there:
         raise CheckpointError(
-            f"found no {chosen.name} under {home}; there are {', '.join(f.name for f in there)}"
+            f"found no {chosen.name} under {home}; there are {', '.join(f.name for f in there)}: "
+            "name one of them"
         )
     require_whole(chosen)
     return chosen

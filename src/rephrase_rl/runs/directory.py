@@ -12,6 +12,7 @@
     summary.json    outcome, written at the end
     checkpoints/    Hugging Face format
     report/         made from the rest at any time
+    tensorboard/    event files; there only if ``trainer.report_to`` asks for them
 
 Lines are appended, whole files are replaced in one step, so a killed run leaves a readable
 directory. One process writes (rank 0); any number may read meanwhile. Imports no torch.
@@ -48,7 +49,7 @@ FILES = (
     "summary.json",
 )
 RECORDS = ("steps.jsonl", "timings.jsonl", "groups.jsonl")
-FOLDERS = ("evals", "checkpoints", "report", "refused")
+FOLDERS = ("evals", "checkpoints", "report", "refused", "tensorboard")
 
 
 @dataclass(frozen=True, slots=True)

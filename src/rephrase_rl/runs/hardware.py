@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import sys
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from rephrase_rl.records import JSON
 
 CPU_INFO = Path("/proc/cpuinfo")
+DRIVER = Path("/proc/driver/nvidia/version")
+STATUS = Path("/proc/self/status")
+CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
 def describe_hardware() -> dict[str, JSON]:
@@ -20,13 +24,16 @@ def describe_hardware() -> dict[str, JSON]:
     Returns:
         ``cpu`` (model name), ``cores`` (those this process may use), ``memory_bytes`` (None where
         the system does not say), ``gpus`` (names; None if torch is not loaded, since importing it
-        for a name would cost seconds) and ``system``.
+        for a name would cost seconds), ``driver`` and ``cuda`` (NVIDIA's driver, and the CUDA that
+        torch was built with; None without) and ``system``.
     """
     return {
         "cpu": _cpu_model(CPU_INFO),
         "cores": _usable_cores(),
         "memory_bytes": _memory_bytes(),
         "gpus": _gpu_names(),
+        "driver": _gpu_driver(DRIVER),
+        "cuda": _cuda_version(),
         "system": platform.platform(),
     }
 
@@ -64,6 +71,68 @@ def _gpu_names() -> list[str] | None:
     if not cuda.is_available():
         return []
     return [str(cuda.get_device_name(index)) for index in range(cuda.device_count())]
+
+
+def _gpu_driver(file: Path) -> str | None:
+    """The kernel driver's own line, such as ``NVRM version: NVIDIA UNIX ... 570.86.15 ...``."""
+    try:
+        return file.read_text(encoding="utf-8", errors="replace").splitlines()[0].strip()
+    except (OSError, IndexError):
+        return None
+
+
+def _cuda_version() -> str | None:
+    torch = sys.modules.get("torch")
+    return None if torch is None else torch.version.cuda
+
+
+def reset_peak_memory() -> None:
+    """Let ``peak_memory`` count from here, where the system can: earlier peaks are not of this run.
+
+    Linux alone can; elsewhere the figure is the largest of the process's whole life.
+    """
+    with contextlib.suppress(OSError):
+        CLEAR_REFS.write_text("5", encoding="ascii")
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(index)
+
+
+def peak_memory() -> dict[str, float]:
+    """Largest memory of this process so far, in bytes, as figures of ``timings.jsonl``.
+
+    Returns:
+        ``memory/host_peak_bytes`` (resident memory; left out where the system does not say) and,
+        with a GPU, ``memory/gpu_peak_bytes`` (what torch had allocated, on the fullest device).
+    """
+    found = {}
+    host = _peak_resident_bytes(STATUS)
+    if host is not None:
+        found["memory/host_peak_bytes"] = float(host)
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        devices = range(torch.cuda.device_count())
+        peaks = [torch.cuda.max_memory_allocated(index) for index in devices]
+        found["memory/gpu_peak_bytes"] = float(max(peaks, default=0))
+    return found
+
+
+def _peak_resident_bytes(status: Path) -> int | None:
+    try:
+        lines = status.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name == "VmHWM" and value.split()[1:] == ["kB"]:
+            return int(value.split()[0]) * 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def process_name() -> str:

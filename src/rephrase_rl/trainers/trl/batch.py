@@ -9,14 +9,17 @@ import torch
 
 from rephrase_rl.core.advantages import has_spread
 from rephrase_rl.core.injected import normalisation_scales
+from rephrase_rl.guidance.recording import group_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
-    from rephrase_rl.guidance.blocks import Guidance
+    from rephrase_rl.guidance.blocks import Guidance, StepContext
     from rephrase_rl.guidance.step import GuidedGroup
+    from rephrase_rl.guidance.token_records import TokenRecorder
+    from rephrase_rl.records import GroupRecord
     from rephrase_rl.trainers.trl.engine import TrlGuidanceEngine
     from rephrase_rl.trainers.trl.trainer import RePOTrainer
 
@@ -73,6 +76,26 @@ class GuidedBatch:
         totals = (rewards * weights).nansum(dim=1)
         totals = totals.masked_fill(rewards.isnan().all(dim=1), torch.nan)
         return bool(has_spread(totals.unsqueeze(0)).any())
+
+    def records(
+        self, advantages: Sequence[Sequence[float]], context: StepContext, tokens: TokenRecorder
+    ) -> list[GroupRecord]:
+        """The groups as they are trained on, then those that gave way to others.
+
+        Args:
+            advantages: By group and member; those that gave way have none.
+            context: Step and rank.
+            tokens: Writes the tokens of candidates.
+        """
+        trained = [
+            group_record(group, own, context, tokens=tokens)
+            for group, own in zip(self.groups, advantages, strict=True)
+        ]
+        nothing = [0.0] * self.size
+        gone = [d.group for d in self.displaced]
+        return trained + [
+            group_record(group, nothing, context, used=False, tokens=tokens) for group in gone
+        ]
 
     def injected_row(self, group: int) -> int | None:
         """Row of the member that was injected into the group, if one was."""

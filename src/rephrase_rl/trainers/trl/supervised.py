@@ -70,7 +70,10 @@ def supervised_dataset(
         DataError: There is no text.
     """
     if not texts:
-        raise DataError("found no text to train on; at least one problem needs one")
+        raise DataError(
+            "found no text to train on; required: one in at least one problem; name its column in "
+            "the mapping"
+        )
     prompt_ids = _prompt_ids([text.prompt for text in texts], tokenizer, chat_template_kwargs or {})
     return Dataset.from_list(
         [

@@ -12,6 +12,7 @@ from rephrase_rl.errors import ConfigError
 from rephrase_rl.trainers.trl.arguments import (
     RESERVED,
     check_fields,
+    logger_defaults,
     machine_defaults,
     sharding_fault,
 )
@@ -94,12 +95,13 @@ def supervised_arguments(
             max_length=None,
             dataset_kwargs={"skip_prepare_dataset": True},
             logging_steps=1,
-            report_to="none",
             disable_tqdm=True,
-            **{**machine_defaults(), **values},
+            **{**machine_defaults(), **logger_defaults(output_dir), **values},
         )
     except (ValueError, TypeError, NotImplementedError) as error:
-        raise ConfigError(f"TRL refuses the trainer section: {error}") from error
+        raise ConfigError(
+            f"TRL refuses the trainer section ({error}); change what it names"
+        ) from error
     if fault := sharding_fault(sft):
         raise ConfigError("the trainer section is not valid", [fault])
     defaults = {f.name: f.default for f in dataclasses.fields(GRPOConfig)}
@@ -127,7 +129,8 @@ def _problems_per_step(trainer: Mapping[str, Any]) -> tuple[int, int]:
     if min(rollouts, accumulation, generations) < 1:
         raise ConfigError(
             f"found trainer.per_device_train_batch_size {rollouts}, gradient_accumulation_steps "
-            f"{accumulation} and num_generations {generations}; each has to be at least 1"
+            f"{accumulation} and num_generations {generations}; each has to be at least 1: "
+            "change them"
         )
     problems = max(1, rollouts * accumulation // generations)
     # A forward pass never holds more rows than in RL; groups may be spread over several there.

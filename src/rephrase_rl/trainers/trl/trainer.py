@@ -24,8 +24,9 @@ from trl import GRPOTrainer
 from rephrase_rl.errors import CompatibilityError
 from rephrase_rl.guidance.blocks import Guidance, Score, StepContext
 from rephrase_rl.guidance.ledger import Ledger
-from rephrase_rl.guidance.recording import group_record, step_metrics
+from rephrase_rl.guidance.recording import step_metrics
 from rephrase_rl.guidance.step import guide
+from rephrase_rl.guidance.token_records import Kept, TokenRecorder
 from rephrase_rl.trainers.trl.advantages import core_advantages
 from rephrase_rl.trainers.trl.anticipation import Anticipation, anticipate, can_anticipate
 from rephrase_rl.trainers.trl.batch import (
@@ -49,6 +50,7 @@ from rephrase_rl.trainers.trl.loss import injected_loss
 from rephrase_rl.trainers.trl.memory import UnloggedLoss, load_memory, save_memory
 from rephrase_rl.trainers.trl.micro_batches import loss_in_parts, tokens_of_a_part
 from rephrase_rl.trainers.trl.order import RepeatedOrder, repeated_order
+from rephrase_rl.trainers.trl.printed_texts import show_hidden_characters
 from rephrase_rl.trainers.trl.resampling import resample
 from rephrase_rl.trainers.trl.rows import merge_extra_fields, rollout_groups
 from rephrase_rl.trainers.trl.sampling import sample_ids, shares_prefixes
@@ -81,6 +83,7 @@ class RePOTrainer(GuardedTrainer, WholeCheckpoints, GRPOTrainer):
         guidance: The method. None never intervenes and is GRPO.
         stream: What becomes of candidates whose slot has the placement ``stream``.
         compute: How the step is computed; the result is the same up to rounding.
+        token_logps: Candidates whose records have their tokens with log-probs.
         on_groups: Called on the main process once per generation batch with the records of all
             groups of all ranks, in rank order.
         **kwargs: As for ``GRPOTrainer``; ``guards=Guards(...)`` for steps that are not finite.
@@ -106,6 +109,7 @@ class RePOTrainer(GuardedTrainer, WholeCheckpoints, GRPOTrainer):
         guidance: Guidance | None = None,
         stream: JointStream | BufferedStream | None = None,
         compute: Compute | None = None,
+        token_logps: Kept = "none",  # noqa: S107  (no key)
         on_groups: Callable[[Sequence[GroupRecord]], None] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -116,6 +120,7 @@ class RePOTrainer(GuardedTrainer, WholeCheckpoints, GRPOTrainer):
         self.stream = stream
         self.ledger = Ledger()
         self._on_groups = on_groups
+        self._tokens = TokenRecorder(token_logps, self.processing_class)
         self._rows: list[dict[str, Any]] | None = None
         self._batch: GuidedBatch | None = None
         self._final_rewards: torch.Tensor | None = None
@@ -366,11 +371,8 @@ class RePOTrainer(GuardedTrainer, WholeCheckpoints, GRPOTrainer):
             output["advantages"] = output["advantages"] * factor
 
     def _record(self, batch: GuidedBatch, advantages: torch.Tensor) -> None:
-        context = self._context()
         values = advantages.view(-1, self.num_generations).tolist()
-        local = [group_record(group, values[i], context) for i, group in enumerate(batch.groups)]
-        nothing = [0.0] * self.num_generations
-        local += [group_record(d.group, nothing, context, used=False) for d in batch.displaced]
+        local = batch.records(values, self._context(), self._tokens)
         records: list[GroupRecord] = gather_object(local)
         self._step_records.extend(records)
         self.ledger.observe(records)
@@ -383,6 +385,8 @@ class RePOTrainer(GuardedTrainer, WholeCheckpoints, GRPOTrainer):
             metrics = step_metrics(self._step_records, self.guidance.failure_reward_threshold)
             logs.update({k: None if math.isnan(v) else v for k, v in metrics.items()})
             self._step_records = []
+        if self.log_completions:
+            show_hidden_characters(self._logs)
         super().log(logs, start_time)
 
     def _next_draw(self) -> tuple[int, int]:

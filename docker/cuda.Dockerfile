@@ -1,0 +1,29 @@
+# rephrase-rl on NVIDIA GPUs. Configured, not run: no image was built from it, and no GPU was used.
+#   docker build -f docker/cuda.Dockerfile -t rephrase-rl:cuda .
+#   docker run --rm --gpus all --shm-size 16g -v "$PWD:/work" rephrase-rl:cuda train run.yaml
+# torch's wheels bring CUDA's libraries with them; the machine has to bring the driver.
+FROM python:3.12-slim-bookworm
+
+ENV PIP_NO_CACHE_DIR=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+
+# Triton compiles a launcher with the C compiler.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
+
+WORKDIR /src
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY src ./src
+# EXTRAS=peft,gguf,judge,vllm for vLLM, which decides by itself which torch it takes.
+ARG EXTRAS=peft,gguf,judge
+RUN pip install -c constraints.txt ".[${EXTRAS}]" \
+    && useradd --create-home --uid 1000 user \
+    && install -d -o user /work
+
+USER 1000
+WORKDIR /work
+ENTRYPOINT ["rephrase-rl"]
+CMD ["doctor"]

@@ -1,0 +1,129 @@
+"""Fill the marked blocks of ``recipes/README.md``: what ``rephrase-rl plan`` predicts for a recipe.
+
+No weights, data or GPU are needed: the recipes for GPUs carry
+the sizes of their models and the lengths they expect under ``plan:``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rephrase_rl.assembly.plan_inputs import plan_run
+from rephrase_rl.cli.plan_tables import duration, gigabytes, seconds
+from rephrase_rl.config import RunConfig, load_config
+from rephrase_rl.methods import resolve_config, resolve_guidance
+from rephrase_rl.runs import atomic
+from rephrase_rl.trainers.trl.arguments import grpo_arguments
+from rephrase_rl.trainers.trl.steps import grpo_steps
+
+if TYPE_CHECKING:
+    from rephrase_rl.planning import Plan
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "recipes" / "README.md"
+PROBLEMS = {"openr1_hard": 18_000, "supergpqa": 11_000, "finance_mixture": 11_300}
+"""Rows of a recipe's training set by the start of its name; a mixture's as it is drawn, about."""
+
+
+def main() -> None:
+    """Write the blocks."""
+    page = PAGE.read_text(encoding="utf-8")
+    for family in PROBLEMS:
+        page = replaced(page, family, prediction(family))
+    atomic.write_text(PAGE, page)
+
+
+def replaced(page: str, family: str, text: str) -> str:
+    """The page with another text between a block's two marks."""
+    start, end = f"<!-- plan {family} -->", f"<!-- /plan {family} -->"
+    before, _, rest = page.partition(start)
+    _, _, after = rest.partition(end)
+    return f"{before}{start}\n{text.rstrip()}\n{end}{after}"
+
+
+def prediction(family: str) -> str:
+    """A table with one row for each recipe of a family, and the command that prints it in full."""
+    lines = [
+        "| recipe | a step | rollouts | rewrites | training | steps | run | GB of 76 "
+        "| rewriting adds |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    paths = sorted(PAGE.parent.glob(f"{family}_*_*.yaml"), reverse=True)
+    lines += [row(path, PROBLEMS[family]) for path in paths]
+    return "\n".join([*lines, "", f"    {command(paths[0])}"])
+
+
+def command(path: Path) -> str:
+    """The command that predicts a step of all of a recipe's GPUs together."""
+    accumulation = whole_step(load_config(path, [])).trainer["gradient_accumulation_steps"]
+    return (
+        f"rephrase-rl plan {path.relative_to(ROOT).as_posix()} --devices 8 "
+        f"--set trainer.gradient_accumulation_steps={accumulation}"
+    )
+
+
+def whole_step(config: RunConfig) -> RunConfig:
+    """The configuration with the rows of all processes: ``plan`` splits a step, TRL multiplies."""
+    trainer = dict(config.trainer)
+    trainer["gradient_accumulation_steps"] *= config.plan.devices
+    return config.model_copy(update={"trainer": trainer})
+
+
+def row(path: Path, problems: int) -> str:
+    """One recipe's figures."""
+    config = load_config(path, [])
+    plan = plan_run(whole_step(config), (config.plan.devices,))
+    steps = steps_of(config, problems)
+    parts = {
+        "rollouts": ("prompts", "rollouts"),
+        "rewrites": ("rewrite prompts", "rewrites", "candidate log-probs"),
+    }
+    times = {name: time_of(plan, phases) for name, phases in parts.items()}
+    training = plan.step_s - sum(times.values())
+    cells = (
+        path.stem,
+        duration(plan.step_s),
+        f"{seconds(times['rollouts'])} s",
+        f"{seconds(times['rewrites'])} s",
+        f"{seconds(training)} s",
+        str(steps),
+        duration(plan.step_s * steps),
+        gigabytes(plan.memory.peak),
+        added(plan),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def time_of(plan: Plan, phases: tuple[str, ...]) -> float:
+    """Seconds of some phases."""
+    return sum(phase.seconds for phase in plan.phases if phase.name in phases)
+
+
+def added(plan: Plan) -> str:
+    """What rewriting adds to GRPO's step, in the mode and at the share of open gates configured."""
+    work = plan.setting.work
+    if not work.samples_candidates:
+        return ""
+    for cost in plan.guidance:
+        if cost.open_share == work.open_share and cost.mode == work.mode:
+            return f"{cost.ratio - 1.0:+.0%}"
+    return ""
+
+
+def steps_of(config: RunConfig, problems: int) -> int:
+    """Optimiser steps of the run on its GPUs."""
+    resolved = resolve_config(config)
+    guidance = resolve_guidance(config.method, config.guidance)
+    arguments = grpo_arguments(
+        {**resolved.trainer, "bf16": False},
+        output_dir="unused",
+        seed=0,
+        scale_rewards=guidance.advantages.scale,
+        reward_weights=[1.0],
+    )
+    return grpo_steps(arguments, problems, config.plan.devices)
+
+
+if __name__ == "__main__":
+    main()

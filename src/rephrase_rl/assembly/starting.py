@@ -1,0 +1,294 @@
+"""What a first configuration for a model and a data file rests on: all of it measured or read.
+
+One pass over the first problems with the policy's tokenizer and the verifier, and the sizes of
+model and machine; no weights are loaded. ``starting_text`` writes it down.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rephrase_rl.assembly.checking import CheckOptions, check_data
+from rephrase_rl.assembly.objects import LAB_PREFIX, VERIFIER_OF_KIND
+from rephrase_rl.assembly.plan_inputs import read_shape
+from rephrase_rl.assembly.run_parts import starting_model
+from rephrase_rl.assembly.starting_machine import Machine, largest_micro_batch, this_machine
+from rephrase_rl.config import parse_config
+from rephrase_rl.data.guessing import MappingGuess, guess_mapping
+from rephrase_rl.errors import ConfigError, DataError
+from rephrase_rl.lab.policies import policy_path
+
+if TYPE_CHECKING:
+    from rephrase_rl.config import RunConfig
+    from rephrase_rl.data.inspection import DataReport
+    from rephrase_rl.planning import ModelShape
+
+SAMPLE_PROBLEMS = 500
+"""Problems from the start of the data that are measured and judged."""
+GROUP_SIZE = 8
+ROOM_FOR_REWRITES = 1.5
+"""Length limit of completions as a multiple of the experts' 99th percentile: a rewrite explains
+each step and is longer than its expert."""
+LEAST_ROOM = 32
+"""Tokens that a completion needs at least."""
+WITHOUT_EXPERTS = {"cpu": 256, "gpu": 1024}
+"""Length limit of completions where no expert says how long a solution is."""
+SMALL_PARAMETERS = 5_000_000
+"""Up to here a CPU trains on as many rows a step as a GPU."""
+PAPERS_RATE, LABS_RATE = 1.0e-6, 2.0e-4
+
+_TEST_NAMES = ("test", "eval", "validation", "valid", "dev")
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """Lengths in the policy's tokens, and what follows from them."""
+
+    solve: int
+    """99th percentile of the prompts q."""
+    expert: int | None
+    """99th percentile of the experts' texts. None: there is none."""
+    rephrase: int | None
+    """Longest prompt P(q, k) of the sample."""
+    context: int | None
+    """The policy's context. None: its configuration does not say."""
+    max_completion_length: int
+    max_prompt_tokens: int | None
+    """For P(q, k). None: nothing is rephrased."""
+    expert_tokens: int | None
+    """Budget for k where the longest do not fit into the context. None: all fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of a step and of a pass."""
+
+    micro_rows: int
+    accumulation: int
+    rows_per_step: int
+    peak_bytes: float | None
+    """Of one device, estimated. None: the model's sizes are not known."""
+    fits: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class StartingPoint:
+    """Everything that the written configuration says."""
+
+    model: str
+    data: str
+    split: str | None
+    guess: MappingGuess | None
+    """None: the lab, which needs no mapping."""
+    report: DataReport
+    task_kind: str
+    verifier: str
+    budgets: Budgets
+    batch: Batch
+    machine: Machine
+    parameters: int | None
+    learning_rate: float
+    test_file: str | None
+    """A file beside the data whose name says that it is for testing, read with the same mapping."""
+
+    @property
+    def most_experts_are_left_out(self) -> bool:
+        """Whether the policy's context has no room for half of the experts."""
+        experts = (self.report.tokens or {}).get("expert")
+        budget = self.budgets.expert_tokens
+        return experts is not None and budget is not None and budget < experts.p50
+
+    @property
+    def method(self) -> str:
+        """RePO where there is something to rephrase."""
+        return "repo" if self.report.with_expert else "grpo"
+
+
+def starting_point(
+    model: str, data: str, *, split: str | None = None, named: Mapping[str, str] | None = None,
+    mapping: str | None = None,
+) -> StartingPoint:  # fmt: skip
+    """Find out what a first configuration needs.
+
+    Args:
+        model: Local folder, hub id, GGUF file or ``lab:base``.
+        data: File, folder or hub id of problems, or ``lab:hard`` ...
+        split: Split of a Hugging Face dataset; None: train.
+        named: Part -> column, as the user says it.
+        mapping: A mapping's name, as the user says it; nothing is guessed then.
+
+    Raises:
+        DataError: The data cannot be read, its columns mean nothing known, or most rows are faulty.
+        EngineError: The tokenizer cannot be loaded or has no chat template.
+        ConfigError: Both ``mapping`` and ``named`` are given, or the mapping is unknown.
+    """
+    guess = _guess(data, split, named or {}, mapping)
+    config = _preliminary(model, data, split, guess)
+    report = check_data(config, (), CheckOptions(shown_rows=0)).report
+    _refuse_unusable(report, data, guess)
+    task_kind = max(report.task_kinds, key=lambda kind: report.task_kinds[kind])
+    shape = _shape(config)
+    machine = this_machine()
+    budgets = _budgets(report, _context_tokens(config), machine.kind)
+    return StartingPoint(
+        model=model,
+        data=data,
+        split=split,
+        guess=guess,
+        report=report,
+        task_kind=task_kind,
+        verifier=VERIFIER_OF_KIND.get(task_kind, "math"),
+        budgets=budgets,
+        batch=_batch(shape, machine, budgets),
+        machine=machine,
+        parameters=None if shape is None else shape.parameters,
+        learning_rate=LABS_RATE if model.startswith(LAB_PREFIX) else PAPERS_RATE,
+        test_file=_test_file(data, config),
+    )
+
+
+def _guess(
+    data: str, split: str | None, named: Mapping[str, str], mapping: str | None
+) -> MappingGuess | None:
+    if mapping is not None and named:
+        raise ConfigError(
+            "found both --mapping and --column; required: one of them; do this: leave out "
+            "--mapping to have the other columns guessed"
+        )
+    if data.startswith(LAB_PREFIX):
+        return None
+    if mapping is not None:
+        return MappingGuess(mapping, ("you named it",))
+    return guess_mapping(data, split=split or "train", named=named)
+
+
+def _preliminary(model: str, data: str, split: str | None, guess: MappingGuess | None) -> RunConfig:
+    """A configuration that is good enough to look at the data with."""
+    source: dict[str, Any] = {"path": data, "limit": SAMPLE_PROBLEMS}
+    if guess is not None:
+        source["mapping"] = guess.mapping
+    if split is not None:
+        source["split"] = split
+    raw = {"method": "repo", "model": {"path": model}, "data": source}
+    return parse_config(raw, "what the command line asks for")
+
+
+def _refuse_unusable(report: DataReport, data: str, guess: MappingGuess | None) -> None:
+    if report.problems * 2 >= report.rows > 0:
+        return
+    if not report.rows:
+        raise DataError(f"{data}: found no rows; required: at least one problem")
+    reasons = () if guess is None else guess.reasons
+    raise DataError(
+        f"{data}: found {report.rows - report.problems} of the first {report.rows} rows faulty "
+        f"with the mapping that was guessed ({'; '.join(reasons)}); required: rows with question "
+        "and answer; do this: name the columns (--column question=COLUMN), or correct the rows",
+        [str(fault) for fault in report.faults[:10]],
+    )
+
+
+def _shape(config: RunConfig) -> ModelShape | None:
+    try:
+        return read_shape(config)[0]
+    except ConfigError:  # mixtures of experts, GGUF files: no estimate
+        return None
+
+
+def _context_tokens(config: RunConfig) -> int | None:
+    """The policy's context as its ``config.json`` says; None where it does not."""
+    from transformers import AutoConfig
+
+    model = starting_model(config)
+    path = model.path
+    if path.startswith(LAB_PREFIX):
+        path = str(policy_path(path.removeprefix(LAB_PREFIX)))
+    try:
+        loaded = AutoConfig.from_pretrained(path, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError):
+        return None
+    found = getattr(loaded.get_text_config(), "max_position_embeddings", None)
+    return int(found) if found else None
+
+
+def _budgets(report: DataReport, context: int | None, kind: str) -> Budgets:
+    """Token budgets from the measured lengths.
+
+    Completions get room for a rewrite of the longest experts but one in a hundred; P(q, k) gets
+    room for the longest of the sample and a tenth more; both stay within the context.
+    """
+    tokens = report.tokens or {}
+    solve, expert, rephrase = (tokens.get(text) for text in ("solve", "expert", "rephrase"))
+    prompt = 0 if solve is None else solve.p99
+    wanted = WITHOUT_EXPERTS[kind] if expert is None else ROOM_FOR_REWRITES * expert.p99
+    completion = _rounded_up(wanted, 16 if wanted < 128 else 64)
+    if context is not None:
+        if context - prompt < LEAST_ROOM:
+            raise ConfigError(
+                f"found questions of up to {prompt} tokens (99 %) and a context of {context}; "
+                f"required: room for {LEAST_ROOM} more; do this: take a model with a longer context"
+            )
+        completion = min(completion, context - prompt)
+    if rephrase is None or expert is None:
+        return Budgets(prompt, None, None, context, completion, None, None)
+    longest = _rounded_up(1.1 * rephrase.longest, 64)
+    expert_tokens = None
+    if context is not None and longest + completion > context:
+        completion = min(completion, context // 2)
+        longest = context - completion
+        if rephrase.longest > longest:
+            around = rephrase.longest - expert.longest  # question, template and turns
+            expert_tokens = max(1, longest - around)
+    return Budgets(
+        prompt, expert.p99, rephrase.longest, context, completion, longest, expert_tokens
+    )
+
+
+def _rounded_up(value: float, multiple: int) -> int:
+    return multiple * math.ceil(value / multiple)
+
+
+def _batch(shape: ModelShape | None, machine: Machine, budgets: Budgets) -> Batch:
+    small = shape is not None and shape.parameters <= SMALL_PARAMETERS
+    rows = 16 * GROUP_SIZE if machine.kind == "gpu" or small else 2 * GROUP_SIZE
+    devices = max(1, len(machine.gpus))
+    if rows // devices < GROUP_SIZE:
+        rows = GROUP_SIZE * devices
+    micro, peak, fits = largest_micro_batch(
+        shape,
+        machine,
+        rows=rows,
+        group_size=GROUP_SIZE,
+        lengths=(
+            budgets.solve,
+            budgets.max_completion_length,
+            budgets.max_prompt_tokens or budgets.solve,
+        ),
+    )
+    return Batch(micro, rows // (micro * devices), rows, peak, fits)
+
+
+def _test_file(data: str, config: RunConfig) -> str | None:
+    """A file beside the data that is called like it, with ``test`` in place of ``train``."""
+    path = Path(data)
+    if not path.is_file() or "train" not in path.name:
+        return None
+    for word in _TEST_NAMES:
+        beside = path.with_name(path.name.replace("train", word))
+        if beside.is_file() and _is_readable(beside, config):
+            return str(beside)
+    return None
+
+
+def _is_readable(path: Path, config: RunConfig) -> bool:
+    source = config.data[0].model_copy(update={"path": str(path), "limit": 20})
+    other = config.model_copy(update={"data": (source,)})
+    options = CheckOptions(shown_rows=0, with_tokenizer=False, judge_experts=False)
+    try:
+        report = check_data(other, (), options).report
+    except DataError:
+        return False
+    return bool(report.problems) and not report.faults

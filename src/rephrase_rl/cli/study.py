@@ -1,0 +1,101 @@
+"""``rephrase-rl study``: many runs on the lab by a ranked list, resumable and unattended."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rephrase_rl.cli.console import output
+from rephrase_rl.cli.options import SetOption
+
+if TYPE_CHECKING:
+    from rephrase_rl.config import StudyConfig
+
+study_app = typer.Typer(
+    no_args_is_help=True, help="Many runs on the lab by a ranked list, resumable and unattended."
+)
+
+
+@study_app.command()
+def claims(
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Study (YAML). Without it: the shipped one.", show_default=False),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of runs and new summaries.")] = Path(
+        "runs/claims"
+    ),
+    known: Annotated[
+        Path, typer.Option(help="Folder of summaries from before; these cells are not run again.")
+    ] = Path("results/claims/runs"),
+    hours: Annotated[
+        float | None, typer.Option(min=0.0, help="Begin no run later.", show_default=False)
+    ] = None,
+    max_runs: Annotated[
+        int | None, typer.Option(min=1, help="Most runs of this call.", show_default=False)
+    ] = None,
+    status: Annotated[
+        bool, typer.Option("--status", help="Only say what is done and what is left.")
+    ] = False,
+    overrides: SetOption = [],
+) -> None:
+    """Test the paper's claims: all arms, conditions and seeds of a study, most important first."""
+    study = _study(config, overrides)
+    if status:
+        _show_status(study, out, known)
+        return
+    from rephrase_rl.studies.study import run_study
+
+    done = run_study(
+        study,
+        out,
+        [known],
+        hours=hours,
+        max_runs=max_runs,
+        on_cell=lambda name, spent: output.print(f"{spent:6.2f} h  {name}"),
+        on_finished=lambda summary: output.print(f"          {outcome(summary)}"),
+    )
+    output.print(f"{done} runs carried out; --status shows what is left")
+
+
+def outcome(summary: dict[str, Any]) -> str:
+    """One line on a finished cell.
+
+    Example:
+        >>> outcome({"curve": [{"step": 0, "hard": 0.0, "easy": 1.0, "general": 1.0}]})
+        'step 0: hard 0.000, easy 1.000, general 1.000'
+    """
+    curve = summary.get("curve")
+    if not curve:
+        return f"tested at steps {', '.join(summary['test'])}"
+    last = curve[-1]
+    scores = ", ".join(f"{name} {last[name]:.3f}" for name in ("hard", "easy", "general"))
+    return f"step {last['step']}: {scores}"
+
+
+def _study(config: Path | None, overrides: list[str]) -> StudyConfig:
+    from rephrase_rl.config import load_study
+
+    if config is not None:
+        return load_study(config, overrides)
+    source = resources.files("rephrase_rl.studies") / "claims.yaml"
+    with resources.as_file(source) as path:
+        return load_study(path, overrides)
+
+
+def _show_status(study: StudyConfig, out: Path, known: Path) -> None:
+    from rephrase_rl.studies.order import progress, remaining
+    from rephrase_rl.studies.store import read_summaries
+    from rephrase_rl.studies.study import SUMMARIES
+
+    summaries = read_summaries([out / SUMMARIES, known])
+    for entry in progress(study, summaries):
+        output.print(
+            f"{entry.finished:4} done {entry.open:4} open {entry.waiting:4} waiting  {entry.entry}"
+        )
+    following = next(remaining(study, summaries), None)
+    name = "nothing is left" if following is None else f"next: {following.cell_id}"
+    output.print(f"{len(summaries)} summaries; {name}")

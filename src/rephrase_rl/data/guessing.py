@@ -1,0 +1,317 @@
+"""A mapping for a file that nobody described yet: a named one that fits, or one by columns."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rephrase_rl.data.choices import options_of_text
+from rephrase_rl.data.column_roles import ROLES, Columns
+from rephrase_rl.data.columns import value_at
+from rephrase_rl.data.named_mappings import get_mapping, mapping_names
+from rephrase_rl.data.problems import scan_problems
+from rephrase_rl.data.sources import scan_rows
+from rephrase_rl.data.tables import PLAIN_TABLE, TableFormat
+from rephrase_rl.errors import DataError
+from rephrase_rl.records import Problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rephrase_rl.data.mappings import ColumnMapping
+
+SAMPLE_ROWS = 100
+MOSTLY = 0.9
+"""Share of rows from which on a property is taken for the data's own."""
+FEW_ANSWERS = 5
+"""Different words as answers in all rows, from which on each is taken for an option."""
+
+_OPTIONS_IN_QUESTION = {"options_in_question": True, "default_task_kind": "choice"}
+_ENDS_WITH_OPTIONS = "the task is multiple choice: questions end with a list of options"
+_NUMBER_LIKE = re.compile(r"[\d\\=^]")
+_MONEY_LIKE = re.compile(r"[%$€£¥]|\b(?:percent|million|billion|thousand)\b", re.IGNORECASE)
+_TABLE_SUFFIX = re.compile(r"\.(?:csv|tsv)(?:\.gz)?\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class MappingGuess:
+    """What a file's columns most likely mean."""
+
+    mapping: str | dict[str, Any]
+    """A mapping's name, or the fields of a mapping by columns, as a configuration holds them."""
+    reasons: tuple[str, ...]
+    """One sentence for each decision."""
+
+
+def guess_mapping(
+    path: str | Path, *, split: str = "train", named: Mapping[str, str] | None = None
+) -> MappingGuess:
+    """Guess which column is what from the first rows.
+
+    A named mapping is taken if it reads every one of these rows and its expert's column is there;
+    else columns are found by their names and by what stands in them.
+
+    Args:
+        path: See ``read_rows``.
+        split: Split of a data set; files have none.
+        named: Part (see ``ROLES``) -> column, as the user says it; never overruled.
+
+    Raises:
+        DataError: The source cannot be read or has no rows; a part is unknown; a column is not
+            there; or no column for the question or the answer is found.
+    """
+    said = dict(named or {})
+    unknown = [role for role in said if role not in ROLES]
+    if unknown:
+        raise DataError(
+            f"found part {', '.join(map(repr, unknown))}; required: one of {', '.join(ROLES)}"
+        )
+    if not said:
+        fitting = _fitting_name(path, split)
+        if fitting is not None:
+            return fitting
+    table = _table_of(path, split)
+    columns = Columns(_first_rows(path, split, table))
+    fields, reasons = _fields(columns, said)
+    if table.delimiter is not None:
+        fields["table"] = {"delimiter": table.delimiter}
+        reasons.append(f"cells are separated by {table.delimiter!r}")
+    return MappingGuess(fields, tuple(reasons))
+
+
+def _first_rows(path: str | Path, split: str, table: TableFormat) -> list[dict[str, Any]]:
+    scanned = itertools.islice(scan_rows(path, split=split, table=table), SAMPLE_ROWS)
+    rows = [row.values for row in scanned if row.values is not None]
+    if not rows:
+        raise DataError(f"{path}: found no readable row; required: at least one; check the file")
+    return rows
+
+
+def _table_of(path: str | Path, split: str) -> TableFormat:
+    """The delimiter under which most rows are readable and have most cells; the usual one first."""
+    if not _TABLE_SUFFIX.search(str(path)):
+        return PLAIN_TABLE
+    formats = (PLAIN_TABLE, *(TableFormat(delimiter=delimiter) for delimiter in ";\t|"))
+    return max(formats, key=lambda table: _readable_cells(path, split, table))
+
+
+def _readable_cells(path: str | Path, split: str, table: TableFormat) -> tuple[int, int]:
+    try:
+        scanned = list(itertools.islice(scan_rows(path, split=split, table=table), 20))
+    except DataError:
+        return 0, 0
+    readable = [row.values for row in scanned if row.values is not None and len(row.values) > 1]
+    return len(readable), max(map(len, readable), default=0)
+
+
+def _fitting_name(path: str | Path, split: str) -> MappingGuess | None:
+    """The named mapping that reads all first rows and uses most of their columns."""
+    scores = {name: _score(path, split, get_mapping(name)) for name in mapping_names()}
+    fitting = {name: score for name, score in scores.items() if score is not None}
+    if not fitting:
+        return None
+    best = max(fitting, key=lambda name: fitting[name])
+    reason = f"the columns are those of the mapping {best}"
+    if get_mapping(best).has_options or not _asks_for_letters(path, split, best):
+        return MappingGuess(best, (reason,))
+    fields = {"like": best, **_OPTIONS_IN_QUESTION, "answer_form": "letter"}
+    return MappingGuess(fields, (reason, _ENDS_WITH_OPTIONS))
+
+
+def _asks_for_letters(path: str | Path, split: str, name: str) -> bool:
+    """Whether questions end with options and answers are letters, under a mapping without them."""
+    items = itertools.islice(scan_problems(path, mapping=name, split=split), SAMPLE_ROWS)
+    problems = [item for item in items if isinstance(item, Problem)]
+    letters = _share([problem.reference_answer.strip() for problem in problems], _is_letter)
+    options = _share([problem.question for problem in problems], _ends_with_options)
+    return min(letters, options) >= MOSTLY
+
+
+def _score(path: str | Path, split: str, mapping: ColumnMapping) -> tuple[bool, bool, int] | None:
+    """How well a mapping fits the first rows; None if it does not read all of them."""
+    try:
+        items = list(itertools.islice(scan_problems(path, mapping=mapping, split=split), 50))
+        scanned = scan_rows(path, split=split, table=mapping.table)
+        rows = [row.values or {} for row in itertools.islice(scanned, len(items))]
+    except DataError:
+        return None
+    problems = [item for item in items if isinstance(item, Problem)]
+    if not problems or len(problems) < len(items):
+        return None
+    used = [p for p in mapping.paths() if any(value_at(row, p) is not None for row in rows)]
+    if not _has_its_columns(mapping, used):
+        return None
+    has_expert = any(problem.expert_solution is not None for problem in problems)
+    return has_expert, mapping.has_options, len(used)
+
+
+def _has_its_columns(mapping: ColumnMapping, used: Sequence[str]) -> bool:
+    """Whether a file that a mapping can read is of its kind: its expert's column is there."""
+    own_format = mapping.name == "canonical" or "." in (mapping.reference_answer or "")
+    expert = mapping.expert_solution
+    no_thoughts = not mapping.options_in_question or mapping.answer_form == "letter"
+    if expert is None:
+        return no_thoughts or mapping.worked_answer is not None
+    return own_format or expert in used
+
+
+def _fields(columns: Columns, said: dict[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """The fields of a mapping by columns, and why."""
+    absent = [path for path in said.values() if not columns.values(path)]
+    if absent:
+        raise _cannot(columns, f"no column {', '.join(map(repr, absent))}, or nothing in it")
+    fields: dict[str, Any] = {}
+    reasons: list[str] = []
+
+    def take(role: str, path: str, why: str) -> None:
+        fields[role] = path
+        reasons.append(f"{role} is {path!r}: {'you said so' if said.get(role) == path else why}")
+
+    question = said.get("question") or _first(columns.named("question"), columns.is_question)
+    if question is None:
+        raise _cannot(columns, "no column for the question", "question")
+    take("question", question, "its name and its texts")
+    others = {*said.values(), question}
+    for role, fits in (
+        ("options", columns.is_options),
+        ("unit", columns.is_short),
+        ("context", columns.is_question),
+        ("problem_id", columns.is_short),
+    ):
+        path = said.get(role) or _first(columns.named(role), fits, others)
+        if path is not None and (role != "problem_id" or _all_differ(columns, path)):
+            take(role, path, "its name")
+            others.add(path)
+    _take_answer(columns, said, others, take)
+    _take_expert(columns, said, others, fields, take)
+    _say_kind(columns, fields, reasons)
+    return fields, reasons
+
+
+def _take_answer(columns: Columns, said: dict[str, str], others: set[str], take: Any) -> None:
+    candidates = [path for path in columns.named("reference_answer") if path not in others]
+    answer = said.get("reference_answer") or _first(candidates, columns.is_short)
+    if answer is not None:
+        take("reference_answer", answer, "its name and its short texts")
+        others.add(answer)
+        return
+    texts = [*candidates, *(p for p in columns.named("expert_solution") if p not in others)]
+    texts += [path for path in said.values() if path not in texts]
+    worked = _first(texts, columns.is_worked)
+    if worked is not None:
+        take("worked_answer", worked, "its texts end with a line '#### N'")
+        others.add(worked)
+        return
+    boxed = _first(texts, lambda path: columns.share_with(path, r"\boxed") >= MOSTLY)
+    if boxed is not None:
+        take("boxed_answer", boxed, r"its texts hold the answer in \boxed{}")
+        return
+    free = _first(candidates, columns.is_text)
+    if free is None:
+        raise _cannot(columns, "no column for the checkable answer", "reference_answer")
+    take("reference_answer", free, "its name; its texts are long, so answers are compared as texts")
+    others.add(free)
+
+
+def _take_expert(
+    columns: Columns, said: dict[str, str], others: set[str], fields: dict[str, Any], take: Any
+) -> None:
+    if "worked_answer" in fields:
+        return
+    candidates = [path for path in columns.named("expert_solution") if path not in others]
+    expert = (
+        said.get("expert_solution")
+        or _first(candidates, lambda path: _is_worked_text(columns, path, fields))
+        or fields.get("boxed_answer")
+    )
+    if expert is None:
+        return
+    take("expert_solution", expert, "its name and its worked texts")
+    if columns.is_lines(expert):
+        fields["expert_form"] = "lines"
+    elif any(not str(value).strip() for value in columns.values(expert)):
+        fields["expert_form"] = "text_or_blank"
+    if columns.share_with(expert, r"\boxed") < 1 - MOSTLY:
+        fields["append_answer"] = True
+
+
+def _say_kind(columns: Columns, fields: dict[str, Any], reasons: list[str]) -> None:
+    """The task kind, which decides prompts and verifier, by the answers."""
+    if "options" in fields:
+        fields["default_task_kind"] = "choice"
+        reasons.append("the task is multiple choice: there are options")
+        return
+    answer = fields.get("reference_answer")
+    if answer is None:
+        return  # worked and boxed answers are mathematics, as the default is
+    answers = [str(value).strip() for value in columns.values(answer)]
+    if _share(columns.values(fields["question"]), _ends_with_options) >= MOSTLY:
+        form = "letter" if _share(answers, _is_letter) >= MOSTLY else "text"
+        fields |= {**_OPTIONS_IN_QUESTION, "answer_form": form}
+        reasons.append(_ENDS_WITH_OPTIONS)
+    elif "unit" in fields or _share(answers, _MONEY_LIKE.search) > 1 - MOSTLY:
+        fields["default_task_kind"] = "finance"
+        reasons.append("answers are numbers with units, compared with a tolerance")
+    elif _share(answers, _NUMBER_LIKE.search) < MOSTLY:
+        _say_words(answers, fields, reasons)
+
+
+def _say_words(answers: list[str], fields: dict[str, Any], reasons: list[str]) -> None:
+    """Answers in words: a few that come again and again are options, others free text."""
+    different = list(dict.fromkeys(answers))
+    if 2 <= len(different) <= FEW_ANSWERS and len(answers) >= 4 * len(different):
+        fields |= {
+            "fixed_options": sorted(different), "answer_form": "text",
+            "default_task_kind": "choice",
+        }  # fmt: skip
+        reasons.append(f"the task is multiple choice: every answer is one of {sorted(different)}")
+    else:
+        fields["default_task_kind"] = "text"
+        reasons.append("answers are words, compared as texts")
+
+
+def _cannot(columns: Columns, found: str, role: str = "ROLE") -> DataError:
+    return DataError(
+        f"found {found} among {', '.join(columns.paths)}; required: a question and a checkable "
+        f"answer; do this: name them, as in --column {role}=COLUMN (parts: {', '.join(ROLES)}), or "
+        "write the mapping yourself (docs/data.md)"
+    )
+
+
+def _first(paths: Sequence[str], fits: Any, without: set[str] | None = None) -> str | None:
+    return next((p for p in paths if p not in (without or ()) and fits(p)), None)
+
+
+def _all_differ(columns: Columns, path: str) -> bool:
+    values = columns.values(path)
+    return len(set(map(str, values))) == len(values)
+
+
+def _is_worked_text(columns: Columns, path: str, fields: Mapping[str, Any]) -> bool:
+    """Whether a column holds lists of steps, or texts that are long or far longer than answers."""
+    if not columns.is_text(path):
+        return columns.is_lines(path)
+    answer = fields.get("reference_answer")
+    shorter = columns.length(answer) if answer is not None and columns.is_text(answer) else 0.0
+    return not columns.is_short(path) or columns.length(path) > 4 * shorter > 0
+
+
+def _share(values: Sequence[Any], fits: Any) -> float:
+    return sum(bool(fits(value)) for value in values) / len(values) if values else 0.0
+
+
+def _is_letter(answer: str) -> bool:
+    return len(answer) == 1 and answer.isascii() and answer.isalpha()
+
+
+def _ends_with_options(question: Any) -> bool:
+    if not isinstance(question, str):
+        question = question[-1].get("content", "")
+    try:
+        options_of_text(str(question))
+    except ValueError:
+        return False
+    return True

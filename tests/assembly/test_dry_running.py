@@ -1,0 +1,131 @@
+"""``dry_run`` on the lab: its steps are the trainer's, nothing is loaded, faults come out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from trl import GRPOConfig
+
+from rephrase_rl.assembly import dry_run, train_run
+from rephrase_rl.assembly.objects import model_path
+from rephrase_rl.config import ModelConfig, parse_config
+from rephrase_rl.errors import ConfigError, DataError, EngineError, VerifierError
+from rephrase_rl.trainers.trl.steps import grpo_steps
+from trl_fakes import rows
+
+
+def config(**more):
+    raw = {
+        "method": "repo",
+        "model": {"path": "lab:base"},
+        "data": {"path": "lab:hard", "limit": 20},
+        "trainer": {"per_device_train_batch_size": 16, "max_completion_length": 48},
+    }
+    return parse_config(raw | more)
+
+
+def test_what_a_run_would_be() -> None:
+    found = dry_run(config(data={"path": "lab:hard", "limit": 20, "evaluate": {"limit": 5}}))
+    assert (found.method, found.model) == ("repo", "lab:base")
+    assert (found.problems_per_step, found.rollouts_per_problem, found.steps) == (2, 8, 10)
+    assert found.benchmarks == (("data", 5, 1),)
+    assert dict(found.blocks)["accept"] == "reward_above_replaced, finished, no_meta_text"
+    assert [view.purpose for view in found.check.prompts] == ["solve", "rephrase", "evaluation"]
+
+
+def test_no_weights_are_read(tmp_path) -> None:
+    """The tokenizer's and the model's small files alone will do."""
+    source = Path(model_path(ModelConfig(path="lab:base")))
+    for path in source.iterdir():
+        if path.suffix in (".json", ".jinja"):
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert dry_run(config(model={"path": str(tmp_path)})).steps == 10
+
+
+@pytest.mark.parametrize(
+    ("problems", "changes"),
+    [
+        (20, {}),
+        (21, {"gradient_accumulation_steps": 3}),
+        (21, {"gradient_accumulation_steps": 3, "num_train_epochs": 2.5}),
+        (20, {"gradient_accumulation_steps": 2, "steps_per_generation": 4}),
+        (20, {"num_iterations": 2}),
+        (20, {"max_steps": 3}),
+    ],
+)
+def test_steps_are_those_that_the_trainer_sets_out_for(problems, changes, monkeypatch) -> None:
+    """Asked of the trainer itself, which counts them from its own data loader."""
+    from datasets import Dataset
+
+    from fakes import ByteTokenizer, tiny_model
+    from trl_fakes import CountingReward, ScriptedTrainer
+
+    arguments = GRPOConfig(
+        "unused", per_device_train_batch_size=2, num_generations=2, use_cpu=True, bf16=False,
+        max_completion_length=4, report_to="none",
+        **{"gradient_accumulation_steps": 1, "num_train_epochs": 1.0} | changes,
+    )  # fmt: skip
+    data = Dataset.from_list([{**rows()[0], "problem_id": str(i)} for i in range(problems)])
+    trainer = ScriptedTrainer(
+        model=tiny_model(), reward_funcs=CountingReward(), args=arguments, train_dataset=data,
+        processing_class=ByteTokenizer(), guidance=None,
+    )  # fmt: skip
+    expected = trainer.set_initial_training_values(arguments, trainer.get_train_dataloader())[-1]
+    assert grpo_steps(arguments, problems, 1) == expected
+
+
+@pytest.mark.parametrize(("rollouts", "expected"), [(24, 3), (128, 1)])
+def test_steps_of_a_supervised_run_are_those_it_takes(rollouts, expected, tmp_path) -> None:
+    """10 texts in threes, one of them left out; and fewer than a step holds."""
+    small = config(
+        method="sft",
+        data={"path": "lab:hard", "limit": 10},
+        trainer={"per_device_train_batch_size": rollouts, "max_completion_length": 48},
+    )
+    found = dry_run(small)
+    assert (found.problems_per_step, found.rollouts_per_problem) == (rollouts / 8, 0)
+    taken = train_run(small, run_path=tmp_path / "run", command=[])
+    steps = (taken.run_path / "steps.jsonl").read_text().splitlines()
+    assert found.steps == len(steps) == expected
+
+
+def test_processes_of_the_plan_multiply_the_rows() -> None:
+    found = dry_run(config(plan={"device": "h100-sxm", "devices": 4}))
+    assert (found.processes, found.problems_per_step, found.steps) == (4, 8, 2)
+
+
+def test_too_few_problems_for_a_step_are_told() -> None:
+    with pytest.raises(DataError, match="found 20 problems, and 16 processes take 32"):
+        dry_run(config(plan={"device": "h100-sxm", "devices": 16}))
+
+
+@pytest.mark.parametrize(
+    ("more", "error", "said"),
+    [
+        ({"trainer": {"nonsense": 1}}, ConfigError, "trainer.nonsense"),
+        ({"rewards": [{"verifier": "nonsense"}]}, VerifierError, "nonsense"),
+        ({"model": {"path": "/nowhere"}}, EngineError, "/nowhere"),
+        ({"data": {"path": "/nowhere.jsonl"}}, DataError, "/nowhere.jsonl"),
+        (
+            {
+                "data": {"path": "lab:hard", "limit": 20, "evaluate": {"limit": 5}},
+                "plan": {"device": "h100-sxm", "sharding": "fsdp"},
+            },
+            ConfigError,
+            "cannot evaluate alone",
+        ),
+    ],
+)
+def test_faults_come_out_as_in_training(more, error, said) -> None:
+    with pytest.raises(error, match=said):
+        dry_run(config(**more))
+
+
+def test_a_question_longer_than_the_context_is_refused(tmp_path) -> None:
+    path = tmp_path / "long.jsonl"
+    row = {"question": "x" * 300, "reference_answer": "1", "task_kind": "lab"}
+    path.write_text(json.dumps(row) + "\n" + json.dumps({**row, "question": "1+1="}) + "\n")
+    with pytest.raises(DataError, match="1 of 2 questions are longer"):
+        dry_run(config(data={"path": str(path)}))

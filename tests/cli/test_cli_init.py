@@ -1,0 +1,146 @@
+"""``rephrase-rl init``: from a model and a file that nobody described to a run that starts."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from pages import tiny_model
+from rephrase_rl.config import RunConfig, load_config
+from rephrase_rl.methods import resolve_config
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A table of sums with column names of its own, and a part of it that is held out."""
+    monkeypatch.chdir(tmp_path)
+    for name, start in (("sums train.csv", 1), ("sums test.csv", 100)):
+        with (tmp_path / name).open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(["Exercise", "Teacher's working", "Result"])
+            for n in range(start, start + 12):
+                working = f"Take {n} and add 3 to it, one by one: {n}+3={n + 3}."
+                rows.writerow([f"What is {n}+3?", working, n + 3])
+    return tmp_path / "sums train.csv"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return tiny_model(tmp_path / "tiny", context=2048)
+
+
+def test_a_table_becomes_a_configuration_that_is_valid(cli, table: Path, model: Path) -> None:
+    outcome = cli("init", model, table.name)
+    assert outcome.status == 0, outcome.err
+    assert "rephrase-rl data check sums-train.yaml" in outcome.out
+    config = load_config("sums-train.yaml")
+    (data,) = config.data
+    assert (data.mapping.question, data.mapping.reference_answer) == (("Exercise",), "Result")
+    assert data.mapping.expert_solution == "Teacher's working"
+    assert data.mapping.append_answer
+    assert config.method == "repo"
+    assert config.evaluation.benchmarks[0].data.path == "sums test.csv"
+    text = Path("sums-train.yaml").read_text(encoding="utf-8")
+    assert "math accepts 12 of the 12 experts judged" in text
+    # Of the lab's tokenizer, one token a character.
+    longest = max(len(f"Take {n} and add 3 to it, one by one: {n}+3={n + 3}.") for n in (1, 12))
+    box = len("\nThe final answer is \\boxed{15}.")
+    assert f"experts have up to {longest + box} tokens (99 %)" in text
+    assert config.trainer["max_completion_length"] >= 1.5 * (longest + box)
+    checked = cli("data", "check", "sums-train.yaml", "--rows", "0")
+    assert checked.status == 0, checked.err
+    assert cli("config", "check", "sums-train.yaml").status == 0
+
+
+def test_the_written_run_trains(cli, table: Path, model: Path) -> None:
+    assert cli("init", model, table.name).status == 0
+    words = ("--set", "trainer.max_steps=1", "--set", "evaluation.before=false")
+    short = ("--set", "evaluation.benchmarks.0.data.limit=2")
+    rows = ("--set", "trainer.per_device_train_batch_size=8")
+    outcome = cli("train", "sums-train.yaml", *words, *short, *rows)
+    assert outcome.status == 0, outcome.err
+    assert (Path("runs") / "sums-train" / "steps.jsonl").is_file()
+
+
+def test_a_context_that_is_too_short_is_said(cli, table: Path) -> None:
+    outcome = cli("init", "lab:base", table.name)
+    assert (outcome.status, "no room for most of the experts" in outcome.err) == (0, True)
+    long = '{"question": "' + "How many? " * 40 + '", "answer": "2"}\n'
+    Path("long.jsonl").write_text(long, encoding="utf-8")
+    outcome = cli("init", "lab:base", "long.jsonl")
+    assert (outcome.status, "longer context" in outcome.err) == (2, True)
+
+
+def test_a_longer_limit_of_rephrase_prompts_is_set(cli, table: Path, model: Path) -> None:
+    row = {"question": "1+1?", "answer": "2", "solution": "so " * 300 + "2"}
+    Path("long.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    (model / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 8192}))
+    assert "max_prompt_tokens" not in load_after(cli, model, "long.jsonl").guidance.get(
+        "source", {}
+    )
+    Path("long.jsonl").write_text(json.dumps(row | {"solution": "so " * 900 + "2"}))
+    config = load_after(cli, model, "long.jsonl")
+    assert config.guidance["source"]["max_prompt_tokens"] > 2700
+    outcome = cli("config", "check", "long.yaml", "--set", "method=grpo", "--set", "guidance={}")
+    assert outcome.status == 0, outcome.err
+
+
+def load_after(cli, model: Path, data: str) -> RunConfig:
+    outcome = cli("init", model, data, "--overwrite")
+    assert outcome.status == 0, outcome.err
+    return load_config(Path(data).with_suffix(".yaml"))
+
+
+def test_a_file_without_experts_gets_grpo_and_says_how_to_get_some(cli, table: Path) -> None:
+    Path("p.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n', encoding="utf-8")
+    outcome = cli("init", "lab:base", "p.jsonl")
+    assert "rephrase-rl experts p.jsonl --teacher" in outcome.out
+    assert load_config("p.yaml").method == "grpo"
+
+
+def test_the_labs_own_sets_need_no_mapping(cli, table: Path) -> None:
+    assert cli("init", "lab:base", "lab:hard", "--out", "lab.yaml").status == 0
+    config = resolve_config(load_config("lab.yaml"))
+    assert config.trainer["learning_rate"] == 2e-4
+    assert config.rewards[0].verifier == "exact"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--out", "x.txt"], "ends with .yaml"),
+        (["--column", "question"], "PART=COLUMN"),
+        (["--column", "question=Exercise", "--mapping", "gsm8k"], "both --mapping and --column"),
+        (["--mapping", "gsm9k"], "found mapping 'gsm9k'"),
+        (["--mapping", "gsm8k"], "faulty with the mapping"),
+        (["--column", "question=Nope"], "no column 'Nope'"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_written(cli, table: Path, words, said) -> None:
+    outcome = cli("init", "lab:base", table.name, *words)
+    assert (outcome.status, said in outcome.err) == (2, True), outcome.err
+    assert not list(Path().glob("*.yaml"))
+
+
+def test_a_file_that_is_there_is_kept(cli, table: Path) -> None:
+    Path("sums-train.yaml").write_text("mine", encoding="utf-8")
+    outcome = cli("init", "lab:base", table.name)
+    assert (outcome.status, "already there" in outcome.err) == (2, True)
+    assert Path("sums-train.yaml").read_text(encoding="utf-8") == "mine"
+    assert cli("init", "lab:base", table.name, "--overwrite").status == 0
+
+
+def test_hostile_names_stay_in_comments(cli, table: Path) -> None:
+    name = "answer\n# x\nmethod: sft"
+    with Path("odd.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["question", name], ["1+1?", "2"], ["1+2?", "3"]])
+    outcome = cli("init", "lab:base", "odd.csv", "--column", f"reference_answer={name}")
+    assert outcome.status == 0, outcome.err
+    config = load_config("odd.yaml")
+    assert (config.method, config.data[0].mapping.reference_answer) == ("grpo", name)

@@ -1,0 +1,167 @@
+"""Columns of files that nobody described: named mappings found, others guessed with reasons."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from rephrase_rl.data.column_roles import Columns
+from rephrase_rl.data.guessing import MappingGuess, guess_mapping
+from rephrase_rl.errors import DataError
+
+NUMBERS = [(f"What is {n} plus {n}?", f"First take {n}, add {n}: {2 * n}, as can be seen.", 2 * n)
+           for n in range(12)]  # fmt: skip
+
+
+def write(path: Path, rows: list[dict]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def write_csv(path: Path, header: list[str], rows: list[tuple], delimiter: str = ",") -> Path:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows([header, *rows])
+    return path
+
+
+def guess_of(tmp_path: Path, rows: list[dict], **named: str) -> MappingGuess:
+    return guess_mapping(write(tmp_path / "rows.jsonl", rows), named=named)
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        ({"question": "q?", "reference_answer": "1"}, "canonical"),
+        ({"question": "q?", "answer": "One <<1=1>>1.\n#### 1"}, "gsm8k"),
+        ({"problem": "p?", "answer": "1", "solution": "So it is 1."}, "math"),
+        ({"problem": "p?", "solution": r"So it is \boxed{1}."}, "math"),
+        (
+            {"question": "q?", "options": ["A)1", "B)2"], "rationale": "r", "correct": "B"},
+            "aqua",
+        ),
+        ({"question": "q?\n\nA) one\nB) two", "answer": "B"}, "arc"),
+        ({"question": "q?", "steps": ["1 + 1 = 2"], "answer": "2"}, "mwp"),
+        ({"prompt": "p?", "solution": "1", "expert_solution": "k"}, "trl"),
+        (
+            {
+                "prompt": [{"role": "user", "content": "q?"}],
+                "reward_model": {"ground_truth": "1"},
+            },
+            "verl",
+        ),
+    ],
+)
+def test_known_forms_are_known_by_name(tmp_path: Path, row: dict, name: str) -> None:
+    assert guess_of(tmp_path, [row, row | {"extra": 1}]).mapping == name
+
+
+def test_a_table_with_names_of_its_own(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "t.csv", ["Nr", "Exercise Text", "Worked Solution", "Result"],
+                     [(i, *row) for i, row in enumerate(NUMBERS)])  # fmt: skip
+    guess = guess_mapping(path)
+    assert guess.mapping == {
+        "question": "Exercise Text",
+        "reference_answer": "Result",
+        "expert_solution": "Worked Solution",
+        "append_answer": True,
+    }
+    assert any("'Result'" in reason for reason in guess.reasons)
+
+
+def test_a_table_with_another_delimiter(tmp_path: Path) -> None:
+    rows = [(question, answer, text) for question, text, answer in NUMBERS]
+    path = write_csv(tmp_path / "t.csv", ["question", "result", "working"], rows, delimiter=";")
+    assert guess_mapping(path).mapping["table"] == {"delimiter": ";"}
+
+
+def test_what_the_user_says_is_not_overruled(tmp_path: Path) -> None:
+    rows = [{"Aufgabe": q, "Weg": k, "Ergebnis": a, "answer": "7"} for q, k, a in NUMBERS]
+    guess = guess_of(tmp_path, rows, question="Aufgabe", reference_answer="Ergebnis")
+    assert guess.mapping["question"] == "Aufgabe"
+    assert guess.mapping["reference_answer"] == "Ergebnis"
+    assert "expert_solution" not in guess.mapping
+    assert "you said so" in guess.reasons[0]
+
+
+def test_nested_columns_and_lists_of_steps(tmp_path: Path) -> None:
+    rows = [
+        {"exercise": {"id": f"h{a}", "text": q}, "result": a, "teacher": [k]} for q, k, a in NUMBERS
+    ]
+    assert guess_of(tmp_path, rows).mapping == {
+        "question": "exercise.text",
+        "problem_id": "exercise.id",
+        "reference_answer": "result",
+        "expert_solution": "teacher",
+        "expert_form": "lines",
+        "append_answer": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "fields"),
+    [
+        (
+            [{"query": q, "choices": ["1", "2"], "label": 0, "explanation": k}
+             for q, k, _ in NUMBERS],
+            {"options": "choices", "default_task_kind": "choice"},
+        ),
+        (
+            [{"query": q, "result": f"{a} %"} for q, _, a in NUMBERS],
+            {"default_task_kind": "finance"},
+        ),
+        (
+            [{"query": q, "result": ("yes", "no")[a // 2 % 2]} for q, _, a in NUMBERS],
+            {"fixed_options": ["no", "yes"], "default_task_kind": "choice"},
+        ),
+        (
+            [{"query": q, "result": chr(97 + n) * 3} for n, (q, _, _) in enumerate(NUMBERS)],
+            {"default_task_kind": "text"},
+        ),
+        (
+            [{"query": q, "output": f"So \\boxed{{{a}}}. " + k} for q, k, a in NUMBERS],
+            {"boxed_answer": "output", "expert_solution": "output"},
+        ),
+        (
+            [{"instruction": q, "output": f"{k}\n#### {a}"} for q, k, a in NUMBERS],
+            {"worked_answer": "output"},
+        ),
+    ],
+)  # fmt: skip
+def test_the_task_follows_from_the_answers(tmp_path: Path, rows: list, fields: dict) -> None:
+    mapping = guess_of(tmp_path, rows).mapping
+    assert fields.items() <= mapping.items()
+
+
+def test_a_short_solution_is_the_answer_and_a_long_one_the_expert(tmp_path: Path) -> None:
+    short = guess_of(tmp_path, [{"task": q, "solution": a} for q, _, a in NUMBERS]).mapping
+    assert short == {"question": "task", "reference_answer": "solution"}
+    both = [{"task": q, "solution": k, "result": a} for q, k, a in NUMBERS]
+    assert guess_of(tmp_path, both).mapping["expert_solution"] == "solution"
+
+
+@pytest.mark.parametrize(
+    ("rows", "named", "words"),
+    [
+        ([{"alpha": "x", "beta": "y"}], {}, "--column question=COLUMN"),
+        ([{"question": "x", "beta": [1]}], {}, "--column reference_answer=COLUMN"),
+        ([{"question": "x", "answer": "1"}], {"question": "nope"}, "no column 'nope'"),
+        ([{"question": "x", "answer": "1"}], {"answer": "answer"}, "found part 'answer'"),
+    ],
+)
+def test_what_cannot_be_found_is_said_with_the_columns(tmp_path, rows, named, words) -> None:
+    with pytest.raises(DataError, match=words):
+        guess_of(tmp_path, rows, **named)
+
+
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no readable row"):
+        guess_mapping(write(tmp_path / "empty.jsonl", []))
+
+
+def test_names_are_read_whatever_their_case_and_joints() -> None:
+    columns = Columns([{"modelAnswer": "1", "Final-Answer": "2", "X": None}])
+    assert columns.named("reference_answer") == ["Final-Answer", "modelAnswer"]
+    assert columns.named("unit") == []

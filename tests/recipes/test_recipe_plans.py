@@ -1,0 +1,43 @@
+"""The predictions in recipes/README.md are those of `rephrase-rl plan`, and fit their GPUs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import recipe_scripts
+
+from rephrase_rl.cli.main import main
+
+recipe_plans = recipe_scripts.load("recipe_plans")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "recipes" / "README.md").read_text(encoding="utf-8")
+
+
+def block(family: str) -> str:
+    return PAGE.split(f"<!-- plan {family} -->\n")[1].split(f"\n<!-- /plan {family} -->")[0]
+
+
+@pytest.mark.parametrize("family", list(recipe_plans.PROBLEMS))
+def test_the_page_has_what_is_predicted_now(family) -> None:
+    assert block(family) == recipe_plans.prediction(family)
+
+
+@pytest.mark.parametrize("family", list(recipe_plans.PROBLEMS))
+def test_every_prediction_fits_the_gpu(family) -> None:
+    rows = re.findall(r"^\| \w.*$", block(family), re.MULTILINE)[1:]
+    assert len(rows) >= 2
+    for row in rows:
+        assert 20 < float(row.split(" | ")[7]) < 76
+
+
+def test_the_command_beside_a_table_prints_its_figures(capsys, monkeypatch) -> None:
+    monkeypatch.chdir(ROOT)
+    (line,) = re.findall(r"^    rephrase-rl (plan .*)$", block("openr1_hard"), re.MULTILINE)
+    assert main(shlex.split(line)) == 0
+    printed = capsys.readouterr().out
+    (row,) = re.findall(r"^\| openr1_hard_qwen2.5_math_7b_repo \| (.*?) \|", PAGE, re.MULTILINE)
+    assert f"{row} a step" in printed
+    assert "512 problems x 8" in printed

@@ -1,0 +1,100 @@
+"""Runs become arms by all but their seed; labels and the baseline follow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from arm_runs import arm_run
+from synthetic_run import CONFIG
+
+from rephrase_rl.errors import CheckpointError
+from rephrase_rl.reports.arms import (
+    arm_warnings,
+    choose_baseline,
+    group_into_arms,
+    label_runs,
+    read_runs,
+)
+
+
+def arms_of(*runs):
+    return group_into_arms(read_runs([run.path for run in runs]))
+
+
+def test_seeds_of_one_configuration_are_one_arm(tmp_path):
+    runs = [
+        arm_run(tmp_path / "b", "repo", 2),
+        arm_run(tmp_path / "a", "grpo", 1),
+        arm_run(tmp_path / "c", "repo", 1, config=CONFIG + "output_dir: c\nlog: {groups: open}\n"),
+    ]
+    arms = arms_of(*runs)
+    assert [arm.label for arm in arms] == ["repo", "grpo"]
+    assert [[run.seed for run in arm.runs] for arm in arms] == [[1, 2], [1]]
+    assert arm_warnings(arms) == []
+
+
+def test_another_setting_is_another_arm_and_named_by_it(tmp_path):
+    faster = CONFIG.replace("0.0002", "0.001")
+    arms = arms_of(
+        arm_run(tmp_path / "a", "repo", 1),
+        arm_run(tmp_path / "b", "repo", 1, config=faster),
+        arm_run(tmp_path / "c", "grpo", 1),
+    )
+    labels = [arm.label for arm in arms]
+    assert labels == ["repo learning_rate=0.0002", "repo learning_rate=0.001", "grpo"]
+
+
+def test_arms_whose_settings_are_too_long_are_numbered(tmp_path):
+    other = CONFIG + f"prompts: {'x' * 60}\n"
+    arms = arms_of(
+        arm_run(tmp_path / "a", "repo", 1, config=other),
+        arm_run(tmp_path / "b", "repo", 1, config=other + "note: y\n"),
+    )
+    assert [arm.label for arm in arms] == ["repo (1)", "repo (2)"] or len(
+        {arm.label for arm in arms}
+    ) == 2
+
+
+def test_another_model_is_another_arm_without_any_configuration(tmp_path):
+    arms = arms_of(
+        arm_run(tmp_path / "a", "evaluation", 1, config="{}\n", model="first"),
+        arm_run(tmp_path / "b", "evaluation", 1, config="{}\n", model="second"),
+    )
+    assert len(arms) == 2
+
+
+def test_the_baseline_is_grpo_or_the_first_or_what_is_asked(tmp_path):
+    arms = arms_of(
+        arm_run(tmp_path / "repo-1", "repo", 1),
+        arm_run(tmp_path / "grpo-1", "grpo", 1),
+        arm_run(tmp_path / "sft-1", "sft", 1),
+    )
+    assert choose_baseline(arms, None).label == "grpo"
+    assert choose_baseline(arms[::2], None).label == "repo"
+    assert choose_baseline(arms, "sft").label == "sft"
+    assert choose_baseline(arms, "repo-1").label == "repo"
+    assert choose_baseline(arms, str(tmp_path / "sft-1")).label == "sft"
+    with pytest.raises(CheckpointError, match="one of 'repo', 'grpo', 'sft'"):
+        choose_baseline(arms, "nonsense")
+
+
+def test_what_a_reader_must_know_of_an_arm_is_said(tmp_path):
+    first = arm_run(tmp_path / "a", "repo", 1)
+    again = arm_run(tmp_path / "b", "repo", 1, data={"train": "other"})
+    (again.path / "summary.json").unlink()
+    found = arm_warnings(arms_of(first, again))
+    assert any("several runs have seed 1" in sentence for sentence in found)
+    assert any("its runs differ in data" in sentence for sentence in found)
+    assert any(sentence.startswith("b has no summary") for sentence in found)
+
+
+@pytest.mark.parametrize("names", [[], ["a"], ["a", "a"], ["a", "a/../a"]])
+def test_fewer_than_two_different_runs_are_refused(tmp_path, names):
+    with pytest.raises(CheckpointError, match="at least two different run directories"):
+        read_runs([tmp_path / name for name in names])
+
+
+def test_labels_tell_runs_apart():
+    paths = [Path("/x/seed1/repo"), Path("/x/seed2/repo"), Path("/x/seed1/grpo")]
+    assert label_runs(paths) == ["seed1/repo", "seed2/repo", "seed1/grpo"]

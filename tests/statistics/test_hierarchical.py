@@ -1,0 +1,140 @@
+"""Two methods over seeds and problems: closed forms, special cases, and levels under the null."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from rephrase_rl.errors import EvaluationError
+from rephrase_rl.statistics import MIN_BOOTSTRAP_SEEDS, compare_methods
+
+NAN = math.nan
+
+
+def test_one_problem_is_welchs_test() -> None:
+    """Without problems to vary over, the seeds alone are left: Welch's t test of their means."""
+    first, other = [[0.9], [0.7], [0.8]], [[0.2], [0.5], [0.1], [0.4]]
+    expected = stats.ttest_ind(np.ravel(first), np.ravel(other), equal_var=False)
+    found = compare_methods(first, other)
+    assert found.difference == pytest.approx(0.8 - 0.3)
+    assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+    interval = expected.confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high), rel=1e-9)
+    assert found.degrees_of_freedom == pytest.approx(expected.df, rel=1e-9)
+
+
+def test_equal_seeds_leave_the_paired_test_over_problems() -> None:
+    """Runs that are all the same: what is left to vary is the problems."""
+    first, other = np.random.default_rng(0).random((2, 12))
+    expected = stats.ttest_rel(first, other)
+    found = compare_methods([first] * 3, [other] * 3)
+    assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+    assert found.degrees_of_freedom == pytest.approx(11, rel=1e-9)
+
+
+def test_the_variance_is_that_of_the_components() -> None:
+    """Tables without residual, a_s + b_i: variances by hand.
+
+    Seed means 0 and 2 (variance 2, over 2 seeds: 1) and 0, 0 (0). Differences of problems are all
+    1, so they add nothing; no residual. t = 1 / sqrt(1) on 1 degree of freedom: p = 1/2 (Cauchy,
+    1 - 2/pi * atan(1)).
+    """
+    problems = np.asarray([0.0, 1.0, 5.0])
+    found = compare_methods([problems, problems + 2], [problems, problems])
+    assert found.difference == pytest.approx(1.0)
+    assert found.degrees_of_freedom == pytest.approx(1.0)
+    assert found.p_value == pytest.approx(0.5)
+
+
+def test_problems_without_a_score_in_any_run_are_left_out_of_all() -> None:
+    first = [[1.0, 0.5, NAN], [1.0, 0.25, 0.0]]
+    other = [[0.0, 0.5, 1.0], [0.5, 0.5, 1.0]]
+    found = compare_methods(first, other)
+    assert found.num_problems == 2
+    assert found.difference == pytest.approx(2.75 / 4 - 1.5 / 4)
+    nothing = compare_methods([[NAN]] * 2, [[1.0]] * 2)
+    assert (nothing.num_problems, nothing.p_value) == (0, None)
+    assert math.isnan(nothing.difference)
+
+
+def test_one_seed_says_nothing_of_methods() -> None:
+    found = compare_methods([[1.0, 0.0]], [[0.0, 0.0], [0.0, 1.0]])
+    assert found.difference == 0.25
+    assert (found.p_value, found.num_seeds) == (None, (1, 2))
+    assert math.isnan(found.low)
+
+
+def test_where_nothing_varies_labels_are_exchanged() -> None:
+    ones, zeros = np.ones((3, 5)), np.zeros((3, 5))
+    found = compare_methods(ones, zeros)
+    assert (found.difference, found.low, found.high) == (1.0, 1.0, 1.0)
+    assert found.p_value == pytest.approx(2 / 20)  # C(6, 3) = 20 divisions, two are as far
+    assert compare_methods(ones, ones).p_value == 1.0
+
+
+def test_the_bootstrap_needs_seeds_and_repeats() -> None:
+    table = np.random.default_rng(1).random((MIN_BOOTSTRAP_SEEDS, 30))
+    few = compare_methods(table[:-1], table + 0.5)
+    assert few.bootstrap_p_value is None
+    assert math.isnan(few.bootstrap_low)
+    assert few.p_value is not None
+    found = compare_methods(table, table + 0.5, seed=1, num_resamples=999)
+    assert found == compare_methods(table, table + 0.5, seed=1, num_resamples=999)
+    assert found.bootstrap_p_value == pytest.approx(2 / 1000)
+    assert found.bootstrap_low < -0.5 < found.bootstrap_high
+
+
+def test_the_bootstrap_with_one_varying_problem_is_scipys() -> None:
+    first, other = np.random.default_rng(2).random((2, 8, 1))
+    expected = stats.bootstrap(
+        (first[:, 0], other[:, 0]),
+        lambda x, y, axis: x.mean(axis=axis) - y.mean(axis=axis),
+        method="percentile",
+        n_resamples=6000,
+        rng=np.random.default_rng(3),
+    ).confidence_interval
+    found = compare_methods(first, other, num_resamples=6000)
+    assert (found.bootstrap_low, found.bootstrap_high) == pytest.approx(
+        (expected.low, expected.high), abs=0.02
+    )
+
+
+def test_tables_that_do_not_fit_are_refused() -> None:
+    for first, other in (([], [[1.0]]), ([[1.0, 2.0]], [[1.0]]), ([[1.0], [1.0, 2.0]], [[1.0]])):
+        with pytest.raises(EvaluationError, match="the same problems"):
+            compare_methods(first, other)
+
+
+# ------------------------------------------------------------------ levels under the null
+
+
+@pytest.fixture(scope="module")
+def levels():
+    """The simulation whose table stands in ``docs/compare.md``."""
+    path = Path(__file__).parents[2] / "scripts" / "method_test_levels.py"
+    spec = importlib.util.spec_from_file_location("method_test_levels", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.levels
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_the_t_test_keeps_its_level(levels, seeds) -> None:
+    found, _ = levels(seeds, 600, with_bootstrap=False)
+    # 600 draws: 0.05 has a standard error of 0.009.
+    assert 0.01 < found < 0.05 + 3 * 0.009
+
+
+@pytest.mark.slow
+def test_the_bootstrap_is_too_bold_with_few_seeds(levels) -> None:
+    """Why it has a smallest number of seeds, and why the t test's p-value is the one to quote."""
+    assert levels(2, 500)[1] > 0.2
+    assert levels(5, 500)[1] > 0.07
+    t_level, bootstrap_level = levels(10, 500)
+    assert t_level < 0.08
+    assert bootstrap_level < 0.10

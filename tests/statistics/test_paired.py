@@ -1,0 +1,93 @@
+"""Tests of two checkpoints against scipy, closed forms and a simulation of the null."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+
+from rephrase_rl.errors import EvaluationError
+from rephrase_rl.statistics import paired_test
+from rephrase_rl.statistics.paired import mcnemar_exact, sign_flip_p_value
+
+NAN = math.nan
+
+
+def test_mcnemar_closed_forms() -> None:
+    # b = 0, c = n: only the two ends of the binomial are as far, 2 / 2**n.
+    assert mcnemar_exact(0, 5) == pytest.approx(2 / 2**5)
+    # b = 1, c = 6: 2 * (C(7,0) + C(7,1)) / 2**7 = 16/128.
+    assert mcnemar_exact(1, 6) == mcnemar_exact(6, 1) == pytest.approx(16 / 128)
+    assert mcnemar_exact(4, 4) == 1.0
+    assert mcnemar_exact(0, 0) == 1.0
+
+
+@pytest.mark.parametrize(("better", "worse"), [(3, 12), (20, 20), (0, 1), (41, 60)])
+def test_mcnemar_equals_statsmodels(better, worse) -> None:
+    expected = mcnemar([[5, better], [worse, 7]], exact=True).pvalue
+    assert mcnemar_exact(better, worse) == pytest.approx(min(1.0, expected), rel=1e-9)
+
+
+def test_single_samples_get_mcnemar() -> None:
+    found = paired_test([1, 1, 0, 1, NAN, 1], [0, 1, 1, 0, 1, 0])
+    assert (found.method, found.better, found.worse, found.num_problems) == ("mcnemar", 3, 1, 5)
+    assert found.p_value == mcnemar_exact(3, 1)
+
+
+def test_sign_flips_equal_scipys_paired_permutation_test() -> None:
+    generator = np.random.default_rng(1)
+    first, other = generator.integers(0, 5, (2, 12)) / 4
+    expected = stats.permutation_test(
+        (first, other),
+        lambda x, y, axis: np.mean(x - y, axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=np.inf,
+    ).pvalue
+    found = paired_test(first, other)
+    assert found.method == "sign_flip"
+    assert found.p_value == pytest.approx(expected, rel=1e-9)
+
+
+def test_sign_flips_of_ones_are_mcnemars_test() -> None:
+    differences = [1.0] * 9 + [-1.0] * 3 + [0.0] * 20
+    assert sign_flip_p_value(differences) == pytest.approx(mcnemar_exact(9, 3), rel=1e-12)
+    # Drawn instead of counted: within four standard errors, sqrt(p q / 9999) = 0.0035.
+    drawn = sign_flip_p_value(differences, num_resamples=4000)
+    assert drawn == pytest.approx(mcnemar_exact(9, 3), abs=0.025)
+
+
+def test_sums_in_another_order_count_as_equal() -> None:
+    # All 2 patterns of equal signs, of 8: 0.1 + 0.2 + 0.3 is not 0.3 + 0.2 + 0.1 in floats.
+    assert sign_flip_p_value([0.1, 0.2, 0.3]) == sign_flip_p_value([0.3, 0.2, 0.1]) == 0.25
+
+
+def test_the_draw_repeats_for_a_seed_and_is_never_zero() -> None:
+    differences = np.random.default_rng(2).normal(1.0, 0.1, 40)
+    p_value = sign_flip_p_value(differences, seed=3, num_resamples=500)
+    assert p_value == sign_flip_p_value(differences, seed=3, num_resamples=500) == 1 / 501
+
+
+def test_nothing_in_common_is_no_test() -> None:
+    found = paired_test([NAN, 1.0], [0.0, NAN])
+    assert (found.p_value, found.num_problems) == (None, 0)
+    assert paired_test([1.0, 0.25], [1.0, 0.25]).p_value == 1.0
+    with pytest.raises(EvaluationError, match="the same problems"):
+        paired_test([1.0], [1.0, 0.0])
+
+
+def test_under_the_null_p_values_keep_their_level() -> None:
+    """Two policies of equal shares, 25 problems of 4 samples: P(p <= a) is at most a."""
+    generator = np.random.default_rng(4)
+    p_values = []
+    for _ in range(300):
+        shares = generator.beta(0.6, 0.6, 25)
+        first, other = generator.binomial(4, shares, (2, 25)) / 4
+        p_values.append(paired_test(first, other, num_resamples=199).p_value)
+    # 300 draws: 0.05 has a standard error of 0.0126, 0.5 one of 0.029.
+    assert np.mean(np.asarray(p_values) <= 0.05) < 0.05 + 3 * 0.0126
+    # Sums of quarters are often equal, and equal ones count as beyond: careful, not useless.
+    assert 0.25 < np.mean(np.asarray(p_values) <= 0.5) < 0.5 + 3 * 0.029
