@@ -21,7 +21,7 @@ VERL_BIN := $(VERL_VENV)/bin
 VERL_INSTALLED := $(VERL_VENV)/installed
 SMOLLM2 := models/SmolLM2-135M-Instruct
 
-.PHONY: install demo demo-seeds method-table compare-methods test test-slow test-verl gpu-check check audit resume-check bench bench-verifiers torture docs errors-page lint-docker dist-check smollm2 clean
+.PHONY: install demo demo-seeds method-table compare-methods results results-check test test-slow test-verl gpu-check check audit resume-check bench bench-verifiers torture docs errors-page lint-docker dist-check smollm2 clean
 
 install: $(INSTALLED)
 
@@ -41,6 +41,15 @@ demo-seeds: $(INSTALLED)
 # Every method at the demo's setting; rewrites results/method_table and the table of docs/methods.md.
 method-table: $(INSTALLED)
 	$(BIN)/python scripts/method_table.py
+
+# New summaries of `rephrase-rl study claims` are taken in; rewrites results/claims and every table in
+# README and docs that stored results make.
+results: $(INSTALLED)
+	$(BIN)/python scripts/results.py --collect runs/claims/summaries
+
+# Makes all of these again from what is stored, and fails where one differs.
+results-check: $(INSTALLED)
+	$(BIN)/python scripts/results.py --check
 
 # Four methods over five seeds; rewrites results/compare_methods and the tables of docs/compare.md.
 compare-methods: $(INSTALLED)
