@@ -165,5 +165,5 @@ def test_every_measure_and_part_is_printed(cli, assembly, monkeypatch) -> None:
     )
     monkeypatch.setattr(assembly, "evaluate_policy", lambda *a, **k: {"b": found})
     out = cli("eval", "m", "--benchmark", "lab_hard").out
-    for part in ("avg@4", "pass@4", "pass^4", "maj@4", "avg@4, subject Algebra[U+001B][2J"):
+    for part in ("avg@4", "pass@4", "pass^4", "maj@4", "Algebra[U+001B][2J"):
         assert part in out
