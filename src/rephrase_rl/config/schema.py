@@ -20,6 +20,7 @@ from rephrase_rl.config.evaluation import (
     require_unique,
 )
 from rephrase_rl.config.plan import PlanConfig
+from rephrase_rl.config.verl import VerlConfig
 
 
 class ModelConfig(ConfigModel):
@@ -176,6 +177,8 @@ class RunConfig(ConfigModel):
     """When a run that goes wrong is stopped or spoken of."""
     plan: PlanConfig = PlanConfig()
     """What ``rephrase-rl plan`` assumes; training does not read it."""
+    verl: VerlConfig = VerlConfig()
+    """Where and how ``train --engine verl`` trains; nothing else reads it."""
 
     @field_validator("data")
     @classmethod
