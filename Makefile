@@ -21,7 +21,7 @@ VERL_BIN := $(VERL_VENV)/bin
 VERL_INSTALLED := $(VERL_VENV)/installed
 SMOLLM2 := models/SmolLM2-135M-Instruct
 
-.PHONY: install demo demo-seeds method-table compare-methods test test-slow test-verl check audit resume-check bench bench-verifiers torture docs errors-page lint-docker dist-check smollm2 clean
+.PHONY: install demo demo-seeds method-table compare-methods results results-check test test-slow test-verl gpu-check check audit resume-check bench bench-verifiers torture docs errors-page lint-docker dist-check smollm2 clean
 
 install: $(INSTALLED)
 
@@ -41,6 +41,15 @@ demo-seeds: $(INSTALLED)
 # Every method at the demo's setting; rewrites results/method_table and the table of docs/methods.md.
 method-table: $(INSTALLED)
 	$(BIN)/python scripts/method_table.py
+
+# New summaries of `rephrase-rl study claims` are taken in; rewrites results/claims and every table in
+# README and docs that stored results make.
+results: $(INSTALLED)
+	$(BIN)/python scripts/results.py --collect runs/claims/summaries
+
+# Makes all of these again from what is stored, and fails where one differs.
+results-check: $(INSTALLED)
+	$(BIN)/python scripts/results.py --check
 
 # Four methods over five seeds; rewrites results/compare_methods and the tables of docs/compare.md.
 compare-methods: $(INSTALLED)
@@ -72,6 +81,10 @@ $(VERL_INSTALLED): pyproject.toml constraints-verl.txt
 	rm -f $(VERL_VENV)/pip.log
 	$(VERL_BIN)/python -m pip install $(PIP_ARGS) --log $(VERL_VENV)/pip.log -c constraints-verl.txt -e '.[verl]' pytest hypothesis
 	touch $@
+
+# One GPU, ten minutes: vLLM beside training, bfloat16, LoRA, QLoRA. Status 3 where there is no GPU.
+gpu-check: $(INSTALLED)
+	$(BIN)/python scripts/gpu_check.py
 
 # Every preset killed in every step and resumed, against left alone; rewrites results/resume_check.
 resume-check: export HF_HUB_OFFLINE = 1

@@ -45,7 +45,7 @@ def test_hash_without_a_mixture_is_that_of_a_configuration_without_its_fields() 
     benchmark = {"name": "b", "data": {"path": "lab:easy"}}
     plain_run = config({}, {}, evaluation={"benchmarks": [benchmark]})
     plain = config_to_plain(plain_run)
-    del plain["output_dir"], plain["log"], plain["guards"], plain["plan"]
+    del plain["output_dir"], plain["log"], plain["guards"], plain["plan"], plain["verl"]
     del plain["model"]["trust_remote_code"]
     for item in plain["data"]:
         for name in ("weight", "rewards", "correctness", "gate", "evaluate"):

@@ -25,6 +25,7 @@ FROZEN = {
         "--json", "--keep-unsolved", "--out", "--samples", "--set", "--teacher", "--teacher-model",
         "-k",
     ],
+    "export verl": ["--set", "--trust"],
     "init": ["--column", "--mapping", "--out", "--overwrite", "--split"],
     "ledger": ["--json", "--limit", "--samples", "--seed", "--trust", "--utilisation", "-k"],
     "methods": ["--json"],
@@ -35,7 +36,7 @@ FROZEN = {
     "study claims": [
         "--config", "--hours", "--known", "--max-runs", "--out", "--set", "--status",
     ],
-    "train": ["--dry-run", "--overwrite", "--resume", "--resume-from", "--set"],
+    "train": ["--dry-run", "--engine", "--overwrite", "--resume", "--resume-from", "--set"],
 }
 # fmt: on
 

@@ -40,6 +40,7 @@ PAGES = (
     "docs/plan.md",
     "docs/reliability.md",
     "docs/rewrites.md",
+    "docs/scaling.md",
 )
 """Pages with commands; all of them, which a test compares."""
 

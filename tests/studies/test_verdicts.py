@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -87,7 +89,14 @@ def test_an_effect_without_other_arm_is_the_difference_to_zero() -> None:
     found = effect("x", rows)
     assert found.difference == pytest.approx(0.3)
     assert found.low < 0 < 0.3 < found.high
-    assert (found.p_value, found.method, found.seeds) == (None, "t", (2, 0))
+    assert (found.p_value, found.seeds) == (None, (2, 0))
+    assert math.isnan(found.bootstrap_low)
+
+
+def test_the_bootstrap_stands_beside_the_interval_from_five_runs_on() -> None:
+    rows = [np.full(50, 0.1 * i) for i in range(5)]
+    found = effect("x", rows)
+    assert found.low < found.bootstrap_low < 0.2 < found.bootstrap_high < found.high
 
 
 def test_permutation_over_runs_is_exact_where_runs_are_few() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from datasets import Dataset
 
-from rephrase_rl.assembly.blocks import build_guidance, build_stream
+from rephrase_rl.assembly.blocks import build_guidance
 from rephrase_rl.assembly.evaluating import load_benchmarks
 from rephrase_rl.assembly.guarding import hang_watches, run_guards
 from rephrase_rl.assembly.in_training import PolicyEvaluations
@@ -32,6 +32,7 @@ from rephrase_rl.assembly.run_parts import (
     load_start,
     run_manifest,
 )
+from rephrase_rl.assembly.streams import build_stream
 from rephrase_rl.assembly.supervised import supervised_run
 from rephrase_rl.config import all_benchmarks, parse_guidance
 from rephrase_rl.errors import DataError

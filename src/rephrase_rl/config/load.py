@@ -27,9 +27,9 @@ from rephrase_rl.secrecy import without_secrets
 
 ModelT = TypeVar("ModelT", bound=ConfigModel)
 
-_NOT_HASHED = ("output_dir", "log", "guards", "plan")
-"""Fields that change where and what a run writes, when it is stopped or what is planned, not what
-it computes."""
+_NOT_HASHED = ("output_dir", "log", "guards", "plan", "verl")
+"""Fields that change where a run is computed, what it writes, when it is stopped or what is
+planned, not what it computes."""
 _HASHED_IF_GIVEN = ("weight", "rewards", "correctness", "gate", "evaluate", "judge")
 """Fields of a data set or benchmark that only mixtures have: without them nothing is mixed, and the
 hash is that of runs from before there were any."""

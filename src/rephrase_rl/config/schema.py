@@ -14,6 +14,7 @@ from rephrase_rl.config.base import ConfigModel, Many, PlainMapping
 from rephrase_rl.config.blocks.gates import Gate  # noqa: TC001
 from rephrase_rl.config.data import DataConfig, Name, Positive, TestDataConfig
 from rephrase_rl.config.plan import PlanConfig
+from rephrase_rl.config.verl import VerlConfig
 
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 
@@ -245,6 +246,8 @@ class RunConfig(ConfigModel):
     """When a run that goes wrong is stopped or spoken of."""
     plan: PlanConfig = PlanConfig()
     """What ``rephrase-rl plan`` assumes; training does not read it."""
+    verl: VerlConfig = VerlConfig()
+    """Where and how ``train --engine verl`` trains; nothing else reads it."""
 
     @field_validator("data")
     @classmethod

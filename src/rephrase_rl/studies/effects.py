@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,9 +28,11 @@ class Effect:
     what: str
     difference: float
     low: float
+    """Of the t interval, by which claims are judged; NaN with fewer than two runs of an arm."""
     high: float
-    method: str
-    """How the interval was made: ``bootstrap`` or ``t``."""
+    bootstrap_low: float
+    """Of the bootstrap over seeds and problems; NaN with fewer than five runs of an arm."""
+    bootstrap_high: float
     p_value: float | None
     """Of the permutation test over seeds; None: there is no second arm."""
     seeds: tuple[int, int]
@@ -52,23 +53,19 @@ def effect(
         tables: One row of numbers per run, a number for each test problem.
         others: The same problems under the other arm. Empty: the difference to 0 everywhere, for
             rows that are differences to the starting policy already.
-        num_resamples: Of the bootstrap, which is made from five runs of an arm on; 0: the t
-            interval in any case.
+        num_resamples: Of the bootstrap; 0: none.
     """
     first = np.vstack(tables)
     second = np.vstack(others) if others else np.zeros((len(first), first.shape[1]))
     found = compare_methods(first, second, seed=BOOTSTRAP_SEED, num_resamples=num_resamples)
-    low, high, method = found.bootstrap_low, found.bootstrap_high, "bootstrap"
-    if math.isnan(low):
-        low, high, method = found.low, found.high, "t"
-    p_value = permutation_p(first.mean(axis=1), second.mean(axis=1)) if others else None
     return Effect(
         what,
         found.difference,
-        low,
-        high,
-        method,
-        p_value,
+        found.low,
+        found.high,
+        found.bootstrap_low,
+        found.bootstrap_high,
+        permutation_p(first.mean(axis=1), second.mean(axis=1)) if others else None,
         (len(first), len(second) if others else 0),
     )
 

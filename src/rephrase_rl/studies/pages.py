@@ -63,16 +63,30 @@ def _headline(effects: Sequence[Effect]) -> Effect:
 
 
 def claim_section(claim: Claim, judged: Sequence[Judged]) -> list[str]:
-    """A claim in every condition, with all its effects."""
+    """A claim in every condition, under its heading."""
     lines = [f"### Claim {claim.number}", "", f"{claim.words}. Primary endpoint: {claim.endpoint}."]
-    lines += [f"Verdict: **{overall(judged)}**.", ""]
+    return [*lines, *claim_effects(judged)]
+
+
+def claim_effects(judged: Sequence[Judged]) -> list[str]:
+    """The verdict and all effects of a claim in every condition."""
+    lines = [f"Verdict: **{overall(judged)}**.", ""]
     rows = [
-        [row.condition.name, row.verdict, one.what, interval(one), p_value(one), _seeds(one)]
+        [
+            *(row.condition.name, row.verdict, one.what, interval(one)),
+            *(_bootstrap(one), p_value(one), _seeds(one)),
+        ]
         for row in judged
         for one in row.effects
     ]
-    head = ["condition", "verdict", "effect", "95 % interval", "p (Holm)", "runs"]
+    head = ["condition", "verdict", "effect", "95 % t interval", "bootstrap", "p (Holm)", "runs"]
     return [*lines, *table(head, rows), ""] if rows else lines
+
+
+def _bootstrap(found: Effect) -> str:
+    if found.bootstrap_low != found.bootstrap_low:
+        return "-"
+    return f"[{found.bootstrap_low:.3f}, {found.bootstrap_high:.3f}]"
 
 
 def _seeds(found: Effect) -> str:
