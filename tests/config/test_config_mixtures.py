@@ -45,12 +45,14 @@ def test_hash_without_a_mixture_is_that_of_a_configuration_without_its_fields() 
     benchmark = {"name": "b", "data": {"path": "lab:easy"}}
     plain_run = config({}, {}, evaluation={"benchmarks": [benchmark]})
     plain = config_to_plain(plain_run)
-    del plain["output_dir"], plain["log"], plain["guards"], plain["plan"]
+    del plain["output_dir"], plain["log"], plain["guards"], plain["plan"], plain["verl"]
     del plain["model"]["trust_remote_code"]
     for item in plain["data"]:
         for name in ("weight", "rewards", "correctness", "gate", "evaluate"):
             del item[name]
-    del plain["evaluation"]["benchmarks"][0]["judge"]
+    declared = ("title", "source", "licence", "expected_rows", "subset", "layouts")
+    for name in ("judge", "prompt", "ks", "subject", "difficulty", *declared):
+        del plain["evaluation"]["benchmarks"][0][name]
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     assert config_hash(plain_run) == hashlib.sha256(text.encode()).hexdigest()
     mixed = [

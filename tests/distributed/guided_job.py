@@ -18,7 +18,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from rephrase_rl.assembly.blocks import build_guidance, build_stream
+from rephrase_rl.assembly.blocks import build_guidance
+from rephrase_rl.assembly.streams import build_stream
 from rephrase_rl.config import PromptsConfig
 from rephrase_rl.methods import resolve_guidance
 from rephrase_rl.records import to_json

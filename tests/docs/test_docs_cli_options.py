@@ -20,11 +20,15 @@ FROZEN = {
     ],
     "demo": ["--arm", "--check", "--no-check", "--out", "--seed", "--set", "--steps"],
     "doctor": ["--json"],
-    "eval": ["--benchmark", "--json", "--out", "--samples", "--seed", "--set", "--trust", "-k"],
+    "eval": [
+        "--benchmark", "--engine", "--json", "--list", "--out", "--resume",
+        "--samples", "--seed", "--set", "--trust", "-k",
+    ],
     "experts": [
         "--json", "--keep-unsolved", "--out", "--samples", "--set", "--teacher", "--teacher-model",
         "-k",
     ],
+    "export verl": ["--set", "--trust"],
     "init": ["--column", "--mapping", "--out", "--overwrite", "--split"],
     "ledger": ["--json", "--limit", "--samples", "--seed", "--trust", "--utilisation", "-k"],
     "methods": ["--json"],
@@ -35,7 +39,7 @@ FROZEN = {
     "study claims": [
         "--config", "--hours", "--known", "--max-runs", "--out", "--set", "--status",
     ],
-    "train": ["--dry-run", "--overwrite", "--resume", "--resume-from", "--set"],
+    "train": ["--dry-run", "--engine", "--overwrite", "--resume", "--resume-from", "--set"],
 }
 # fmt: on
 

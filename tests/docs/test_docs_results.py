@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -11,17 +13,33 @@ ROOT = Path(__file__).parents[2]
 CARD = json.loads((ROOT / "results" / "demo_seeds" / "card.json").read_text())
 
 
-@pytest.mark.parametrize("arm", ["base", "grpo", "repo"])
-def test_readme_table_is_the_cards(arm) -> None:
-    (row,) = [
-        line
-        for line in (ROOT / "README.md").read_text().splitlines()
-        if line.lower().startswith(f"| {arm} |")
-    ]
-    for name in ("hard", "easy", "general"):
-        interval = CARD["over_seeds"][arm][name]
-        cell = f"{interval['mean']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
-        assert cell in row
+@pytest.fixture(scope="module")
+def results() -> dict:
+    return runpy.run_path(str(ROOT / "scripts" / "results.py"))
+
+
+def test_published_numbers_are_those_of_the_stored_results(results) -> None:
+    """What ``make results-check`` does: README, docs and cards are made again and compared."""
+    for name, text in results["texts"](ROOT).items():
+        assert (ROOT / name).read_text(encoding="utf-8") == text, f"{name}: run `make results`"
+
+
+def test_a_number_changed_by_hand_would_be_seen(results) -> None:
+    page = "before <!-- results:x -->\n| 0.900 |\n<!-- /results:x --> after 0.900"
+    blocks = {"x": ["| 0.900 |"]}
+    assert results["with_blocks"](page, blocks) == page
+    assert results["with_blocks"](page.replace("| 0.900", "| 0.901"), blocks) == page
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/reproduction.md", "docs/methods.md"])
+def test_generated_parts_are_marked(name) -> None:
+    assert re.search(r"<!-- (results:|method-table)", (ROOT / name).read_text(encoding="utf-8"))
+
+
+def test_the_demos_figures_are_its_cards() -> None:
+    means = [CARD["over_seeds"][arm]["hard"]["mean"] for arm in ("grpo", "repo")]
+    figures = "hard problems {:.3f} and {:.3f}".format(*means)
+    assert figures in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_card_says_what_made_it() -> None:

@@ -11,10 +11,11 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 def load(name: str) -> ModuleType:
-    """A script as a module, under its own name."""
+    """A script as a module, by its path below ``scripts/`` without the ending."""
+    path, name = SCRIPTS / f"{name}.py", f"script_{name.replace('/', '_')}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

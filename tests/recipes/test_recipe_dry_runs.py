@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import made_up_rows as made
@@ -11,7 +13,8 @@ import recipe_scripts
 
 from fakes import ByteTokenizer
 from rephrase_rl.assembly import dry_run
-from rephrase_rl.assembly.objects import load_data
+from rephrase_rl.assembly.objects import build_judge, load_data
+from rephrase_rl.cli.eval import chosen_benchmarks
 from rephrase_rl.config import load_config, parse_experts
 from rephrase_rl.data.writing import canonical_row, write_parquet
 
@@ -43,19 +46,6 @@ def looked_at(policy):
 
 
 @pytest.fixture
-def benchmarks(tmp_path) -> list[str]:
-    """Overrides that put files of the benchmarks' columns in the place of their hub ids."""
-    aime = made.lines(tmp_path / "aime.jsonl", made.aime())
-    math500 = made.lines(tmp_path / "math500.jsonl", made.math500())
-    files = {"aime24": aime, "aime25": aime, "math500": math500}
-    return [f"evaluation.benchmarks.{name}.data.path={path}" for name, path in files.items()]
-
-
-def of(benchmarks: list[str], *names: str) -> list[str]:
-    return [change for change in benchmarks if change.split(".")[2] in names]
-
-
-@pytest.fixture
 def mined(tmp_path) -> Path:
     """The file that the page's `mine` command writes, from OpenR1-Math's columns."""
     raw = made.lines(tmp_path / "openr1.jsonl", made.openr1_math())
@@ -69,10 +59,8 @@ def mined(tmp_path) -> Path:
     return tmp_path / "hard.parquet"
 
 
-def test_openr1_repo_rewrites_what_follows_the_thoughts(looked_at, mined, benchmarks) -> None:
-    found, prompts = looked_at(
-        "openr1_hard_qwen2.5_math_7b_repo", f"data.openr1_hard.path={mined}", *benchmarks
-    )
+def test_openr1_repo_rewrites_what_follows_the_thoughts(looked_at, mined) -> None:
+    found, prompts = looked_at("openr1_hard_qwen2.5_math_7b_repo", f"data.openr1_hard.path={mined}")
     (data,) = found.sets
     assert (data.problems, data.with_expert) == (6, 5)  # one has no correct generation
     assert (data.verifier, data.gate) == ("math", "failed_share")
@@ -83,14 +71,13 @@ def test_openr1_repo_rewrites_what_follows_the_thoughts(looked_at, mined, benchm
     assert found.steps == 3 * 6
     assert found.problems_per_step == 1
     assert dict(found.blocks)["source"] == "rephrase"
-    assert [name for name, _, _ in found.benchmarks] == ["aime24", "aime25", "math500"]
-    assert {name: k for name, _, k in found.benchmarks}["aime24"] == 4
+    assert found.benchmarks == ()  # weights are divided: evaluated afterwards
     assert found.check.report.prompt_fit.limit == 4096
 
 
-def test_openr1_luffy_takes_k_whole(looked_at, mined, benchmarks) -> None:
+def test_openr1_luffy_takes_k_whole(looked_at, mined) -> None:
     found, prompts = looked_at(
-        "openr1_hard_qwen2.5_math_7b_luffy", f"data.openr1_hard.path={mined}", *benchmarks
+        "openr1_hard_qwen2.5_math_7b_luffy", f"data.openr1_hard.path={mined}"
     )
     assert "Wait, 0 plus 0" in prompts["rephrase"]  # where a look at k would show it
     assert dict(found.blocks)["accept"] == "anything"
@@ -98,14 +85,12 @@ def test_openr1_luffy_takes_k_whole(looked_at, mined, benchmarks) -> None:
     assert found.check.report.completion_fit.limit == 8192
 
 
-def test_openr1_grpo_opens_no_gate(looked_at, mined, benchmarks) -> None:
-    found, _ = looked_at(
-        "openr1_hard_qwen2.5_math_7b_grpo", f"data.openr1_hard.path={mined}", *benchmarks
-    )
+def test_openr1_grpo_opens_no_gate(looked_at, mined) -> None:
+    found, _ = looked_at("openr1_hard_qwen2.5_math_7b_grpo", f"data.openr1_hard.path={mined}")
     assert dict(found.blocks)["gate"] == "never"
 
 
-def test_luffys_own_data_and_batch_as_on_the_page(looked_at, tmp_path, benchmarks) -> None:
+def test_luffys_own_data_and_batch_as_on_the_page(looked_at, tmp_path) -> None:
     raw = made.lines(tmp_path / "luffy.jsonl", made.luffy())
     found, prompts = looked_at(
         "openr1_hard_qwen2.5_math_7b_luffy",
@@ -115,7 +100,6 @@ def test_luffys_own_data_and_batch_as_on_the_page(looked_at, tmp_path, benchmark
         "data.openr1_hard.limit=null",
         "trainer.gradient_accumulation_steps=4",
         "trainer.steps_per_generation=8",
-        *benchmarks,
     )
     assert found.check.report.prompts_stripped == 6
     assert "tags before you give" not in prompts["solve"]
@@ -136,14 +120,11 @@ def experts_of(raw: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("size", ["4b", "8b"])
 @pytest.mark.parametrize("method", ["repo", "luffy"])
-def test_supergpqa(looked_at, size, method, tmp_path, benchmarks) -> None:
+def test_supergpqa(looked_at, size, method, tmp_path) -> None:
     experts = experts_of(made.lines(tmp_path / "train.jsonl", made.super_gpqa()), tmp_path)
-    held_out = made.lines(tmp_path / "held_out.jsonl", made.super_gpqa(4, first=50))
     found, prompts = looked_at(
         f"supergpqa_qwen3_{size}_{method}",
         f"data.supergpqa.path={experts}",
-        f"evaluation.benchmarks.supergpqa_held_out.data.path={held_out}",
-        *of(benchmarks, "aime25", "math500"),
     )
     (data,) = found.sets
     assert (data.problems, data.with_expert, data.verifier) == (6, 6, "choice")
@@ -152,22 +133,18 @@ def test_supergpqa(looked_at, size, method, tmp_path, benchmarks) -> None:
     assert "The answer is (A)." in prompts["rephrase"]
     assert ("Long thoughts." in prompts["rephrase"]) == (method == "luffy")
     assert found.steps == 6
-    assert ("supergpqa_held_out", 4, 1) in found.benchmarks
 
 
 @pytest.mark.parametrize("method", ["repo", "luffy"])
-def test_finance_mixture(looked_at, method, tmp_path, benchmarks, monkeypatch) -> None:
+def test_finance_mixture(looked_at, method, tmp_path, monkeypatch) -> None:
     recipe_data = recipe_scripts.load("recipe_data")
     for name, rows in recipe_data.finqa_files(made.finqa()).items():
         made.lines(tmp_path / "data/finqa/train" / name, rows)
-        made.lines(tmp_path / "data/finqa/test" / name, [r | {"id": f"t{r['id']}"} for r in rows])
-    for part in ("train", "dev"):
-        rows = recipe_data.tatqa_files(made.tatqa_raw())["all.jsonl"]
-        made.lines(tmp_path / "data/tatqa" / part / "all.jsonl", rows)
+    rows = recipe_data.tatqa_files(made.tatqa_raw())["all.jsonl"]
+    made.lines(tmp_path / "data/tatqa/train/all.jsonl", rows)
     made.lines(tmp_path / "data/supergpqa/train.jsonl", made.super_gpqa())
-    made.lines(tmp_path / "data/supergpqa/held_out.jsonl", made.super_gpqa(2, first=50))
     monkeypatch.chdir(tmp_path)  # the recipe's own paths are relative
-    found, prompts = looked_at(f"finance_mixture_qwen3_8b_{method}", *of(benchmarks, "math500"))
+    found, prompts = looked_at(f"finance_mixture_qwen3_8b_{method}")
     by_name = {each.name: each for each in found.sets}
     assert {n: (s.problems, s.with_expert) for n, s in by_name.items()} == {
         "finqa": (4, 4), "finqa_yes_no": (2, 2), "tatqa": (8, 4), "general": (6, 0),
@@ -182,4 +159,42 @@ def test_finance_mixture(looked_at, method, tmp_path, benchmarks, monkeypatch) -
     assert "results of operations ." in prompts["solve"]
     assert "subtract(110, 100), divide(#0, 100)" in prompts["rephrase"]
     assert "\\boxed{0.1}" in prompts["rephrase"]
-    assert ("tatqa", 8, 1) in found.benchmarks
+
+
+def evaluations_of_the_page() -> list[list[str]]:
+    """Every `rephrase-rl eval` of recipes/README.md as words."""
+    text = (FOLDER / "README.md").read_text().replace("\\\n", " ")
+    return [shlex.split(line) for line in re.findall(r"^    rephrase-rl (eval .*)$", text, re.M)]
+
+
+COLUMNS = {
+    "aime25": made.aime(),
+    "math500": made.math500(),
+    "held_out": made.super_gpqa(),
+    "finqa": [row for row in made.finqa() if row["qa"]["exe_ans"] != "yes"],
+}
+
+
+def test_the_page_evaluates_each_of_these() -> None:
+    assert len(evaluations_of_the_page()) == len(COLUMNS)
+
+
+@pytest.mark.parametrize("words", evaluations_of_the_page(), ids=lambda words: words[5])
+def test_evaluations_of_the_page_read_the_real_columns(words, tmp_path) -> None:
+    after = {
+        option: [words[i + 1] for i, word in enumerate(words) if word == option]
+        for option in ("--set", "--benchmark", "-k")
+    }
+    changes = [*after["--set"], *(f"samples_per_problem={k}" for k in after["-k"])]
+    (benchmark,) = chosen_benchmarks(after["--benchmark"], None, changes)
+    rows = COLUMNS[benchmark.name]
+    path = made.lines(tmp_path / "rows.jsonl", rows)
+    problems = load_data(benchmark.data.model_copy(update={"path": str(path)}))
+    assert len(problems) == len(rows)
+    verifier = build_judge(benchmark.judge, problems)
+    try:
+        right = f"\\boxed{{{problems[0].reference_answer}}}"
+        assert verifier.verify([right], [problems[0].reference_answer])[0].value == 1.0
+    finally:
+        verifier.close()
+    assert (benchmark.samples_per_problem == 4) == benchmark.name.startswith("aime")

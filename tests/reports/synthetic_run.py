@@ -25,6 +25,38 @@ MANIFEST: dict[str, Any] = {
     "model": "lab base",
     "data": {"hard": {"fingerprint": "ab" * 32, "num_problems": 1000}},
     "templates": {"lab-solve-v1": "cd" * 32, "lab-rephrase-v1": "ef" * 32},
+    "environment": {
+        "installed_sha256": "12" * 32,
+        "packages": 90,
+        "constraints_sha256": "34" * 32,
+        "differing": [],
+    },
+    "policy": {
+        "path": "lab:base",
+        "kind": "lab",
+        "class": "Qwen2ForCausalLM",
+        "parameters": 700000,
+        "dtype": "float32",
+        "commit": None,
+        "weights_sha256": "56" * 32,
+        "tokenizer_sha256": "78" * 32,
+        "chat_template_sha256": "9a" * 32,
+    },
+    "datasets": {
+        "train/hard": {
+            "path": "lab:hard",
+            "kind": "lab",
+            "split": "train",
+            "revision": None,
+            "rows": 1000,
+            "ids_sha256": "bc" * 32,
+            "sha256": "ab" * 32,
+        }
+    },
+    "contamination": {"hard": {"equal_questions": 0, "of": 200}},
+    "num_processes": 1,
+    "precision": {"bf16": False, "fp16": False},
+    "config_hash": "de" * 32,
     "deviations": ["The batch is mixed: half hard problems.", "A rewrite must beat the replaced."],
 }
 

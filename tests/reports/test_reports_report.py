@@ -88,6 +88,7 @@ def test_the_report_lies_in_the_run(made):
         "index.html",
         "card.md",
         "card.json",
+        "model_card.md",
         "curves.svg",
         "curves-dark.svg",
     }

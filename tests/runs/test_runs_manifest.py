@@ -110,8 +110,17 @@ def test_gpus_are_asked_for_only_if_torch_is_loaded(monkeypatch):
     cuda = SimpleNamespace(
         is_available=lambda: True, device_count=lambda: 2, get_device_name=lambda i: f"GPU {i}"
     )
-    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
-    assert hardware.describe_hardware()["gpus"] == ["GPU 0", "GPU 1"]
+    fake = SimpleNamespace(cuda=cuda, version=SimpleNamespace(cuda="12.8"))
+    monkeypatch.setitem(sys.modules, "torch", fake)
+    found = hardware.describe_hardware()
+    assert (found["gpus"], found["cuda"]) == (["GPU 0", "GPU 1"], "12.8")
+
+
+def test_the_driver_is_the_first_line_of_its_file(tmp_path):
+    file = tmp_path / "version"
+    file.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.86.15\nGCC version\n")
+    assert hardware._gpu_driver(file).endswith("570.86.15")
+    assert hardware._gpu_driver(tmp_path / "absent") is None
 
 
 def test_the_cpu_has_a_name_without_proc(monkeypatch, tmp_path):

@@ -127,6 +127,7 @@ def test_pages_of_a_run(hostile_run) -> None:
         check_html(file.read_text(encoding="utf-8"))
     check_markdown(paths.card_markdown.read_text(encoding="utf-8"))
     json.loads(paths.card_json.read_bytes())
+    check_markdown(paths.model_card.read_text(encoding="utf-8").split("\n---\n", 1)[1])
 
 
 def test_pages_of_a_comparison(hostile_run, tmp_path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,6 @@ from scipy import stats
 
 from rephrase_rl.errors import EvaluationError
 from rephrase_rl.statistics import MIN_BOOTSTRAP_SEEDS, compare_methods
-from rephrase_rl.statistics.hierarchical import _bootstrap
 
 NAN = math.nan
 
@@ -112,43 +113,28 @@ def test_tables_that_do_not_fit_are_refused() -> None:
 # ------------------------------------------------------------------ levels under the null
 
 
-def draw(generator, seeds: int, problems: int, seed_spread: float):
-    """Two methods of equal expected score: problems differ, so do seeds, and each method likes
-    other problems; four samples each."""
-    logits = generator.normal(0, 1.5, problems)
-    tables = []
-    for _ in range(2):
-        taste = generator.normal(0, 0.5, problems)
-        seed = generator.normal(0, seed_spread, (seeds, 1))
-        tables.append(generator.binomial(4, 1 / (1 + np.exp(-(logits + taste + seed)))) / 4)
-    return tables
-
-
-def levels(seeds: int, repeats: int, *, bootstrap: bool) -> tuple[float, float]:
-    """Share of true nulls refused at 0.05 by the t test and by the bootstrap."""
-    generator = np.random.default_rng(seeds)
-    refused, refused_by_bootstrap = 0, 0
-    for _ in range(repeats):
-        first, other = draw(generator, seeds, 100, 1.0)
-        refused += compare_methods(first, other, num_resamples=0).p_value < 0.05
-        if bootstrap:
-            drawn = _bootstrap(first, other, generator, 400)
-            refused_by_bootstrap += 2 * min((drawn <= 0).mean(), (drawn >= 0).mean()) < 0.05
-    return refused / repeats, refused_by_bootstrap / repeats
+@pytest.fixture(scope="module")
+def levels():
+    """The simulation whose table stands in ``docs/compare.md``."""
+    path = Path(__file__).parents[2] / "scripts" / "method_test_levels.py"
+    spec = importlib.util.spec_from_file_location("method_test_levels", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.levels
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])
-def test_the_t_test_keeps_its_level(seeds) -> None:
-    found, _ = levels(seeds, 600, bootstrap=False)
+def test_the_t_test_keeps_its_level(levels, seeds) -> None:
+    found, _ = levels(seeds, 600, with_bootstrap=False)
     # 600 draws: 0.05 has a standard error of 0.009.
     assert 0.01 < found < 0.05 + 3 * 0.009
 
 
 @pytest.mark.slow
-def test_the_bootstrap_is_too_bold_with_few_seeds() -> None:
+def test_the_bootstrap_is_too_bold_with_few_seeds(levels) -> None:
     """Why it has a smallest number of seeds, and why the t test's p-value is the one to quote."""
-    assert levels(2, 500, bootstrap=True)[1] > 0.2
-    assert levels(5, 500, bootstrap=True)[1] > 0.07
-    t_level, bootstrap_level = levels(10, 500, bootstrap=True)
+    assert levels(2, 500)[1] > 0.2
+    assert levels(5, 500)[1] > 0.07
+    t_level, bootstrap_level = levels(10, 500)
     assert t_level < 0.08
     assert bootstrap_level < 0.10

@@ -11,7 +11,8 @@ from test_groups_without_spread import saved_tiny_model
 from test_repo_trainer import rewrite_or
 
 from guidance_fakes import repo
-from rephrase_rl.assembly.blocks import build_guidance, build_stream
+from rephrase_rl.assembly.blocks import build_guidance
+from rephrase_rl.assembly.streams import build_stream
 from rephrase_rl.config import PromptsConfig
 from rephrase_rl.errors import ConfigError
 from rephrase_rl.methods import resolve_guidance

@@ -17,7 +17,8 @@ from test_repo_trainer import rewrite_or
 from transformers import AutoModelForCausalLM
 
 from fakes import tiny_model
-from rephrase_rl.assembly.blocks import build_guidance, build_stream
+from rephrase_rl.assembly.blocks import build_guidance
+from rephrase_rl.assembly.streams import build_stream
 from rephrase_rl.config import PromptsConfig
 from rephrase_rl.methods import resolve_guidance
 from trl_fakes import QUESTIONS, CountingReward, rows, trainer

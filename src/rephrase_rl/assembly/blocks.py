@@ -15,7 +15,6 @@ from rephrase_rl.lab.problems import TASK_KIND
 from rephrase_rl.lab.steps import chain_steps
 from rephrase_rl.methods import resolve_guidance
 from rephrase_rl.prompts import get_template
-from rephrase_rl.trainers.trl.stream import BufferedStream, JointStream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -223,15 +222,6 @@ def _build_slot(config: GuidanceConfig) -> Slot:
         f"guidance.slot.kind: found {slot.kind!r}, which is resolved before objects are built; "
         "resolve the configuration first (rephrase_rl.methods.resolve_config)"
     )
-
-
-def build_stream(slot: Any) -> JointStream | BufferedStream | None:
-    """The separate supervised stream of a slot outside the group."""
-    if slot.kind == "stream_joint":
-        return JointStream(slot.peak, slot.valley, slot.decay_steps)
-    if slot.kind == "stream_buffer":
-        return BufferedStream(slot.size, slot.learning_rate)
-    return None
 
 
 def _build_train(train: Any) -> TrainRule:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import AutoConfig
 
-from rephrase_rl.assembly.blocks import build_guidance, build_stream
+from rephrase_rl.assembly.benchmarks import load_benchmarks
+from rephrase_rl.assembly.blocks import build_guidance
 from rephrase_rl.assembly.checking import CheckOptions, check_data
-from rephrase_rl.assembly.evaluating import load_benchmarks
+from rephrase_rl.assembly.in_training import refuse_with_divided_weights
 from rephrase_rl.assembly.mixture import gates_of_sets, mix_sets, refuse_gates_of_sets
 from rephrase_rl.assembly.objects import (
     VERIFIER_OF_KIND,
@@ -25,6 +26,7 @@ from rephrase_rl.assembly.problems import problems_of_sets
 from rephrase_rl.assembly.prompt_lengths import context_of, refuse_long_questions
 from rephrase_rl.assembly.rewards_of_sets import build_rewards
 from rephrase_rl.assembly.run_parts import starting_model
+from rephrase_rl.assembly.streams import build_stream
 from rephrase_rl.assembly.supervised import refuse_unused, training_texts
 from rephrase_rl.config import all_benchmarks, deciding_reward, parse_guidance
 from rephrase_rl.errors import DataError, EngineError
@@ -98,6 +100,8 @@ def dry_run(config: RunConfig, *, shown_rows: int = 1) -> DryRun:
     sets = problems_of_sets(config)
     problems = mix_sets(config, sets)
     benchmarks = load_benchmarks(all_benchmarks(config))
+    if config.plan.sharding == "fsdp":
+        refuse_with_divided_weights(benchmarks)
     if guidance.slot.kind == "dataset":
         steps = _supervised(config, guidance, problems)
     else:

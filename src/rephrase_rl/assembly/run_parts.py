@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from accelerate.utils import wait_for_everyone
 from transformers import PrinterCallback, TrainerState
 
-from rephrase_rl.assembly.evaluating import FINAL_POLICY, resolve_policy_path
 from rephrase_rl.assembly.guarding import stop_watching
 from rephrase_rl.assembly.mixture import mixture_entry
 from rephrase_rl.assembly.objects import load_model, rephrase_template, solve_template
+from rephrase_rl.assembly.policies import FINAL_POLICY, resolve_policy_path
 from rephrase_rl.assembly.reward_watch import RewardWatch
 from rephrase_rl.assembly.stopping import StopRequest
 from rephrase_rl.config import config_hash
@@ -26,6 +26,7 @@ from rephrase_rl.methods import get_preset
 from rephrase_rl.runs import RunDirectory, checkpoints, collect_manifest
 from rephrase_rl.runs.hardware import peak_memory, reset_peak_memory
 from rephrase_rl.trainers.trl.callbacks import EveryNSteps, StopAfterStep
+from rephrase_rl.trainers.trl.loggers import log_evaluation, prepare_loggers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -179,12 +180,17 @@ def conduct(
         checkpoint: To resume from; None: from the start.
     """
     evaluation = request.config.evaluation
+
+    def evaluate_and_log(step: int) -> None:
+        log_evaluation(trainer, evaluation_figures(evaluate_at(step)))
+
     # With tqdm off transformers prints each log line as a dict; on_step is our display.
     trainer.remove_callback(PrinterCallback)
+    prepare_loggers(trainer, request.run_path)
     if evaluation.every_steps is not None:
-        trainer.add_callback(EveryNSteps(evaluation.every_steps, evaluate_at))
+        trainer.add_callback(EveryNSteps(evaluation.every_steps, evaluate_and_log))
     if evaluation.before and checkpoint is None:
-        evaluate_at(0)
+        evaluate_and_log(0)
     recorder.start(lambda: evaluate_at.seconds_during_training)
     trainer.before_publishing = recorder.sync
     if checkpoint is not None and _all_steps_done(trainer, checkpoint):
@@ -197,9 +203,22 @@ def conduct(
     # Before the last evaluation: whatever goes wrong there, the trained policy is kept.
     trainer.save_whole(request.run_path / "checkpoints" / FINAL_POLICY)
     recorder.finish(wall_s)
+    # Not for trackers, which have closed their runs by now.
     results = evaluate_at(trainer.state.global_step)
     wait_for_everyone()
     return RunSummary(request.run_path, results, recorder.tokens(), wall_s)
+
+
+def evaluation_figures(results: Mapping[str, EvaluationResult]) -> dict[str, float]:
+    """Figures of evaluations under the names that trackers get."""
+    figures = {}
+    for name, result in results.items():
+        figures[f"evaluation/{name}/avg_at_{result.protocol.samples_per_problem}"] = (
+            result.avg_at_k.mean
+        )
+        for k, interval in result.pass_at_k.items():
+            figures[f"evaluation/{name}/pass_at_{k}"] = interval.mean
+    return figures
 
 
 def _train(request: RunRequest, trainer: Any, checkpoint: str | None) -> None:

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from accelerate import PartialState
 
+from rephrase_rl.assembly.benchmarks import load_benchmarks
 from rephrase_rl.assembly.blocks import build_accept_rules, build_source
-from rephrase_rl.assembly.evaluating import load_benchmarks
 from rephrase_rl.assembly.guarding import hang_watches, run_guards
 from rephrase_rl.assembly.in_training import PolicyEvaluations
 from rephrase_rl.assembly.mixture import refuse_gates_of_sets
 from rephrase_rl.assembly.objects import solve_template
 from rephrase_rl.assembly.precision import precision_fields
 from rephrase_rl.assembly.problems import training_problems
+from rephrase_rl.assembly.provenance import provenance
 from rephrase_rl.assembly.resuming import open_run
 from rephrase_rl.assembly.rewards_of_sets import build_rewards
 from rephrase_rl.assembly.rewriting import (
@@ -113,7 +114,11 @@ def supervised_run(request: RunRequest, guidance: GuidanceConfig) -> RunSummary:
     # What can be refused is refused before the run directory is touched.
     if guidance.source.kind == "expert_text":
         training_texts(problems, config, arguments, policy.tokenizer)
-    extra = {**start, "unused_trainer_fields": _unused_fields(arguments, guidance)}
+    extra = {
+        **start,
+        **provenance(config, problems, benchmarks, policy),
+        "unused_trainer_fields": _unused_fields(arguments, guidance),
+    }
     run, checkpoint = open_run(request, run_manifest(request, arguments.sft, problems, extra))
     rewrites = Rewrites([], 0.0)
     if guidance.source.kind == "rephrase":

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from datasets import Dataset
 
-from rephrase_rl.assembly.blocks import build_guidance, build_stream
-from rephrase_rl.assembly.evaluating import load_benchmarks
+from rephrase_rl.assembly.benchmarks import load_benchmarks
+from rephrase_rl.assembly.blocks import build_guidance
 from rephrase_rl.assembly.guarding import hang_watches, run_guards
 from rephrase_rl.assembly.in_training import PolicyEvaluations
 from rephrase_rl.assembly.machine_faults import machine_faults
@@ -19,6 +19,7 @@ from rephrase_rl.assembly.precision import precision_fields
 from rephrase_rl.assembly.problems import training_problems
 from rephrase_rl.assembly.processes import shared_failures
 from rephrase_rl.assembly.prompt_lengths import context_of, refuse_long_questions
+from rephrase_rl.assembly.provenance import provenance
 from rephrase_rl.assembly.resuming import open_run
 from rephrase_rl.assembly.reward_watch import RewardWatch
 from rephrase_rl.assembly.rewards_of_sets import build_rewards
@@ -31,6 +32,7 @@ from rephrase_rl.assembly.run_parts import (
     load_start,
     run_manifest,
 )
+from rephrase_rl.assembly.streams import build_stream
 from rephrase_rl.assembly.supervised import supervised_run
 from rephrase_rl.config import all_benchmarks, parse_guidance
 from rephrase_rl.errors import DataError
@@ -135,7 +137,8 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
         blocks = build_guidance(
             guidance, config.prompts, rewards.names, gates_of_sets(config, guidance)
         )
-        manifest = run_manifest(request, arguments, problems, start)
+        facts = {**start, **provenance(config, problems, benchmarks, policy)}
+        manifest = run_manifest(request, arguments, problems, facts)
         run, checkpoint = open_run(request, manifest)
         recorder = Recorder(
             run,

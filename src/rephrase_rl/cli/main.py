@@ -25,6 +25,7 @@ from rephrase_rl.cli.demo import demo
 from rephrase_rl.cli.doctor import doctor
 from rephrase_rl.cli.eval import evaluate
 from rephrase_rl.cli.experts import experts
+from rephrase_rl.cli.export import export_app
 from rephrase_rl.cli.init import init
 from rephrase_rl.cli.ledger import ledger
 from rephrase_rl.cli.methods import methods
@@ -60,6 +61,7 @@ app.command("compare")(compare)
 app.command("methods")(methods)
 app.add_typer(config_app, name="config")
 app.add_typer(data_app, name="data")
+app.add_typer(export_app, name="export")
 app.add_typer(study_app, name="study")
 app.command("doctor")(doctor)
 

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rephrase_rl.cli.console import output
+from rephrase_rl.cli.console import messages, output
 from rephrase_rl.cli.options import ConfigArgument, SetOption
 from rephrase_rl.cli.result_table import print_results
 from rephrase_rl.cli.step_line import StepDisplay
+from rephrase_rl.errors import ConfigError
 
 if TYPE_CHECKING:
     from rephrase_rl.config import RunConfig
+
+
+class Engine(StrEnum):
+    """What trains."""
+
+    TRL = "trl"
+    VERL = "verl"
 
 
 def train(
@@ -35,12 +44,16 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a run that is already there.")
     ] = False,
+    engine: Annotated[
+        Engine, typer.Option("--engine", help="What trains: TRL here, or verl on a Ray cluster.")
+    ] = Engine.TRL,
     dry_run: Annotated[
         bool,
         typer.Option(
             "--dry-run",
             help="Read configuration, data and tokenizer, print what the run would be, and stop: "
-            "no weights, nothing sampled, nothing written.",
+            "no weights, nothing sampled, nothing written. With --engine verl: print the launch, "
+            "from the configuration alone.",
         ),
     ] = False,
 ) -> None:
@@ -49,6 +62,15 @@ def train(
 
     config = load_config(config_path, overrides)
     run_path = run_path_of(config, config_path)
+    if engine is Engine.VERL:
+        if resume_from is not None:
+            raise ConfigError(
+                "found --resume-from with --engine verl, which knows its last checkpoint alone; "
+                "use --resume, or set trainer.resume_mode and trainer.resume_from_path of verl "
+                "under verl.overrides"
+            )
+        _train_on_verl(config, run_path, resume=resume, overwrite=overwrite, dry_run=dry_run)
+        return
     if dry_run:
         from rephrase_rl.assembly import dry_run as look_at
         from rephrase_rl.cli.dry_run_report import print_dry_run
@@ -77,6 +99,28 @@ def train(
         f"{summary.generated_tokens:,} tokens generated in {summary.wall_s:.0f} s; look at it with:"
         f"\n  rephrase-rl report {summary.run_path}"
     )
+
+
+def _train_on_verl(
+    config: RunConfig, run_path: Path, *, resume: bool, overwrite: bool, dry_run: bool
+) -> None:
+    from rephrase_rl.assembly.verl.launching import plan_launch, train_on_verl
+
+    launch = plan_launch(config, run_path)
+    if launch.unused:
+        messages.print(f"not used by verl: {', '.join(launch.unused)}")
+    if dry_run:
+        output.print(launch.shell())
+        return
+    output.print(f"{config.method} on verl, run directory {run_path}")
+    train_on_verl(
+        config,
+        run_path=run_path,
+        command=["rephrase-rl", *sys.argv[1:]],
+        resume=resume,
+        overwrite=overwrite,
+    )
+    output.print(f"done; look at it with:\n  rephrase-rl report {run_path}")
 
 
 def run_path_of(config: RunConfig, config_path: Path) -> Path:

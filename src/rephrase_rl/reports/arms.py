@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from rephrase_rl.records import JSON, StepRecord
     from rephrase_rl.reports.evaluations import EvaluationRow
 
-NOT_OF_THE_METHOD = ("seed", "output_dir", "log", "plan", "report_to")
+NOT_OF_THE_METHOD = ("seed", "output_dir", "log", "plan")
 """Entries of a configuration that do not change what is learned, the seed apart."""
+NOT_OF_THE_TRAINER = ("report_to", "run_name", "log_completions", "save_total_limit")
+"""The same of its ``trainer`` section."""
 ARM_FACTS = ("method", "model", "init_from")
 """Entries of a manifest that make another arm, also where the configuration says nothing."""
 LONGEST_LABEL = 44
@@ -159,7 +161,7 @@ def arm_warnings(arms: Sequence[Arm]) -> list[str]:
                 f"{arm.label}: several runs have seed {', '.join(repeated)}; they are counted as "
                 "different seeds and are not"
             )
-        for fact in ("git", "data", "templates", "versions"):
+        for fact in ("git", "policy", "data", "templates", "versions"):
             kinds = {json.dumps(_fact(run, fact), sort_keys=True) for run in arm.runs}
             if len(kinds) > 1:
                 found.append(f"{arm.label}: its runs differ in {fact}, not only in the seed")
@@ -187,7 +189,11 @@ def arm_config(run: ComparedRun) -> JSON:
     config = run.directory.config
     if not isinstance(config, dict):
         return config
-    return {key: value for key, value in config.items() if key not in NOT_OF_THE_METHOD}
+    kept = {key: value for key, value in config.items() if key not in NOT_OF_THE_METHOD}
+    trainer = kept.get("trainer")
+    if isinstance(trainer, dict):
+        kept["trainer"] = {k: v for k, v in trainer.items() if k not in NOT_OF_THE_TRAINER}
+    return kept
 
 
 def _seed_order(run: ComparedRun) -> tuple[bool, int, str]:

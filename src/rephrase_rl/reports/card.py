@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from rephrase_rl.reports.group_tally import GroupTally
     from rephrase_rl.runs import RunDirectory
 
-CARD_VERSION = 1
+CARD_VERSION = 2
 
-MANIFEST_FACTS = ("method", "model", "command", "started_at", "versions", "hardware")
+MANIFEST_FACTS = (
+    *("method", "model", "command", "started_at", "versions", "hardware"),
+    *("environment", "policy", "datasets", "contamination", "num_processes", "precision"),
+)
 """Taken over from the manifest as they are."""
 UNKNOWN_CODE: Mapping[str, JSON] = {"commit": None, "dirty": None, "reason": None}
 
@@ -34,15 +37,17 @@ def build_card(
     budget: Budget,
     evaluations: Sequence[EvaluationRow],
     tally: GroupTally,
+    faults: Sequence[str] = (),
 ) -> dict[str, JSON]:
     """Gather the card of one run.
 
     Args:
-        run: The run; its manifest may hold ``method``, ``model``, ``data``, ``templates``,
-            ``seeds`` and ``deviations``.
+        run: The run; its manifest may hold ``MANIFEST_FACTS``, ``data``, ``templates``, ``seeds``
+            and ``deviations``.
         budget: From ``budgets.measure_budget``.
         evaluations: Every evaluation of the run.
         tally: Counts over all groups.
+        faults: From ``known_faults.known_faults``.
 
     Returns:
         A JSON object; ``evaluations`` holds the last of each benchmark, ``first_evaluations`` the
@@ -60,23 +65,45 @@ def build_card(
         "finished": run.summary is not None,
         **{name: manifest.get(name) for name in MANIFEST_FACTS},
         "code": {**UNKNOWN_CODE, **(manifest.get("git") or {"reason": "not recorded"})},
-        "config": {"sha256": hashlib.sha256(config.encode()).hexdigest(), "yaml": config},
+        "config": {
+            "sha256": hashlib.sha256(config.encode()).hexdigest(),
+            "hash": manifest.get("config_hash"),
+            "yaml": config,
+        },
         "data": manifest.get("data"),
         "templates": manifest.get("templates"),
         "seeds": {"run": manifest.get("seed"), **seeds} if isinstance(seeds, dict) else seeds,
-        "cost": _cost(budget),
+        "cost": _cost(budget, manifest),
         "evaluations": to_json(final),
         "first_evaluations": to_json(earlier),
         "groups": tally.to_json(),
         "deviations": _deviations(manifest.get("deviations")),
+        "known_faults": list(faults),
     }
 
 
-def _cost(budget: Budget) -> dict[str, JSON]:
+def gpu_hours(wall_s: float | None, manifest: Mapping[str, JSON]) -> float | None:
+    """Hours of training times its GPUs, one for each process; 0 on a machine without.
+
+    None where the run did not record its time, its hardware or the number of its processes.
+    """
+    hardware = manifest.get("hardware")
+    gpus = hardware.get("gpus") if isinstance(hardware, dict) else None
+    processes = manifest.get("num_processes")
+    if wall_s is None or gpus is None or not (processes or not gpus):
+        return None
+    return wall_s / 3600 * processes if gpus and isinstance(processes, int) else 0.0
+
+
+def _cost(budget: Budget, manifest: Mapping[str, JSON]) -> dict[str, JSON]:
     return {
         "steps": budget.num_steps,
         "wall_s": budget.wall_s,
         "wall_s_source": budget.wall_source,
+        "gpu_hours": gpu_hours(budget.wall_s, manifest),
+        "peak_memory_bytes": dict(budget.peak_memory_bytes),
+        "problems": budget.prompts,
+        "expert_texts": budget.expert_texts,
         "tokens_rollouts": dataclasses.asdict(budget.rollout),
         "tokens_rephrases": dataclasses.asdict(budget.rephrase),
         "tokens_evaluation": budget.evaluation_tokens,

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from rephrase_rl.reports.trilemma import Trilemma
 
 COMPARISON_VERSION = 2
+PROVENANCE = ("command", "git", "config_hash", "started_at", "hardware", "versions", "deviations")
+"""Entries of each run's manifest that a comparison carries on, so that it is a card of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,7 @@ def _run(run: ComparedRun, arm: Arm, out: Path) -> dict[str, JSON]:
         "report": quote(Path(relative).as_posix()) if page.is_file() else None,
         "finished": run.directory.summary is not None,
         "budget": _budget(run),
+        **{name: run.directory.manifest.get(name) for name in PROVENANCE},
     }
 
 

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from rephrase_rl.records import JSON
 
 ABSENT = "not set"
-MANIFEST_PARTS = ("git", "versions", "hardware", "data", "templates", "seed")
+MANIFEST_PARTS = (
+    *("git", "versions", "environment", "hardware", "policy", "data", "templates", "seed"),
+)
 """Manifest entries that are compared; command and start time always differ."""
 
 

@@ -11,7 +11,9 @@ from rephrase_rl.reports.card import build_card
 from rephrase_rl.reports.curves import draw_run
 from rephrase_rl.reports.evaluations import read_evaluations
 from rephrase_rl.reports.figures_style import darken
+from rephrase_rl.reports.known_faults import known_faults
 from rephrase_rl.reports.ledger import view_ledger
+from rephrase_rl.reports.model_card import render_model_card
 from rephrase_rl.reports.series import smoothing_window
 from rephrase_rl.reports.viewer.charts import ledger_charts, run_charts
 from rephrase_rl.reports.viewer.contents import page_contents
@@ -37,6 +39,8 @@ class ReportPaths:
     """The viewer: open this."""
     card_markdown: Path
     card_json: Path
+    model_card: Path
+    """For the hub, beside the weights there as ``README.md``."""
     curves: Path | None
     parts: tuple[Path, ...]
     """Further pages of groups, of a run that has too many for one."""
@@ -68,11 +72,13 @@ def write_report(
     evaluations = read_evaluations(run)
     survey = survey_groups(run, groups_per_page)
     budget = measure_budget(run, steps, evaluations, survey.tally)
-    card = build_card(run, budget, evaluations, survey.tally)
+    faults = known_faults(run, steps, evaluations, survey.tally, budget)
+    card = build_card(run, budget, evaluations, survey.tally, faults)
     figure = draw_run(steps, evaluations)
     ledger = view_ledger(run, survey.ledger)
 
     paths = _write_files(run.report, card, figure, [page.file for page in survey.pages[1:]])
+    write_text(paths.model_card, render_model_card(run, card))
     charts = {
         "charts": run_charts(steps, evaluations),
         "ledger": ledger_charts(survey.ledger) if ledger.summary is not None else [],
@@ -105,6 +111,7 @@ def _write_files(
         index=folder / "index.html",
         card_markdown=folder / "card.md",
         card_json=folder / "card.json",
+        model_card=folder / "model_card.md",
         curves=folder / "curves.svg" if figure.svg else None,
         parts=tuple(folder / name for name in parts),
     )

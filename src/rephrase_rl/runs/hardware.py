@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rephrase_rl.records import JSON
 
 CPU_INFO = Path("/proc/cpuinfo")
+DRIVER = Path("/proc/driver/nvidia/version")
 STATUS = Path("/proc/self/status")
 CLEAR_REFS = Path("/proc/self/clear_refs")
 
@@ -23,13 +24,16 @@ def describe_hardware() -> dict[str, JSON]:
     Returns:
         ``cpu`` (model name), ``cores`` (those this process may use), ``memory_bytes`` (None where
         the system does not say), ``gpus`` (names; None if torch is not loaded, since importing it
-        for a name would cost seconds) and ``system``.
+        for a name would cost seconds), ``driver`` and ``cuda`` (NVIDIA's driver, and the CUDA that
+        torch was built with; None without) and ``system``.
     """
     return {
         "cpu": _cpu_model(CPU_INFO),
         "cores": _usable_cores(),
         "memory_bytes": _memory_bytes(),
         "gpus": _gpu_names(),
+        "driver": _gpu_driver(DRIVER),
+        "cuda": _cuda_version(),
         "system": platform.platform(),
     }
 
@@ -67,6 +71,19 @@ def _gpu_names() -> list[str] | None:
     if not cuda.is_available():
         return []
     return [str(cuda.get_device_name(index)) for index in range(cuda.device_count())]
+
+
+def _gpu_driver(file: Path) -> str | None:
+    """The kernel driver's own line, such as ``NVRM version: NVIDIA UNIX ... 570.86.15 ...``."""
+    try:
+        return file.read_text(encoding="utf-8", errors="replace").splitlines()[0].strip()
+    except (OSError, IndexError):
+        return None
+
+
+def _cuda_version() -> str | None:
+    torch = sys.modules.get("torch")
+    return None if torch is None else torch.version.cuda
 
 
 def reset_peak_memory() -> None:

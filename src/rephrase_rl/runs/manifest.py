@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rephrase_rl import __version__
 from rephrase_rl.errors import ConfigError
+from rephrase_rl.runs.environment import describe_environment
 from rephrase_rl.runs.hardware import describe_hardware
 from rephrase_rl.secrecy import arguments_without_secrets, without_secrets
 
@@ -56,8 +57,8 @@ def collect_manifest(
 
     Returns:
         A JSON object with ``format_version``, ``command``, ``seed``, ``started_at`` (UTC, ISO
-        8601), ``git`` (``commit``, ``dirty``, ``reason``), ``versions``, ``hardware`` and the
-        entries of ``extra``.
+        8601), ``git`` (``commit``, ``dirty``, ``reason``), ``versions``, ``environment``
+        (hashes of constraints and of what is installed), ``hardware`` and the entries of ``extra``.
 
     Raises:
         ConfigError: ``extra`` names an entry that is gathered here.
@@ -71,6 +72,7 @@ def collect_manifest(
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "git": describe_commit(Path(__file__).resolve()),
         "versions": package_versions(),
+        "environment": describe_environment(),
         "hardware": describe_hardware(),
     }
     clash = sorted(set(manifest) & set(extra or {}))

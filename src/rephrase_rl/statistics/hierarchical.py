@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 MIN_BOOTSTRAP_SEEDS = 5
 """Fewer seeds in either arm get no bootstrap. Drawing S seeds with replacement shows (S - 1) / S of
 their variance and no heavier tail: where seeds differ much, a true null was refused at 0.05 in 27 %
-of simulated comparisons with 2 seeds, 16 % with 3, 11 % with 5, 7 % with 10, and by the t test in 3
-to 6 % (``tests/statistics/test_hierarchical.py``)."""
+of simulated comparisons with 2 seeds, 17 % with 3, 10 % with 5, 7 % with 10, and by the t test in 3
+to 5 % (``scripts/method_test_levels.py``)."""
 
 _RESAMPLES_AT_ONCE = 256
 
@@ -124,8 +124,7 @@ def compare_methods(
         drawn = _bootstrap(first, other, np.random.default_rng(seed), num_resamples)
         tail = (1 - confidence) / 2
         bootstrap_low, bootstrap_high = map(float, np.quantile(drawn, [tail, 1 - tail]))
-        beyond = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
-        bootstrap_p = min(1.0, 2 * (beyond + 1) / (num_resamples + 1))
+        bootstrap_p = _share_beyond(drawn)
     return MethodDifference(
         difference,
         low,
@@ -198,6 +197,19 @@ def _label_p_value(difference: float, seeds: tuple[int, int]) -> float:
 def _variance(values: FloatArray) -> float:
     """Sample variance; exactly 0 for equal values, whose rounded mean can differ from them."""
     return 0.0 if values.max() == values.min() else float(values.var(ddof=1))
+
+
+def bootstrap_p_value(
+    first: FloatArray, other: FloatArray, generator: np.random.Generator, num_resamples: int
+) -> float:
+    """Two-sided p-value of the bootstrap alone, also where its seeds are too few to be quoted."""
+    return _share_beyond(_bootstrap(first, other, generator, num_resamples))
+
+
+def _share_beyond(drawn: FloatArray) -> float:
+    """Twice the share of differences on the other side of 0; the observed one counts as one."""
+    beyond = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
+    return min(1.0, 2 * (beyond + 1) / (len(drawn) + 1))
 
 
 def _bootstrap(

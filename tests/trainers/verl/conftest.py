@@ -1,5 +1,68 @@
-"""These tests need verl."""
+"""These tests need verl; and a worker that answers to a script."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import pytest
 
 from verl_environment import pytest_pycollect_makemodule
 
 __all__ = ["pytest_pycollect_makemodule"]
+
+
+class Stage(NamedTuple):
+    """A worker, what it publishes into, and the server that it asks."""
+
+    worker: Any
+    queue: Any
+    server: Any
+    run: Any
+
+    def play(self, problems: Sequence[Any], *, validate: bool = False) -> None:
+        """Lead groups through the worker, all at once."""
+        from verl_fakes import row_of
+
+        async def all_groups() -> None:
+            # Agent loops tokenise in threads; with one of them members ask in their own order.
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+            trajectory = {"step": 1, "sample_index": 0, "rollout_n": 0, "validate": validate}
+            params = {"temperature": 1.0, "top_p": 1.0, "top_k": -1, "logprobs": True}
+            await asyncio.gather(
+                *(
+                    self.worker._run_prompt(row_of(p, self.run), dict(params), dict(trajectory))
+                    for p in problems
+                )
+            )
+
+        asyncio.run(all_groups())
+
+
+@pytest.fixture
+def stage(tmp_path, monkeypatch) -> Callable[..., Stage]:
+    """Set up a worker for a run and a script."""
+    from verl.trainer.ppo.v1 import agent_loop_tq, trainer_base
+
+    from rephrase_rl.trainers.verl import trainer as trainer_module
+    from rephrase_rl.trainers.verl import worker as worker_module
+    from rephrase_rl.trainers.verl.reward import VerifierRewardManager
+    from verl_fakes import FakeQueue, LocalRewards, ScriptedServer, run_config, verl_config
+
+    def set_up(
+        script: Any, run: Any = None, *, overrides: Sequence[str] = (), **server: Any
+    ) -> Stage:
+        queue = FakeQueue()
+        for module in (agent_loop_tq, trainer_base, worker_module, trainer_module):
+            monkeypatch.setattr(module, "tq", queue)
+        run = run or run_config()
+        config = verl_config(run, tmp_path, overrides=overrides)
+        worker = worker_module.GuidedWorker(config, None, None, None)
+        rewards = LocalRewards(VerifierRewardManager(config, worker.tokenizer, None))
+        worker.reward_loop_worker_handles = [rewards]
+        worker.llm_client = ScriptedServer(worker.tokenizer, script, **server)
+        return Stage(worker, queue, worker.llm_client, run)
+
+    return set_up

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +13,7 @@ from trl import GRPOConfig
 
 from rephrase_rl.errors import ConfigError
 from rephrase_rl.trainers.trl.checks import split_group_fault
+from rephrase_rl.trainers.trl.loggers import logger_faults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +29,6 @@ RESERVED = {
     "model_init_kwargs": "model",
     "logging_steps": "nothing: every step is recorded",
     "logging_strategy": "nothing: every step is recorded",
-    "report_to": "nothing: the run directory is the record",
     "disable_tqdm": "nothing: the command line has its own display",
     "remove_unused_columns": "nothing: rewards need every column",
 }
@@ -55,7 +56,7 @@ def grpo_arguments(
         ConfigError: A field is unknown, or has its place elsewhere, or TRL refuses the values.
     """
     check_fields(trainer, (GRPOConfig,))
-    values: dict[str, Any] = {**machine_defaults(), **trainer}
+    values: dict[str, Any] = {**machine_defaults(), **logger_defaults(output_dir), **trainer}
     try:
         arguments = GRPOConfig(
             output_dir=output_dir,
@@ -63,7 +64,6 @@ def grpo_arguments(
             scale_rewards=scale_rewards,
             reward_weights=reward_weights,
             logging_steps=1,
-            report_to="none",
             disable_tqdm=True,
             remove_unused_columns=False,
             **values,
@@ -109,8 +109,8 @@ def check_fields(
         ConfigError: With all faults.
     """
     known = {f.name for cls in config_classes for f in dataclasses.fields(cls) if f.init}
+    faults = logger_faults(trainer.get("report_to"))
     where = " or ".join(f"trl.{cls.__name__}" for cls in config_classes)
-    faults = []
     for name in trainer:
         if name in reserved:
             faults.append(f"trainer.{name} is set elsewhere; use {reserved[name]}")
@@ -120,6 +120,11 @@ def check_fields(
             faults.append(f"trainer.{name} is not a field of {where}; {hint}")
     if faults:
         raise ConfigError("the trainer section is not valid", faults)
+
+
+def logger_defaults(output_dir: str) -> dict[str, Any]:
+    """No tracker unless one is asked for; there a run has the name of its directory."""
+    return {"report_to": "none", "run_name": Path(output_dir).parent.name}
 
 
 def machine_defaults() -> dict[str, Any]:

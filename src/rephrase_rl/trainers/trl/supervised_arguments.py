@@ -12,6 +12,7 @@ from rephrase_rl.errors import ConfigError
 from rephrase_rl.trainers.trl.arguments import (
     RESERVED,
     check_fields,
+    logger_defaults,
     machine_defaults,
     sharding_fault,
 )
@@ -94,9 +95,8 @@ def supervised_arguments(
             max_length=None,
             dataset_kwargs={"skip_prepare_dataset": True},
             logging_steps=1,
-            report_to="none",
             disable_tqdm=True,
-            **{**machine_defaults(), **values},
+            **{**machine_defaults(), **logger_defaults(output_dir), **values},
         )
     except (ValueError, TypeError, NotImplementedError) as error:
         raise ConfigError(

@@ -1,0 +1,127 @@
+"""Everything that the stored results are published as: cards, pictures, and tables in documents.
+
+``make results`` writes it, ``make results-check`` makes it again and compares. Parts of documents
+stand between ``<!-- results:NAME -->`` and ``<!-- /results:NAME -->``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import runpy
+import shutil
+import sys
+from importlib import resources
+from pathlib import Path
+
+from rephrase_rl.config import StudyConfig, load_study
+from rephrase_rl.runs import atomic
+from rephrase_rl.studies import figures
+from rephrase_rl.studies.analysis import Analysis, analyse, card_json, card_lines, verdict_lines
+from rephrase_rl.studies.pages import claim_effects, headline_table
+from rephrase_rl.studies.store import read_summaries
+
+ROOT = Path(__file__).parents[1]
+STUDY = Path("results/claims")
+SUMMARIES = STUDY / "runs"
+NEW = Path("runs/claims/summaries")
+HEADLINE = ("mixed", "alien", "good")
+"""Condition of the README's table: the first that is finished."""
+
+
+def main() -> int:
+    """Write or compare; 1 where something differs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare, and write nothing")
+    parser.add_argument("--collect", type=Path, help="take in new summaries from this folder first")
+    options = parser.parse_args()
+    if options.collect:
+        for path in sorted(options.collect.glob("*.json")):
+            shutil.copy(path, ROOT / SUMMARIES / path.name)
+    made = texts(ROOT)
+    differing = [name for name, text in made.items() if not _same(ROOT / name, text)]
+    if options.check:
+        for name in differing:
+            print(f"{name} is not what the stored results give; run `make results`")
+        return 1 if differing else 0
+    for name in differing:
+        atomic.write_text(ROOT / name, made[name])
+        print(f"wrote {name}")
+    for name, svg in pictures().items():
+        atomic.write_text(ROOT / name, svg)
+    return 0
+
+
+def shipped_study() -> StudyConfig:
+    """The study that the results are of."""
+    with resources.as_file(resources.files("rephrase_rl.studies") / "claims.yaml") as path:
+        return load_study(path)
+
+
+def texts(root: Path) -> dict[str, str]:
+    """Every generated text by its path, as it should be."""
+    study, summaries = shipped_study(), read_summaries([root / SUMMARIES])
+    analysis = analyse(study, summaries)
+    blocks = {
+        "claims": verdict_lines(analysis, "results/claims/card.md"),
+        "claims-in-docs": verdict_lines(analysis, "../results/claims/card.md"),
+        "headline": headline(analysis),
+        **{f"claim-{claim.number}": claim_effects(rows) for claim, rows in analysis.claims},
+        "method-table": method_table(root),
+    }
+    made = {
+        f"{STUDY}/card.md": "\n".join(card_lines(study, summaries, analysis)) + "\n",
+        f"{STUDY}/card.json": json.dumps(card_json(study, summaries, analysis), indent=1) + "\n",
+    }
+    for name in ("README.md", "docs/reproduction.md", "docs/methods.md"):
+        made[name] = with_blocks((root / name).read_text(encoding="utf-8"), blocks)
+    return made
+
+
+def headline(analysis: Analysis) -> list[str]:
+    """The README's first table."""
+    (condition,) = [
+        c for c in analysis.conditions if (c.protocol, c.expert, c.rewriter) == HEADLINE
+    ]
+    return headline_table(analysis.of(condition))
+
+
+def method_table(root: Path) -> list[str]:
+    """The table of ``docs/methods.md`` from its card, as ``make method-table`` writes it."""
+    card = json.loads((root / "results/method_table/card.json").read_text(encoding="utf-8"))
+    found: list[str] = runpy.run_path(str(root / "scripts/method_table.py"))["table"](card)
+    return found
+
+
+def with_blocks(page: str, blocks: dict[str, list[str]]) -> str:
+    """A document with its generated parts as they should be."""
+    for name, lines in blocks.items():
+        for start, end in (
+            (f"<!-- results:{name} -->", f"<!-- /results:{name} -->"),
+            (f"<!-- {name} -->", f"<!-- /{name} -->"),
+        ):
+            pattern = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
+            text = "\n".join([start, *lines, end])
+            page = pattern.sub(lambda _, text=text: text, page)
+    return page
+
+
+def pictures() -> dict[str, str]:
+    """Pictures by their paths; not compared, since fonts differ between versions of matplotlib."""
+    study, summaries = shipped_study(), read_summaries([ROOT / SUMMARIES])
+    analysis = analyse(study, summaries)
+    drawn = {
+        f"{STUDY}/trilemma.svg": figures.trilemma(analysis),
+        f"{STUDY}/curves.svg": figures.learning_curves(analysis),
+        f"{STUDY}/rates.svg": figures.rates_front(study, summaries),
+    }
+    return {name: svg for name, svg in drawn.items() if svg is not None}
+
+
+def _same(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""The study's card: what every arm can do, with intervals, and what it cost.
+
+    python scripts/smollm2/table.py --runs runs/smollm2 --out results/smollm2_study
+
+Only what was measured is in it. Intervals are over problems, with the seeds of an arm put together
+problem by problem; how far seeds lie apart is shown beside them, since two tell no spread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rephrase_rl.errors import DataError
+from rephrase_rl.runs import atomic
+from rephrase_rl.statistics import Interval, clustered_mean_interval, clustered_share_interval
+
+SHARES = ("hard", "held_out", "choice")
+FIRST = ("base", "warm")
+"""Policies that are no arm: what was started from, and that after the warm-up."""
+
+
+def main() -> None:
+    """Gather, write, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs", type=Path, default=Path("runs/smollm2"))
+    parser.add_argument("--out", type=Path, default=Path("results/smollm2_study"))
+    options = parser.parse_args()
+    try:
+        record = gathered(options.runs)
+    except DataError as nothing:  # hours ran out before there was anything
+        print(nothing)
+        return
+    options.out.mkdir(parents=True, exist_ok=True)
+    atomic.write_text(options.out / "card.json", json.dumps(record, indent=1) + "\n")
+    atomic.write_text(options.out / "card.md", as_markdown(record))
+    print(as_markdown(record))
+
+
+def gathered(runs: Path) -> dict[str, Any]:
+    """Everything that the card says.
+
+    Raises:
+        DataError: Nothing was measured yet.
+    """
+    measured = {
+        path.stem: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted((runs / "measured").glob("*.json"))
+    }
+    if not measured:
+        raise DataError(
+            f"found no measured policy in {runs / 'measured'}; required: at least one; do this: "
+            "run scripts/smollm2/study.py"
+        )
+    arms: dict[str, list[str]] = {}
+    for name in measured:
+        arms.setdefault(name if name in FIRST else name.rpartition("-")[0], []).append(name)
+    manifest = json.loads((runs / "warm_up" / "manifest.json").read_text(encoding="utf-8"))
+    return {
+        "command": "make smollm2-study",
+        "warm_up": cost(runs / "warm_up"),
+        "mined": {name: mined(runs / name) for name in ("mined", "mined_test")},
+        "arms": {
+            arm: row([measured[name] for name in names], names, runs)
+            for arm, names in sorted(arms.items(), key=lambda item: order(item[0]))
+        },
+        **{key: manifest[key] for key in ("git", "versions", "hardware", "started_at")},
+    }
+
+
+def order(arm: str) -> tuple[int, str]:
+    """Starting points first."""
+    return (FIRST.index(arm) if arm in FIRST else len(FIRST), arm)
+
+
+def row(measured: Sequence[dict[str, Any]], names: Sequence[str], runs: Path) -> dict[str, Any]:
+    """One arm: its figures over seeds, each seed's own, and its costs."""
+    found: dict[str, Any] = {"seeds": len(names), "costs": []}
+    for ability in SHARES:
+        values = [one[ability]["values"] for one in measured]
+        joined = [
+            [_number(value) for each in values for value in each[problem]] for problem in values[0]
+        ]
+        found[ability] = shown(clustered_share_interval(joined)) | {
+            "per_seed": [_mean(one) for one in values]
+        }
+    texts = list(zip(*(one["text"]["nll"] for one in measured), strict=True))
+    interval = clustered_mean_interval([list(text) for text in texts])
+    found["perplexity"] = {
+        "mean": math.exp(interval.mean),
+        "low": math.exp(interval.low),
+        "high": math.exp(interval.high),
+        "problems": interval.n_clusters,
+    }
+    found["costs"] = [cost(runs / name) for name in names if (runs / name).is_dir()]
+    return found
+
+
+def shown(interval: Interval) -> dict[str, Any]:
+    """An interval as it stands in the card."""
+    return {
+        "mean": interval.mean,
+        "low": interval.low,
+        "high": interval.high,
+        "problems": interval.n_clusters,
+    }
+
+
+def cost(run: Path) -> dict[str, Any]:
+    """Steps, sampled tokens and seconds of a run, and what became of its rewrites."""
+    summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+    steps = (run / "steps.jsonl").read_text(encoding="utf-8").splitlines()
+    metrics = [json.loads(line)["metrics"] for line in steps]
+    return {
+        "run": run.name,
+        "steps": len(steps),
+        "generated_tokens": summary["generated_tokens"],
+        "wall_s": summary["wall_s"],
+        "candidates": sum(step.get("injection/candidates") or 0 for step in metrics),
+        "accepted": sum(step.get("injection/accepted") or 0 for step in metrics),
+    }
+
+
+def mined(folder: Path) -> dict[str, Any]:
+    """How many problems were asked and are hard."""
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    return {key: summary[key] for key in ("problems", "chosen", "never_passed", "pass_rate")}
+
+
+def as_markdown(record: dict[str, Any]) -> str:
+    """The card as a page."""
+    git, pool = record["git"], record["mined"]["mined"]
+    lines = [
+        "# SmolLM2-135M-Instruct on word problems",
+        "",
+        f"Made by `{record['command']}`. A demonstration, not a verdict: few steps, few problems,",
+        "one small model. Shares of right answers with 95 % intervals over problems, the seeds of",
+        "an arm put together; perplexity on abstracts that nothing was trained on.",
+        "",
+        f"Warm-up: {record['warm_up']['steps']} supervised steps. Mined: {pool['chosen']} of "
+        f"{pool['problems']} problems, of which the warm policy never solved "
+        f"{pool['never_passed']}.",
+        "",
+        "| policy | seeds | hard | held out | choice | perplexity | accepted | tokens | hours |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [table_row(arm, figures) for arm, figures in record["arms"].items()]
+    lines += [
+        "",
+        f"Commit {git['commit']}{' (with changes)' if git['dirty'] else ''}, warm-up started "
+        f"{record['started_at']}, hardware {json.dumps(record['hardware'])}.",
+        "",
+        "Versions: " + ", ".join(f"{k} {v}" for k, v in record["versions"].items()) + ".",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def table_row(arm: str, figures: dict[str, Any]) -> str:
+    """One line of the table; what a policy that is no arm did not cost stays empty."""
+    cells = [arm, str(figures["seeds"])]
+    cells += [interval_cell(figures[ability], 3) for ability in SHARES]
+    cells.append(interval_cell(figures["perplexity"], 1))
+    costs = figures["costs"] if arm not in FIRST else []
+    sampled = any(one["candidates"] for one in costs)
+    totals = {key: sum(one[key] for one in costs) for key in (costs[0] if costs else ())
+              if key != "run"}  # fmt: skip
+    cells += [
+        f"{totals['accepted']:.0f} of {totals['candidates']:.0f}" if sampled else "",
+        f"{totals['generated_tokens']:,}" if costs else "",
+        f"{totals['wall_s'] / 3600:.2f}" if costs else "",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def interval_cell(figure: dict[str, Any], digits: int) -> str:
+    """Mean and interval."""
+    mean, low, high = (f"{figure[key]:.{digits}f}" for key in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _mean(values: dict[str, list[float | None]]) -> float:
+    means = [
+        sum(scored) / len(scored)
+        for row in values.values()
+        if (scored := [value for value in row if value is not None])
+    ]
+    return sum(means) / len(means)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,279 @@
+"""From stored summaries to every number that is published: verdicts, tables, card.
+
+Reads summaries only, so it runs anywhere and gives the same text each time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rephrase_rl.config.study import BASE_ARM
+from rephrase_rl.records import to_json
+from rephrase_rl.studies import pages
+from rephrase_rl.studies.cells import ANY
+from rephrase_rl.studies.order import chosen_rate, sweep_cells
+from rephrase_rl.studies.outcomes import matching, runs_of
+from rephrase_rl.studies.selection import validated
+from rephrase_rl.studies.tables import behaviours, prompts_table, tokens_table
+from rephrase_rl.studies.verdicts import CLAIMS, Condition, judged, overall
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rephrase_rl.config import StudyConfig
+    from rephrase_rl.records import JSON
+    from rephrase_rl.studies.outcomes import Run
+    from rephrase_rl.studies.verdicts import Claim, Judged
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What the finished cells say."""
+
+    conditions: tuple[Condition, ...]
+    """All of the plan, run or not."""
+    main: tuple[Run, ...]
+    """Runs at the selected rates."""
+    free: tuple[Run, ...]
+    """Runs at the free rates, which are the selected ones where they are equal."""
+    claims: tuple[tuple[Claim, tuple[Judged, ...]], ...]
+
+    def of(self, condition: Condition) -> list[Run]:
+        """Runs of a condition at the selected rates."""
+        return matching(
+            self.main,
+            protocol=condition.protocol,
+            expert=condition.expert,
+            rewriter=condition.rewriter,
+        )
+
+
+def conditions_of(study: StudyConfig) -> list[Condition]:
+    """All conditions that the order names, by first place."""
+    return list(
+        dict.fromkeys(
+            Condition(protocol, expert, rewriter)
+            for entry in study.order
+            if entry.kind != "sweep" and tuple(entry.arms) != (BASE_ARM,)
+            for rewriter in entry.rewriters
+            for protocol in entry.protocols
+            for expert in entry.experts
+        )
+    )
+
+
+def analyse(study: StudyConfig, summaries: Mapping[str, Mapping[str, JSON]]) -> Analysis:
+    """Judge the claims by the finished cells."""
+    runs = runs_of(summaries.values())
+    main = [run for run in runs if _is_at_rate(study, run, summaries, free=False)]
+    free = [run for run in runs if _is_at_rate(study, run, summaries, free=True)]
+    conditions = conditions_of(study)
+    claims = [(claim, tuple(judged(claim, conditions, main, free))) for claim in CLAIMS]
+    return Analysis(tuple(conditions), tuple(main), tuple(free), tuple(claims))
+
+
+def _is_at_rate(
+    study: StudyConfig, run: Run, summaries: Mapping[str, Mapping[str, JSON]], *, free: bool
+) -> bool:
+    cell = run.cell
+    expert = "alien" if cell["expert"] == ANY else cell["expert"]
+    rate = chosen_rate(study, cell["arm"], cell["protocol"], expert, summaries, free=free)
+    return rate == cell["rate"]
+
+
+def sweep_rows(
+    study: StudyConfig, summaries: Mapping[str, Mapping[str, JSON]]
+) -> list[dict[str, str]]:
+    """Every sweep that was begun: outcomes at its rates, and what was chosen."""
+    rows = []
+    asked = [
+        (protocol, expert, arm)
+        for entry in study.order
+        if entry.kind == "sweep"
+        for protocol in entry.protocols
+        for expert in entry.experts
+        for arm in entry.arms
+    ]
+    seen = set()
+    for protocol, expert, arm in asked:
+        cells = sweep_cells(study, arm, protocol, expert, summaries)
+        done = [validated(summaries[c.cell_id]) for c in cells if c.cell_id in summaries]
+        name = cells[0].expert
+        if not done or (protocol, name, arm) in seen:
+            continue
+        seen.add((protocol, name, arm))
+        chosen = [
+            chosen_rate(study, arm, protocol, expert, summaries, free=free)
+            for free in (False, True)
+        ]
+        texts = [
+            f"{one.rate:.1e}: {one.hard:.2f}, {one.retention_loss:.2f}"
+            for one in sorted(done, key=lambda one: one.rate)
+        ]
+        rows.append(
+            {
+                "condition": f"{protocol}, {name}",
+                "arm": arm,
+                "outcomes": "<br>".join(texts),
+                **{
+                    field: "sweep not finished" if rate is None else f"{rate:.1e}"
+                    for field, rate in zip(("selected", "free"), chosen, strict=True)
+                },
+            }
+        )
+    return rows
+
+
+def verdict_lines(analysis: Analysis, card: str) -> list[str]:
+    """The table of claims."""
+    return pages.verdict_table(analysis.claims, card)
+
+
+def card_json(
+    study: StudyConfig, summaries: Mapping[str, Mapping[str, JSON]], analysis: Analysis
+) -> JSON:
+    """The card as data: verdicts with their effects, tables, sweep and where all came from."""
+    by_condition = [(c, analysis.of(c)) for c in analysis.conditions]
+    return to_json(
+        {
+            "study": study.name,
+            "command": f"rephrase-rl study {study.name}",
+            "cells": len(summaries),
+            "claims": [
+                {
+                    "claim": claim.words,
+                    "endpoint": claim.endpoint,
+                    "verdict": overall(rows),
+                    "conditions": rows,
+                }
+                for claim, rows in analysis.claims
+            ],
+            "conditions": [
+                {
+                    "condition": condition,
+                    "equal_prompts": prompts_table(runs),
+                    "equal_tokens": tokens_table(runs),
+                    "behaviour": behaviours(runs),
+                }
+                for condition, runs in by_condition
+                if runs
+            ],
+            "sweep": sweep_rows(study, summaries),
+            "made_with": _provenance(summaries),
+        }
+    )
+
+
+def card_lines(
+    study: StudyConfig, summaries: Mapping[str, Mapping[str, JSON]], analysis: Analysis
+) -> list[str]:
+    """The card as a page."""
+    lines = [
+        f"# Study `{study.name}`",
+        "",
+        f"Made by `rephrase-rl study {study.name}` and `make results`, by the rules of",
+        "[PLAN.md](../PLAN.md). Every number is computed from the summaries in `runs/`.",
+        "",
+        *_extent(study, summaries),
+        "",
+        "## Verdicts",
+        "",
+        *pages.verdict_table(analysis.claims, ""),
+        "",
+        "Hard gain against retention loss, a point for each run:",
+        "",
+        "![hard gain against retention loss](trilemma.svg)",
+        "",
+        "Validation accuracy on hard problems over the steps, mean over runs:",
+        "",
+        "![learning curves](curves.svg)",
+        "",
+        "## Claims",
+        "",
+    ]
+    for claim, rows in analysis.claims:
+        lines += pages.claim_section(claim, rows)
+    lines += ["## Conditions", ""]
+    for condition in analysis.conditions:
+        runs = analysis.of(condition)
+        if runs:
+            lines += pages.condition_section(condition, runs)
+    lines += [
+        "## Learning rates",
+        "",
+        "On the validation, one run for each rate, shipped policy.",
+        "",
+    ]
+    lines += ["![front over learning rates](rates.svg)", ""]
+    lines += [*pages.rates_table(sweep_rows(study, summaries)), ""]
+    lines += ["## Starting policies", "", *_policies(summaries), ""]
+    return [*lines, "## Made with", "", *_provenance(summaries), ""]
+
+
+def _extent(study: StudyConfig, summaries: Mapping[str, Mapping[str, JSON]]) -> list[str]:
+    cells = [summary["cell"] for summary in summaries.values()]
+    sweep = sum(cell["sweep"] for cell in cells)
+    bases = sum(cell["arm"] == BASE_ARM for cell in cells)
+    ran = {c for c in conditions_of(study) if _was_run(c, cells)}
+    left = [c.name for c in conditions_of(study) if c not in ran]
+    counted = len(cells) - bases - sweep
+    lines = [
+        f"Finished: {len(cells)} cells; {bases} are starting policies, {sweep} runs of the sweep,",
+        f"{counted} runs that count.",
+    ]
+    return [*lines, f"Conditions not begun: {'; '.join(left)}." if left else ""]
+
+
+def _was_run(condition: Condition, cells: Sequence[Mapping[str, JSON]]) -> bool:
+    return any(
+        cell["protocol"] == condition.protocol
+        and cell["expert"] == condition.expert
+        and cell["rewriter"] == condition.rewriter
+        and not cell["sweep"]
+        for cell in cells
+    )
+
+
+def _policies(summaries: Mapping[str, Mapping[str, JSON]]) -> list[str]:
+    rows = []
+    for summary in summaries.values():
+        if summary["cell"]["arm"] != BASE_ARM:
+            continue
+        bars = summary["bars"]
+        rewriting = ", ".join(f"{name} {share:.3f}" for name, share in bars["rewriting"].items())
+        nll = ", ".join(f"{name} {value:.2f}" for name, value in bars["expert_nll"].items())
+        rows.append(
+            [
+                summary["policy"]["name"],
+                summary["policy"]["sha256"][:12],
+                f"{min(bars['easy_accuracy'].values()):.3f}",
+                f"{bars['hard_success']:.5f}",
+                rewriting,
+                f"{min(bars['abilities'].values()):.3f}",
+                nll,
+                f"{bars['own_nll']:.2f}",
+            ]
+        )
+    head = ["policy", "weights", "easy, lowest", "hard", "rewriting", "ability, lowest"]
+    return pages.table([*head, "expert's text, nats per token", "own style"], rows)
+
+
+def _provenance(summaries: Mapping[str, Mapping[str, JSON]]) -> list[str]:
+    commits = Counter(
+        f"{s['git']['commit']}{' (with changes)' if s['git']['dirty'] else ''}"
+        for s in summaries.values()
+    )
+    processors = Counter(s["hardware"]["cpu"] for s in summaries.values())
+    versions = Counter(
+        ", ".join(f"{name} {number}" for name, number in s["versions"].items())
+        for s in summaries.values()
+    )
+    started = sorted(s["started_at"] for s in summaries.values())
+    return [
+        *(f"* commit {commit}: {count} cells" for commit, count in commits.most_common()),
+        *(f"* {name}: {count} cells" for name, count in processors.most_common()),
+        *(f"* {name}" for name, _ in versions.most_common()),
+        f"* started between {started[0]} and {started[-1]}" if started else "* nothing yet",
+    ]

@@ -1,0 +1,208 @@
+"""Markdown of a study: tables, verdicts, and the card that holds them together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rephrase_rl.studies.tables import THRESHOLDS, behaviours, prompts_table, tokens_table
+from rephrase_rl.studies.verdicts import overall
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rephrase_rl.studies.effects import Effect
+    from rephrase_rl.studies.outcomes import Run
+    from rephrase_rl.studies.tables import Behaviour, Row
+    from rephrase_rl.studies.verdicts import Claim, Condition, Judged
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table."""
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    return [*lines, *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def interval(found: Effect) -> str:
+    """A figure with its interval; without one where a single run has none."""
+    if found.low != found.low:
+        return f"{found.difference:.3f}"
+    return f"{found.difference:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
+def p_value(found: Effect) -> str:
+    """A p-value, or a dash where there is no test."""
+    return "-" if found.p_value is None else f"{found.p_value:.4f}"
+
+
+def verdict_table(
+    claims: Sequence[tuple[Claim, Sequence[Judged]]], card: str = "card.md"
+) -> list[str]:
+    """Claim, verdict, effect, card: one line per claim.
+
+    Args:
+        claims: Each with its conditions.
+        card: Path to the card from where the table stands.
+    """
+    rows = []
+    for claim, judged in claims:
+        effects = [row for row in judged if row.effects]
+        shown = [
+            f"{row.condition.protocol}, {row.condition.expert}, {row.condition.rewriter}: "
+            f"{interval(_headline(row.effects))}"
+            for row in effects
+        ]
+        link = f"[card]({card}#claim-{claim.number})"
+        rows.append([claim.words, overall(judged), "<br>".join([claim.endpoint, *shown]), link])
+    return table(["claim", "verdict", "effect, 95 % interval", "card"], rows)
+
+
+def _headline(effects: Sequence[Effect]) -> Effect:
+    """The effect that a claim hangs on: of several differences the smallest."""
+    compared = [one for one in effects if one.p_value is not None] or list(effects)
+    return min(compared, key=lambda one: one.difference)
+
+
+def claim_section(claim: Claim, judged: Sequence[Judged]) -> list[str]:
+    """A claim in every condition, under its heading."""
+    lines = [f"### Claim {claim.number}", "", f"{claim.words}. Primary endpoint: {claim.endpoint}."]
+    return [*lines, *claim_effects(judged)]
+
+
+def claim_effects(judged: Sequence[Judged]) -> list[str]:
+    """The verdict and all effects of a claim in every condition."""
+    lines = [f"Verdict: **{overall(judged)}**.", ""]
+    rows = [
+        [
+            *(row.condition.name, row.verdict, one.what, interval(one)),
+            *(_bootstrap(one), p_value(one), _seeds(one)),
+        ]
+        for row in judged
+        for one in row.effects
+    ]
+    head = ["condition", "verdict", "effect", "95 % t interval", "bootstrap", "p (Holm)", "runs"]
+    return [*lines, *table(head, rows), ""] if rows else lines
+
+
+def _bootstrap(found: Effect) -> str:
+    if found.bootstrap_low != found.bootstrap_low:
+        return "-"
+    return f"[{found.bootstrap_low:.3f}, {found.bootstrap_high:.3f}]"
+
+
+def _seeds(found: Effect) -> str:
+    first, second = found.seeds
+    return f"{first} and {second}" if second else str(first)
+
+
+def condition_section(condition: Condition, runs: Sequence[Run]) -> list[str]:
+    """Both tables of a condition and what the runs did besides."""
+    return [
+        f"### {condition.name}",
+        "",
+        "Equal prompts: after 640 training problems, each once.",
+        "",
+        *levels_table(prompts_table(runs)),
+        "",
+        "Equal generated tokens: at most as many sampled sequences as `grpo` in 40 steps.",
+        "",
+        *levels_table(tokens_table(runs)),
+        "",
+        "What the runs did, at the end of training.",
+        "",
+        *behaviour_table(behaviours(runs)),
+        "",
+    ]
+
+
+def levels_table(rows: Sequence[Row]) -> list[str]:
+    """One of the two tables."""
+    head = ["arm", "runs", "hard avg@4", "hard pass@8", "easy", "abilities", "`sort`", "tokens"]
+    return table(
+        head,
+        [
+            [
+                row.arm,
+                str(row.seeds),
+                interval(row.hard),
+                interval(row.passed),
+                interval(row.easy),
+                f"{row.in_batch:.3f}",
+                f"{row.held_out:.3f}",
+                "" if row.tokens is None else f"{row.tokens:,.0f}",
+            ]
+            for row in rows
+        ],
+    )
+
+
+def headline_table(runs: Sequence[Run]) -> list[str]:
+    """The README's table: equal prompts, with what each arm cost."""
+    cpu_s = {row.arm: f"{row.cpu_s:.0f}" for row in behaviours(runs)}
+    losses = {row.arm: interval(row.retention_loss) for row in behaviours(runs)}
+    return table(
+        ["arm", "runs", "hard", "retention loss", "generated tokens", "CPU seconds"],
+        [
+            [
+                row.arm,
+                str(row.seeds),
+                interval(row.hard),
+                losses.get(row.arm, ""),
+                "" if row.tokens is None else f"{row.tokens:,.0f}",
+                cpu_s.get(row.arm, ""),
+            ]
+            for row in prompts_table(runs)
+        ],
+    )
+
+
+def behaviour_table(rows: Sequence[Behaviour]) -> list[str]:
+    """What the runs did besides."""
+    head = ["arm", "rate", "retention loss", "utilisation", "unstable", "collapses", "spikes"]
+    head += ["text, nats", "own, nats", "steps right"]
+    head += [f"hard {threshold:.2f}: runs; tokens; CPU s" for threshold in THRESHOLDS]
+    head += ["CPU s"]
+    return table(
+        head,
+        [
+            [
+                row.arm,
+                f"{row.rate:.1e}",
+                interval(row.retention_loss),
+                _number(row.utilisation),
+                f"{row.unstable} of {row.seeds}",
+                str(row.collapses),
+                f"{row.spikes:.1f}",
+                _number(row.injected_logp, 2),
+                _number(row.own_logp, 2),
+                _number(row.steps_valid),
+                *(_reached(row, threshold) for threshold in THRESHOLDS),
+                f"{row.cpu_s:.0f}",
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _reached(row: Behaviour, threshold: float) -> str:
+    runs, tokens, seconds = row.reached[threshold]
+    if tokens is None or seconds is None:
+        return f"{runs} of {row.seeds}"
+    return f"{runs} of {row.seeds}; {tokens:,.0f}; {seconds:.1f}"
+
+
+def rates_table(sweep: Sequence[Mapping[str, object]]) -> list[str]:
+    """The sweep: validation accuracy and retention loss at every rate, and what was chosen."""
+    rows = [
+        [
+            str(row["condition"]),
+            str(row["arm"]),
+            *(str(row[name]) for name in ("outcomes", "selected", "free")),
+        ]
+        for row in sweep
+    ]
+    head = ["condition", "arm", "rate: hard, retention loss", "selected", "free"]
+    return table(head, rows)

@@ -1,0 +1,238 @@
+"""The four claims against the finished runs, by the rules of ``results/PLAN.md``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from rephrase_rl.statistics.correction import holm
+from rephrase_rl.studies.effects import Effect, effect
+from rephrase_rl.studies.outcomes import FORGETS_ABOVE, Run, matching
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+Verdict: TypeAlias = Literal["holds", "fails", "undecided", "not run"]
+
+GAIN_LIMIT = 0.05
+LEVEL = 0.05
+SEEDS_OF_A_TEST = 5
+"""Runs an arm needs before a permutation test can be asked for its level."""
+FIRST_SEEDS = 2
+"""Fewer runs of an arm say nothing: no interval can be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What is the same for all arms of a comparison."""
+
+    protocol: str
+    expert: str
+    rewriter: str
+
+    @property
+    def name(self) -> str:
+        """In words."""
+        return f"{self.protocol}, {self.expert} expert, {self.rewriter} rewriter"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A claim in a condition."""
+
+    condition: Condition
+    verdict: Verdict
+    effects: tuple[Effect, ...]
+    """With Holm-corrected p-values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim of the paper with its rule."""
+
+    number: int
+    words: str
+    endpoint: str
+    judge: Callable[[ArmRuns], tuple[Verdict, list[Effect]]]
+
+
+class ArmRuns:
+    """The runs of a condition, by arm."""
+
+    def __init__(self, runs: Sequence[Run], free: Sequence[Run]) -> None:
+        """Args: runs at the selected rates, and those at the free rates."""
+        self._runs = runs
+        self._free = free
+
+    def __call__(self, arm: str, *, free: bool = False) -> list[Run]:
+        """Runs of an arm."""
+        return [run for run in (self._free if free else self._runs) if run.cell["arm"] == arm]
+
+    @property
+    def arms(self) -> list[str]:
+        """Arms with enough runs for an interval."""
+        names = sorted({run.cell["arm"] for run in self._runs})
+        return [name for name in names if len(self(name)) >= FIRST_SEEDS]
+
+
+def sft_costs_generality(arms: ArmRuns) -> tuple[Verdict, list[Effect]]:
+    """Claim 1."""
+    sft, repo = arms("sft", free=True), arms("repo", free=True)
+    if min(len(sft), len(repo)) < FIRST_SEEDS:
+        return "not run", []
+    found = _corrected([_of("retention loss, sft minus repo", sft, repo, _losses)])
+    return _above(found[0], FORGETS_ABOVE, both=(sft, repo)), found
+
+
+def on_policy_is_blind(arms: ArmRuns) -> tuple[Verdict, list[Effect]]:
+    """Claim 2."""
+    grpo = arms("grpo")
+    if len(grpo) < FIRST_SEEDS:
+        return "not run", []
+    found = effect("hard gain of grpo", [run.tests[run.last].hard - run.base.hard for run in grpo])
+    if found.high < GAIN_LIMIT:
+        return "holds", [found]
+    return ("fails" if found.low > GAIN_LIMIT else "undecided"), [found]
+
+
+def off_policy_is_unstable(arms: ArmRuns) -> tuple[Verdict, list[Effect]]:
+    """Claim 3."""
+    repo = arms("repo")
+    others = [arms(name) for name in ("luffy", "naive")]
+    if min(map(len, (repo, *others))) < FIRST_SEEDS:
+        return "not run", []
+    found = _corrected(
+        [
+            _of(f"share of unstable runs, {name} minus repo", runs, repo, _instability)
+            for name, runs in zip(("luffy", "naive"), others, strict=True)
+        ]
+    )
+    shown = [e.difference > 0 and (e.p_value or 0.0) < LEVEL for e in found]
+    if all(shown):
+        return "holds", found
+    enough = min(map(len, (repo, *others))) >= SEEDS_OF_A_TEST
+    return ("fails" if enough and not any(shown) else "undecided"), found
+
+
+def repo_wins(arms: ArmRuns) -> tuple[Verdict, list[Effect]]:
+    """Claim 4, at equal prompts."""
+    repo = arms("repo")
+    others = [name for name in arms.arms if name not in ("repo", "grpo_large")]
+    if len(repo) < FIRST_SEEDS or not others:
+        return "not run", []
+    found = _corrected(
+        [_of(f"hard avg@4, repo minus {name}", repo, arms(name), _hard) for name in others]
+    )
+    loss = effect("retention loss of repo", [run.retention_losses() for run in repo])
+    verdicts = [
+        _above(one, 0.0, both=(repo, arms(name))) for one, name in zip(found, others, strict=True)
+    ]
+    if "fails" in verdicts or loss.low > FORGETS_ABOVE:
+        return "fails", [*found, loss]
+    wins = all(verdict == "holds" for verdict in verdicts) and loss.high < FORGETS_ABOVE
+    return ("holds" if wins else "undecided"), [*found, loss]
+
+
+CLAIMS = (
+    Claim(
+        1,
+        "SFT costs generality",
+        "retention loss of sft minus that of repo, each at the rate best for hard problems",
+        sft_costs_generality,
+    ),
+    Claim(2, "On-policy RL cannot use hard samples", "hard gain of grpo", on_policy_is_blind),
+    Claim(
+        3,
+        "Off-policy RL is unstable",
+        "share of runs that collapse or forget, luffy and naive minus repo",
+        off_policy_is_unstable,
+    ),
+    Claim(
+        4,
+        "RePO uses hard samples, stays stable and wins",
+        "hard avg@4 of repo minus that of each other arm, equal prompts",
+        repo_wins,
+    ),
+)
+
+
+def judged(
+    claim: Claim, conditions: Sequence[Condition], main: Sequence[Run], free: Sequence[Run]
+) -> list[Judged]:
+    """A claim in every condition.
+
+    Args:
+        claim: The claim.
+        conditions: All of the plan, run or not.
+        main: Runs at the selected rates.
+        free: Runs at the free rates, those included whose free rate is the selected one.
+    """
+    rows = []
+    for condition in conditions:
+        wanted = {
+            "protocol": condition.protocol,
+            "expert": condition.expert,
+            "rewriter": condition.rewriter,
+        }
+        arms = ArmRuns(matching(main, **wanted), matching(free, **wanted))
+        verdict, effects = claim.judge(arms)
+        rows.append(Judged(condition, verdict, tuple(effects)))
+    return rows
+
+
+def overall(rows: Sequence[Judged]) -> str:
+    """The verdict over conditions; says where conditions are missing or differ."""
+    run = [row for row in rows if row.verdict != "not run"]
+    by_verdict = {v: [r.condition.name for r in run if r.verdict == v] for v in ("holds", "fails")}
+    holds, fails = by_verdict["holds"], by_verdict["fails"]
+    if not run:
+        return "not run yet"
+    missing = len(rows) - len(run)
+    rest = f" ({missing} of {len(rows)} conditions not run)" if missing else ""
+    if len(holds) == len(run):
+        return f"holds{rest}"
+    if len(fails) == len(run):
+        return f"fails{rest}"
+    if holds:
+        return f"holds only if: {'; '.join(holds)}{rest}"
+    return f"undecided{rest}"
+
+
+def _of(
+    what: str,
+    runs: Sequence[Run],
+    others: Sequence[Run],
+    values: Callable[[Run], NDArray[np.float64]],
+) -> Effect:
+    return effect(what, [values(run) for run in runs], [values(run) for run in others])
+
+
+def _hard(run: Run) -> NDArray[np.float64]:
+    return run.equal_prompts.hard
+
+
+def _losses(run: Run) -> NDArray[np.float64]:
+    return run.retention_losses()
+
+
+def _instability(run: Run) -> NDArray[np.float64]:
+    return np.array([float(run.unstable)])
+
+
+def _above(found: Effect, limit: float, *, both: tuple[Sequence[Run], ...]) -> Verdict:
+    """Whether an effect is above a limit; the test is asked of arms that have enough runs."""
+    if found.high < limit:
+        return "fails"
+    tested = min(map(len, both)) >= SEEDS_OF_A_TEST
+    shown = found.low > limit and (not tested or (found.p_value or 0.0) < LEVEL)
+    return "holds" if shown else "undecided"
+
+
+def _corrected(found: Sequence[Effect]) -> list[Effect]:
+    """Effects of one claim and condition with p-values after Holm."""
+    corrected = holm([one.p_value for one in found])
+    return [replace(one, p_value=p) for one, p in zip(found, corrected, strict=True)]

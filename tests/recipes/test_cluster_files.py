@@ -1,0 +1,92 @@
+"""Files for clusters: accelerate takes its configurations, and bash the scripts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from accelerate.commands.config.config_args import ClusterConfig
+
+from rephrase_rl.trainers.trl.arguments import grpo_arguments
+
+ROOT = Path(__file__).parents[2]
+ACCELERATE = sorted((ROOT / "recipes" / "accelerate").glob("*.yaml"))
+SCRIPTS = sorted((ROOT / "recipes" / "cluster").glob("*.sh"))
+KINDS = {
+    "ddp_8_gpus": "MULTI_GPU",
+    "fsdp_8_gpus": "FSDP",
+    "zero2_8_gpus": "DEEPSPEED",
+    "zero3_8_gpus": "DEEPSPEED",
+}
+
+
+@pytest.mark.parametrize("path", ACCELERATE, ids=lambda path: path.stem)
+def test_accelerate_reads_its_configuration(path) -> None:
+    config = ClusterConfig.from_yaml_file(str(path))
+    assert config.distributed_type == KINDS[path.stem]
+    assert (config.num_machines, config.num_processes) == (1, 8)
+    assert config.mixed_precision == "bf16"
+
+
+def test_every_configuration_is_held() -> None:
+    assert {path.stem for path in ACCELERATE} == set(KINDS)
+
+
+@pytest.mark.parametrize(("name", "stage"), [("zero2_8_gpus", 2), ("zero3_8_gpus", 3)])
+def test_deepspeed_takes_rate_and_clipping_from_the_trainer(name, stage) -> None:
+    raw = yaml.safe_load((ROOT / "recipes" / "accelerate" / f"{name}.yaml").read_text())
+    deepspeed = raw["deepspeed_config"]
+    assert deepspeed["zero_stage"] == stage
+    assert deepspeed["gradient_clipping"] == "auto"
+    assert deepspeed["gradient_accumulation_steps"] == "auto"
+    # accelerate asks for every field of its plugin by these names.
+    from accelerate.utils import DeepSpeedPlugin
+
+    known = {field.removeprefix("_") for field in DeepSpeedPlugin.__dataclass_fields__}
+    assert {"zero_stage", "gradient_clipping", "zero3_init_flag"} <= known
+
+
+def test_weights_are_divided_by_fsdps_second_version() -> None:
+    raw = yaml.safe_load((ROOT / "recipes" / "accelerate" / "fsdp_8_gpus.yaml").read_text())
+    assert raw["fsdp_config"]["fsdp_version"] == 2
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_scripts_are_bash(path) -> None:
+    subprocess.run(["/bin/bash", "-n", str(path)], check=True)
+    assert "Configured, not run here" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"vllm_mode": "colocate", "vllm_gpu_memory_utilization": 0.35},
+        {"vllm_mode": "server", "vllm_server_host": "node1", "vllm_server_port": 8000},
+    ],
+    ids=lambda fields: fields["vllm_mode"],
+)
+def test_trl_takes_both_ways_of_sampling_with_vllm(tmp_path, fields) -> None:
+    arguments = grpo_arguments(
+        {"use_vllm": True, "per_device_train_batch_size": 8, "num_generations": 8, **fields},
+        output_dir=str(tmp_path),
+        seed=0,
+        scale_rewards="group",
+        reward_weights=[1.0],
+    )
+    assert arguments.use_vllm
+    for name, value in fields.items():
+        assert getattr(arguments, name) == value
+
+
+def test_gpu_check_says_that_there_is_no_gpu() -> None:
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "gpu_check.py")],
+        env={"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT / "src"), "PATH": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 3, ended.stderr
+    assert "not run" in ended.stdout

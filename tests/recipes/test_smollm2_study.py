@@ -1,0 +1,211 @@
+"""The study of SmolLM2: its parts by themselves, and all of it in order with a tiny model."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import sys
+import time
+from pathlib import Path
+
+import made_up_rows as made
+import pytest
+import recipe_scripts
+import yaml
+
+from fakes import ByteTokenizer, tiny_model
+from rephrase_rl.cli.main import main as command_line
+from rephrase_rl.errors import DataError
+
+problems = recipe_scripts.load("smollm2/problems")
+study = recipe_scripts.load("smollm2/study")
+table = recipe_scripts.load("smollm2/table")
+measure = recipe_scripts.load("smollm2/measure")
+
+
+def word_problems(count: int) -> list[dict]:
+    return [
+        {
+            "source": "made up",
+            "question": f"A box holds {i} pens and {i + 1} more. How many pens?",
+            "equation_prefix": "+ number0 number1",
+            "steps": [f"{i} + {i + 1} = {2 * i + 1}"],
+            "answer": str(2 * i + 1),
+        }
+        for i in range(count)
+    ]
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    """A folder with files in the columns of those that the study reads."""
+    folder = tmp_path / "data"
+    made.lines(folder / "mwp/mwp_train_steps.jsonl", word_problems(40))
+    question = "Which is wet?\n\nA) fire\nB) water\nC) sand\nD) dust\n"
+    arc = [{"source": "arc", "question": question, "answer": "B"}] * 3
+    made.lines(folder / "choice/arc_challenge_test.jsonl", arc)
+    entries = {str(i): {"CONTEXTS": [f"Study {i} found", "nothing at all."]} for i in range(4)}
+    (folder / "choice/pubmedqa_pqal.json").write_text(json.dumps(entries))
+    return folder
+
+
+def test_parts_are_disjoint_and_repeated_questions_are_in_none() -> None:
+    rows = [*word_problems(30), {**word_problems(1)[0], "answer": "7"}]
+    sizes = {"warm_up": 10, "pool": 10, "test_pool": 5, "held_out": 4}
+    parts = problems.split(rows, sizes, 0)
+    questions = [row["question"] for part in parts.values() for row in part]
+    assert [len(part) for part in parts.values()] == list(sizes.values())
+    assert len(set(questions)) == 29
+    assert rows[0]["question"] not in questions
+    assert problems.split(rows, sizes, 1) != parts
+    with pytest.raises(DataError, match="found 29 questions"):
+        problems.split(rows, {**sizes, "held_out": 5}, 0)
+
+
+def test_the_warm_up_solves_and_rewrites_in_words(tmp_path) -> None:
+    rows = problems.warm_up_rows(made.lines(tmp_path / "rows.jsonl", word_problems(2)))
+    assert "<solution>" not in rows[0]["question"]
+    assert "1 + 2 = 3\nThe final answer is \\boxed{3}." in rows[1]["question"]
+    assert rows[1]["expert_solution"] == "1 plus 2 is 3. So the answer is \\boxed{3}."
+
+
+def read(path: Path) -> study.Study:
+    return study.Study(**yaml.safe_load(path.read_text()))
+
+
+def test_arms_come_in_their_order_all_with_the_first_seed_first(tmp_path) -> None:
+    found = read(recipe_scripts.SCRIPTS / "smollm2" / "study.yaml")
+    assert found.steps >= 40
+    assert len(found.seeds) >= 2
+    names = [job.name for job in study.jobs_of(found, Path("m"), Path("d"), tmp_path)]
+    assert names[:5] == ["data", "warm_up", "mined", "mined_test", "measure warm"]
+    arms = [name for name in names[5:-1] if not name.startswith("measure")]
+    assert arms == [f"{arm}-{seed}" for seed in found.seeds for arm in found.arms]
+    assert names[-1] == "measure base"
+
+
+def test_a_run_that_broke_off_is_resumed_or_begun_anew(tmp_path) -> None:
+    job = study.training("x", Path("c.yaml"), tmp_path / "run", [])
+    assert not {"--resume", "--overwrite"} & set(job.words())
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "manifest.json").write_text("{}")
+    assert job.words()[-1] == "--overwrite"
+    (tmp_path / "run" / "checkpoints" / "checkpoint-5").mkdir(parents=True)
+    assert job.words()[-1] == "--resume"
+    assert not job.is_done
+    (tmp_path / "run" / "summary.json").write_text("{}")
+    assert job.is_done
+
+
+def job_of(tmp_path: Path, name: str, program: str) -> study.Job:
+    done = tmp_path / name
+    return study.Job(name, [sys.executable, "-c", program.format(done=str(done))], done)
+
+
+def test_done_jobs_are_passed_over_and_a_failure_stops(tmp_path, capsys) -> None:
+    write = "open({done!r}, 'w').close()"
+    jobs = [job_of(tmp_path, "a", write), job_of(tmp_path, "b", "raise SystemExit(3)")]
+    jobs.append(job_of(tmp_path, "c", write))
+    assert study.carry_out(jobs, tmp_path, time.monotonic() + 60) == 3
+    assert (jobs[0].is_done, jobs[2].is_done) == (True, False)
+    assert "b failed" in capsys.readouterr().out
+    jobs[1].done.touch()
+    assert study.carry_out(jobs, tmp_path, time.monotonic() + 60) == 0
+    assert jobs[2].is_done
+    assert capsys.readouterr().out.count("status 0") == 1  # a and b are not done again
+
+
+def test_at_the_deadline_the_running_job_is_told_and_the_next_not_begun(tmp_path, capsys) -> None:
+    saves = (
+        "import signal, sys, time\n"
+        "def save(*_):\n    open({done!r} + '.saved', 'w').close(); sys.exit(143)\n"
+        "signal.signal(signal.SIGTERM, save)\ntime.sleep(60)\n"
+    )
+    jobs = [job_of(tmp_path, "a", saves), job_of(tmp_path, "b", "open({done!r}, 'w').close()")]
+    assert study.STOPPED == 128 + signal.SIGTERM == 143
+    assert study.carry_out(jobs, tmp_path, time.monotonic() + 0.5) == 0
+    assert (tmp_path / "a.saved").is_file()
+    assert not jobs[1].is_done
+    assert "the hours ran out in a" in capsys.readouterr().out
+
+
+def in_this_process(monkeypatch):
+    """Stands in for ``run_until``: the same command lines without starting Python each time."""
+    ran = []
+
+    def run(words, log, deadline) -> int:
+        ran.append(words)
+        if words[1] == "-m":
+            return command_line(words[3:])
+        module = recipe_scripts.load(f"smollm2/{Path(words[1]).stem}")
+        monkeypatch.setattr(sys, "argv", words[1:])
+        module.main()
+        return 0
+
+    monkeypatch.setattr(study, "run_until", run)
+    return ran
+
+
+@pytest.mark.integration
+def test_the_whole_study_with_a_tiny_model(data, tmp_path, monkeypatch, capsys) -> None:
+    model = tmp_path / "model"
+    tiny_model(max_position_embeddings=2048).save_pretrained(model)
+    ByteTokenizer().save_pretrained(model)
+    small = {
+        "arms": ["repo", "luffy", "rewrite_sft"], "seeds": [0], "steps": 1, "tokens": 48,
+        "samples": 2, "high": 0.25, "limit": 2,
+        "parts": {"warm_up": 8, "pool": 4, "test_pool": 2, "held_out": 2},
+        "set": ["trainer.num_generations=2", "trainer.per_device_train_batch_size=4",
+                "trainer.bf16=false"],
+    }  # fmt: skip
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(small))
+    runs = tmp_path / "runs"
+    words = ["study.py", "--study", str(tmp_path / "study.yaml"), "--model", str(model)]
+    words += ["--data", str(data), "--runs", str(runs)]
+    ran = in_this_process(monkeypatch)
+    monkeypatch.setattr(sys, "argv", words)
+    assert study.main() == 0
+    assert "every job is done" in capsys.readouterr().out
+    assert len(ran) == 5 + 2 * 3 + 1
+    monkeypatch.setattr(sys, "argv", words)
+    assert study.main() == 0  # nothing is left
+    assert len(ran) == 12
+
+    record = table.gathered(runs)
+    assert list(record["arms"]) == ["base", "warm", "luffy", "repo", "rewrite_sft"]
+    assert record["mined"]["mined"]["problems"] == 4
+    assert record["arms"]["repo"]["costs"][0]["steps"] == 1
+    assert record["arms"]["repo"]["costs"][0]["generated_tokens"] > 0
+    page = table.as_markdown(record)
+    (line,) = [line for line in page.splitlines() if line.startswith("| repo |")]
+    assert "0.000 [0.000" in line
+    assert line.count("|") == 10
+
+
+def measured(rate: float, nll: float) -> dict:
+    values = {f"p{i}": [rate, rate] for i in range(10)}
+    texts = {"nll": [nll, nll + 0.1], "tokens": 10}
+    return {name: {"values": values} for name in table.SHARES} | {"text": texts}
+
+
+def test_seeds_are_joined_problem_by_problem(tmp_path) -> None:
+    found = table.row([measured(0.0, 2.0), measured(1.0, 2.2)], ["x-0", "x-1"], tmp_path)
+    assert found["hard"]["mean"] == 0.5
+    assert found["hard"]["per_seed"] == [0.0, 1.0]
+    assert found["hard"]["problems"] == 10
+    assert found["perplexity"]["mean"] == pytest.approx(math.exp(2.15))
+    assert found["perplexity"]["low"] < found["perplexity"]["mean"] < found["perplexity"]["high"]
+    lone = table.row([measured(0.3, 2.0)], ["x-0"], tmp_path)
+    assert "| 0.300 [" in table.table_row("warm", lone)
+
+
+def test_nothing_measured_is_told(tmp_path) -> None:
+    with pytest.raises(DataError, match="found no measured policy"):
+        table.gathered(tmp_path)
+
+
+def test_perplexity_is_that_of_the_text_after_its_first_token() -> None:
+    row = measure.given(ByteTokenizer(), "abc" * 100)
+    assert row.prompt_ids == (ord("a"),)
+    assert bytes(row.token_ids) == (b"abc" * 100)[1 : measure.TEXT_TOKENS]

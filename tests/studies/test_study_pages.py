@@ -1,0 +1,84 @@
+"""The card tells every finished cell, and says what was not run."""
+
+from __future__ import annotations
+
+import json
+
+from rephrase_rl.studies import figures
+from rephrase_rl.studies.analysis import analyse, card_json, card_lines
+from rephrase_rl.studies.cells import ANY, Cell, base_cell
+from rephrase_rl.studies.order import remaining
+from study_fakes import finished, swept, tiny_study
+
+ORDER = [
+    {"kind": "sweep", "protocols": "mixed", "experts": "alien", "arms": ["grpo", "repo"]},
+    {
+        "kind": "main",
+        "protocols": ["mixed", "hard"],
+        "experts": "alien",
+        "arms": ["grpo", "repo"],
+        "seeds": 3,
+    },
+]
+STUDY = tiny_study(order=ORDER)
+
+
+def summaries() -> dict[str, dict]:
+    found = {}
+    for cell in remaining(STUDY, {}):
+        hard = {1e-4: 0.5, 2e-4: 0.9}[cell.rate] if cell.arm == "repo" else 0.0
+        found[cell.cell_id] = swept(cell, hard, kept=1.0 if cell.rate == 1e-4 else 0.98)
+    for cell in remaining(STUDY, found):  # the sweep of repo goes on above its best
+        found[cell.cell_id] = swept(cell, 0.1, kept=0.2)
+    for seed in range(3):
+        for cell, hard in (
+            (base_cell("good", seed), 0.0),
+            (Cell("grpo", "mixed", ANY, "good", seed, 1e-4), 0.0),
+            (Cell("repo", "mixed", "alien", "good", seed, 2e-4), 0.9),
+        ):
+            found[cell.cell_id] = finished(cell, hard)
+    return found
+
+
+def test_the_card_has_verdicts_tables_rates_and_what_is_missing() -> None:
+    found = summaries()
+    analysis = analyse(STUDY, found)
+    text = "\n".join(card_lines(STUDY, found, analysis))
+    assert "| On-policy RL cannot use hard samples | holds (1 of 2 conditions not run) |" in text
+    assert "| Off-policy RL is unstable | not run yet |" in text
+    assert "hard, alien expert, good rewriter" in text.split("not begun")[1].splitlines()[0]
+    assert "| repo | 3 | 0.900 [" in text
+    assert "| mixed, alien | repo |" in text
+    assert "2.0e-04 | 2.0e-04 |" in text
+    assert "weights-good-0" in text
+
+
+def test_a_run_at_another_rate_than_the_selected_one_does_not_count() -> None:
+    found = summaries()
+    stray = Cell("repo", "mixed", "alien", "good", 4, 1e-4)
+    found[stray.cell_id] = finished(stray, 0.1)
+    assert len([r for r in analyse(STUDY, found).main if r.cell["arm"] == "repo"]) == 3
+
+
+def test_the_card_as_data_is_plain_json() -> None:
+    found = summaries()
+    data = card_json(STUDY, found, analyse(STUDY, found))
+    assert json.loads(json.dumps(data, allow_nan=False)) == data
+    assert [claim["verdict"] for claim in data["claims"]][2] == "not run yet"
+    assert data["conditions"][0]["equal_prompts"][-1]["hard"]["difference"] == 0.9
+
+
+def test_pictures_are_the_same_each_time_and_none_without_runs() -> None:
+    found = summaries()
+    analysis = analyse(STUDY, found)
+    for draw in (
+        lambda: figures.trilemma(analysis),
+        lambda: figures.learning_curves(analysis),
+        lambda: figures.rates_front(STUDY, found),
+    ):
+        svg = draw()
+        assert svg.startswith("<?xml")
+        assert svg == draw()
+    empty = analyse(STUDY, {})
+    assert figures.trilemma(empty) is None
+    assert figures.rates_front(STUDY, {}) is None

@@ -1,0 +1,105 @@
+"""Claims are judged by the rules of the plan: synthetic runs whose answer is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from rephrase_rl.studies.cells import Cell, base_cell
+from rephrase_rl.studies.effects import effect, permutation_p
+from rephrase_rl.studies.outcomes import runs_of
+from rephrase_rl.studies.verdicts import CLAIMS, Condition, Judged, judged, overall
+from study_fakes import finished
+
+HERE = Condition("mixed", "alien", "good")
+OTHER = Condition("hard", "near", "poor")
+
+
+def runs(arms: dict[str, tuple[float, float]], seeds: int = 5) -> list:
+    summaries = [finished(base_cell("good", i)) for i in range(3)]
+    summaries += [
+        finished(Cell(arm, "mixed", "alien", "good", seed, 1e-4), hard + 0.025 * (seed % 2), kept)
+        for arm, (hard, kept) in arms.items()
+        for seed in range(seeds)
+    ]
+    return runs_of(summaries)
+
+
+def verdict(number: int, arms: dict[str, tuple[float, float]], seeds: int = 5) -> str:
+    made = runs(arms, seeds)
+    (found,) = judged(CLAIMS[number - 1], [HERE], made, made)
+    return found.verdict
+
+
+@pytest.mark.parametrize(
+    ("sft", "repo", "expected"),
+    [(0.5, 1.0, "holds"), (1.0, 1.0, "fails"), (0.95, 1.0, "undecided")],
+)
+def test_sft_costs_generality(sft, repo, expected) -> None:
+    assert verdict(1, {"sft": (0.0, sft), "repo": (0.0, repo)}) == expected
+
+
+@pytest.mark.parametrize(("hard", "expected"), [(0.0, "holds"), (0.5, "fails")])
+def test_on_policy_is_blind(hard, expected) -> None:
+    assert verdict(2, {"grpo": (hard, 1.0)}) == expected
+
+
+def test_off_policy_is_unstable_only_if_both_are() -> None:
+    steady = {"luffy": (0.0, 1.0), "naive": (0.0, 1.0), "repo": (0.9, 1.0)}
+    assert verdict(3, steady) == "fails"
+    assert verdict(3, {**steady, "naive": (0.0, 0.5)}) == "undecided"
+    assert verdict(3, {**steady, "naive": (0.0, 0.5), "luffy": (0.0, 0.5)}) == "holds"
+
+
+def test_repo_wins_over_every_arm_and_keeps_what_it_had() -> None:
+    others = {"grpo": (0.0, 1.0), "luffy": (0.2, 1.0)}
+    assert verdict(4, {**others, "repo": (0.8, 1.0)}) == "holds"
+    assert verdict(4, {**others, "repo": (0.8, 0.5)}) == "fails"
+    assert verdict(4, {**others, "repo": (0.1, 1.0)}) == "fails"
+    assert verdict(4, {**others, "repo": (0.2, 1.0)}) == "undecided"
+
+
+def test_three_seeds_cannot_reach_the_level_and_are_judged_by_their_intervals() -> None:
+    assert verdict(4, {"grpo": (0.0, 1.0), "repo": (0.8, 1.0)}, seeds=3) == "holds"
+    assert verdict(4, {"grpo": (0.0, 1.0), "repo": (0.8, 1.0)}, seeds=1) == "not run"
+    assert verdict(3, dict.fromkeys(("luffy", "naive", "repo"), (0.0, 1.0)), seeds=3) == "undecided"
+
+
+def test_p_values_are_corrected_within_a_claim() -> None:
+    made = runs({"grpo": (0.0, 1.0), "luffy": (0.0, 1.0), "repo": (0.8, 1.0)})
+    (found,) = judged(CLAIMS[3], [HERE], made, made)
+    corrected = [one.p_value for one in found.effects if one.p_value is not None]
+    assert corrected == pytest.approx([2 * 2 / 252] * 2)
+
+
+def test_the_overall_verdict_names_conditions() -> None:
+    rows = {name: Judged(HERE, name, ()) for name in ("holds", "fails", "undecided", "not run")}
+    assert overall([rows["not run"]]) == "not run yet"
+    assert overall([rows["holds"], rows["holds"]]) == "holds"
+    assert overall([rows["holds"], rows["not run"]]) == "holds (1 of 2 conditions not run)"
+    assert overall([rows["fails"]]) == "fails"
+    assert overall([rows["holds"], rows["fails"]]).startswith("holds only if: mixed, alien")
+    assert overall([rows["fails"], rows["undecided"]]) == "undecided"
+
+
+def test_an_effect_without_other_arm_is_the_difference_to_zero() -> None:
+    rows = [np.full(50, 0.2), np.full(50, 0.4)]
+    found = effect("x", rows)
+    assert found.difference == pytest.approx(0.3)
+    assert found.low < 0 < 0.3 < found.high
+    assert (found.p_value, found.seeds) == (None, (2, 0))
+    assert math.isnan(found.bootstrap_low)
+
+
+def test_the_bootstrap_stands_beside_the_interval_from_five_runs_on() -> None:
+    rows = [np.full(50, 0.1 * i) for i in range(5)]
+    found = effect("x", rows)
+    assert found.low < found.bootstrap_low < 0.2 < found.bootstrap_high < found.high
+
+
+def test_permutation_over_runs_is_exact_where_runs_are_few() -> None:
+    first, second = np.arange(5) + 10.0, np.arange(5) + 0.0
+    assert permutation_p(first, second) == pytest.approx(2 / 252)
+    assert permutation_p(second, second) == 1.0

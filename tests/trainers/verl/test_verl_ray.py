@@ -1,0 +1,122 @@
+"""Guided workers as real Ray actors, with the real TransferQueue and a scripted server."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+import transfer_queue as tq
+from omegaconf import OmegaConf
+from verl.experimental.reward_loop.reward_loop import RewardLoopWorker
+from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
+from verl.utils import tensordict_utils as tu
+
+from rephrase_rl.trainers.verl.notes import INJECTED, record_of
+from rephrase_rl.trainers.verl.rows import NOTES
+from rephrase_rl.trainers.verl.worker import GuidedManager
+from verl_fakes import RayServer, lab_problem, row_of, run_config, verl_config
+
+pytestmark = pytest.mark.slow
+TESTS = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Ray, TransferQueue, two guided workers and a reward worker."""
+    paths = [str(TESTS), str(TESTS.parent / "src"), os.environ.get("PYTHONPATH", "")]
+    environment = {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+    ray.shutdown()
+    # TransferQueue's actors ask for a core each, whether there are so many or not.
+    ray.init(
+        num_cpus=8,
+        include_dashboard=False,
+        runtime_env={"env_vars": environment},
+        object_store_memory=200 * 2**20,
+        log_to_driver=False,
+    )
+    run = run_config()
+    config = verl_config(
+        run,
+        tmp_path_factory.mktemp("ray"),
+        overrides=["actor_rollout_ref.rollout.agent.num_workers=2"],
+    )
+    OmegaConf.update(config, "transfer_queue.backend.SimpleStorage.num_data_storage_units", 1)
+    tq.init(config.transfer_queue)
+    rewards = [ray.remote(RewardLoopWorker).remote(config)]
+    server = RayServer(config.actor_rollout_ref.model.path)
+    manager = GuidedManager.create(
+        config=config, llm_client=server, teacher_client=None, reward_loop_worker_handles=rewards
+    )
+    yield config, run, manager
+    tq.close()
+    ray.shutdown()
+
+
+def submit(cluster, names: str) -> None:
+    """Hand problems to the manager as verl's trainer does."""
+    _, run, manager = cluster
+    rows = [row_of(lab_problem(name), run) for name in names]
+    columns = {key: np.array([row[key] for row in rows], dtype=object) for key in rows[0]}
+    columns.pop("global_steps")
+    batch = tu.get_tensordict(columns)
+    tu.assign_non_tensor_data(batch, "global_steps", 1)
+    tags = [{"is_prompt": True, "status": "pending", "global_steps": 1} for _ in rows]
+    tq.kv_batch_put(keys=[row["uid"] for row in rows], partition_id="train", tags=tags)
+    manager.generate_sequences(batch)
+
+
+def sample(count: int):
+    """What verl's trainer takes out."""
+    buffer = ReplayBuffer(
+        trainer_mode="sync",
+        trainer_config=OmegaConf.create({}),
+        max_off_policy_threshold=8,
+        max_off_policy_strategy="drop",
+        sampler_kwargs=OmegaConf.create({}),
+        poll_interval=0.1,
+    )
+    batch, _ = buffer.sample(global_steps=1, partition_id="train", batch_size=count)
+    fields = ["uid", "responses", "rm_scores", "extra_fields", INJECTED]
+    data = tq.kv_batch_get(keys=batch.keys, partition_id="train", select_fields=fields)
+    extra = [getattr(value, "data", value) for value in data["extra_fields"]]
+    injected = dict(zip(batch.keys, data[INJECTED].reshape(-1).tolist(), strict=True))
+    rewards = {
+        key: float(score.sum())
+        for key, score in zip(batch.keys, data["rm_scores"].unbind(), strict=True)
+    }
+    records = [record for own in extra if (record := record_of(own[NOTES])) is not None]
+    tq.kv_clear(keys=batch.keys, partition_id="train")
+    return injected, rewards, records
+
+
+def test_gates_may_open_on_one_worker_alone(cluster) -> None:
+    """a and b, of the first worker, are solved at once; c and d, of the second, never."""
+    submit(cluster, "abcd")
+    injected, rewards, records = sample(4)
+    assert len(injected) == 16
+    assert {key.split("_")[0] for key, count in injected.items() if count} == {"uidc", "uidd"}
+    assert all(rewards[key] == 1.0 for key, count in injected.items() if count)
+    assert {record.problem_id: record.gate_open for record in records} == {
+        "a": False,
+        "b": False,
+        "c": True,
+        "d": True,
+    }
+
+
+def test_a_killed_worker_leaves_nothing_half_done(cluster) -> None:
+    """Its groups never appear in part, and the other worker's are whole."""
+    _, _, manager = cluster
+    submit(cluster, "ez")  # z takes long, on the second worker
+    time.sleep(0.5)
+    ray.kill(manager.agent_loop_workers[1])
+    injected, _, records = sample(1)
+    assert {key.split("_")[0] for key in injected} == {"uide"}
+    assert len(injected) == 4
+    assert [record.problem_id for record in records] == ["e"]
+    left = tq.kv_list("train")["train"]
+    assert {key: tag["status"] for key, tag in left.items()} == {"uidz": "running"}
