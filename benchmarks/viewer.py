@@ -246,7 +246,7 @@ def tokens_of(text: str, chance: random.Random) -> TokenRecord:
 
 def page(record: dict[str, Any], passed: bool) -> str:
     """The card as a page."""
-    settings, git = record["settings"], record["git"]
+    settings = record["settings"]
     rows = {
         "opens until the table can be used": "open_s",
         "a filter holds": "filter_s",
@@ -274,8 +274,7 @@ def page(record: dict[str, Any], passed: bool) -> str:
             f"further pages: {record['further_pages']} |",
             f"| `rephrase-rl report` writes it | {record['write_report_s']:.1f} s | once |",
             "",
-            f"{one_line(record)}, started {record['started_at']}. Commit {git['commit']}"
-            f"{' (with changes)' if git['dirty'] else ''}.",
+            f"{one_line(record)}, started {record['started_at']}.",
             "",
         ]
     )
