@@ -28,6 +28,7 @@ from rephrase_rl.config.guidance import (
     NoSpreadConfig,
     merge_blocks,
 )
+from rephrase_rl.config.harness import HarnessConfig
 from rephrase_rl.config.load import (
     config_hash,
     config_to_plain,
@@ -39,6 +40,7 @@ from rephrase_rl.config.load import (
     parse_endpoint,
     parse_experts,
     parse_guidance,
+    parse_harness,
 )
 from rephrase_rl.config.plan import PlanConfig, ShapeConfig
 from rephrase_rl.config.schema import (
@@ -71,6 +73,7 @@ __all__ = [
     "FailedShareGate",
     "Gate",
     "GuidanceConfig",
+    "HarnessConfig",
     "JudgeConfig",
     "LayoutConfig",
     "LogConfig",
@@ -111,6 +114,7 @@ __all__ = [
     "parse_endpoint",
     "parse_experts",
     "parse_guidance",
+    "parse_harness",
     "read_benchmark_file",
     "read_yaml",
     "require_trust",
