@@ -48,6 +48,9 @@ def result(mean: float, k: int = 4) -> SimpleNamespace:
         num_problems=100,
         avg_at_k=interval,
         pass_at_k={1: interval},
+        pass_hat_k={},
+        maj_at_k={},
+        by_label={},
     )
 
 
@@ -155,6 +158,7 @@ class FakeAssembly(ModuleType):
         )
 
     CheckOptions = SimpleNamespace
+    EvaluationOptions = SimpleNamespace
 
     def check_data(self, config: Any, evaluation_data: Any, options: Any) -> DataCheck:
         call = SimpleNamespace(config=config, evaluation_data=evaluation_data, options=options)

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from rephrase_rl.assembly.blocks import build_guidance, preset_guidance
     from rephrase_rl.assembly.checking import CheckOptions, check_data
     from rephrase_rl.assembly.dry_running import DryRun, dry_run
-    from rephrase_rl.assembly.evaluating import EvaluationSetting, evaluate_policy
+    from rephrase_rl.assembly.evaluating import (
+        EvaluationOptions,
+        EvaluationSetting,
+        evaluate_policy,
+    )
     from rephrase_rl.assembly.experts import ExpertsSummary, sample_experts
     from rephrase_rl.assembly.mining import MiningSummary, mine
     from rephrase_rl.assembly.objects import column_mapping, load_data, load_model
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 _HOME = {
     "CheckOptions": "checking",
     "DryRun": "dry_running",
+    "EvaluationOptions": "evaluating",
     "EvaluationSetting": "evaluating",
     "ExpertsSummary": "experts",
     "MiningSummary": "mining",
@@ -48,6 +53,7 @@ _HOME = {
 __all__ = [
     "CheckOptions",
     "DryRun",
+    "EvaluationOptions",
     "EvaluationSetting",
     "ExpertsSummary",
     "MiningSummary",

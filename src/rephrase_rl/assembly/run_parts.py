@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from accelerate.utils import wait_for_everyone
 from transformers import PrinterCallback, TrainerState
 
-from rephrase_rl.assembly.evaluating import FINAL_POLICY, resolve_policy_path
 from rephrase_rl.assembly.guarding import stop_watching
 from rephrase_rl.assembly.mixture import mixture_entry
 from rephrase_rl.assembly.objects import load_model, rephrase_template, solve_template
+from rephrase_rl.assembly.policies import FINAL_POLICY, resolve_policy_path
 from rephrase_rl.assembly.reward_watch import RewardWatch
 from rephrase_rl.assembly.stopping import StopRequest
 from rephrase_rl.config import config_hash

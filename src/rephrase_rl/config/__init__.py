@@ -10,7 +10,16 @@ from rephrase_rl.config.blocks.slots import ReplaceWorstSlot, ReservedSlot, Slot
 from rephrase_rl.config.blocks.sources import NoSource, RephraseSource, Source
 from rephrase_rl.config.blocks.train import ClippedRatioTrain, Train
 from rephrase_rl.config.data import DataConfig, MappingConfig, TableConfig, TestDataConfig
+from rephrase_rl.config.declared import benchmark_names, declared_benchmark, read_benchmark_file
 from rephrase_rl.config.endpoint import BudgetConfig, EndpointConfig
+from rephrase_rl.config.evaluation import (
+    BenchmarkConfig,
+    BenchmarkPromptConfig,
+    EvaluationConfig,
+    JudgeConfig,
+    LayoutConfig,
+    SetEvaluationConfig,
+)
 from rephrase_rl.config.experts import EndpointTeacher, ExpertsConfig, ModelTeacher
 from rephrase_rl.config.foreign import require_trust
 from rephrase_rl.config.guidance import (
@@ -33,15 +42,11 @@ from rephrase_rl.config.load import (
 )
 from rephrase_rl.config.plan import PlanConfig, ShapeConfig
 from rephrase_rl.config.schema import (
-    BenchmarkConfig,
-    EvaluationConfig,
-    JudgeConfig,
     LogConfig,
     ModelConfig,
     PromptsConfig,
     RewardConfig,
     RunConfig,
-    SetEvaluationConfig,
     TrainDataConfig,
 )
 from rephrase_rl.config.sets import all_benchmarks, deciding_reward
@@ -54,6 +59,7 @@ __all__ = [
     "AlwaysGate",
     "ArmConfig",
     "BenchmarkConfig",
+    "BenchmarkPromptConfig",
     "BudgetConfig",
     "ClippedRatioTrain",
     "CustomBlock",
@@ -66,6 +72,7 @@ __all__ = [
     "Gate",
     "GuidanceConfig",
     "JudgeConfig",
+    "LayoutConfig",
     "LogConfig",
     "MappingConfig",
     "ModelConfig",
@@ -90,9 +97,11 @@ __all__ = [
     "Train",
     "TrainDataConfig",
     "all_benchmarks",
+    "benchmark_names",
     "config_hash",
     "config_to_plain",
     "deciding_reward",
+    "declared_benchmark",
     "dump_config",
     "load_config",
     "load_study",
@@ -102,6 +111,7 @@ __all__ = [
     "parse_endpoint",
     "parse_experts",
     "parse_guidance",
+    "read_benchmark_file",
     "read_yaml",
     "require_trust",
     "write_yaml",

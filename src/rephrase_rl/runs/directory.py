@@ -173,6 +173,23 @@ class RunDirectory:
         """Folder of the report; may not exist yet."""
         return self.path / "report"
 
+    def evaluation_folder(self, step: int, benchmark: str) -> Path:
+        """Folder of one evaluation; may not exist yet.
+
+        Args:
+            step: Optimiser steps done; 0 for the untrained policy.
+            benchmark: Name, also the folder's: letters, digits, ``. _ -``.
+
+        Raises:
+            CheckpointError: ``step`` or ``benchmark`` cannot name a folder.
+        """
+        if step < 0 or not BENCHMARK_NAME.fullmatch(benchmark):
+            raise CheckpointError(
+                f"evaluation of {benchmark!r} at step {step}: a step from 0 and a name made of "
+                "letters, digits, '.', '_' and '-' are required (it names a folder): rename it"
+            )
+        return self.path / "evals" / str(step) / benchmark
+
     # ---------------------------------------------------------------- writing
 
     def append_step(self, record: StepRecord) -> None:
@@ -215,12 +232,7 @@ class RunDirectory:
         Raises:
             CheckpointError: ``step`` or ``benchmark`` cannot name a folder.
         """
-        if step < 0 or not BENCHMARK_NAME.fullmatch(benchmark):
-            raise CheckpointError(
-                f"evaluation of {benchmark!r} at step {step}: a step from 0 and a name made of "
-                "letters, digits, '.', '_' and '-' are required (it names a folder): rename it"
-            )
-        folder = self.path / "evals" / str(step) / benchmark
+        folder = self.evaluation_folder(step, benchmark)
         (folder / "result.json").unlink(missing_ok=True)
         with atomic.replacing(folder / "samples.jsonl") as file:
             for sample in samples:

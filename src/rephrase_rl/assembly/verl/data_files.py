@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from rephrase_rl.assembly.evaluating import LoadedBenchmark
+    from rephrase_rl.assembly.benchmarks import LoadedBenchmark
     from rephrase_rl.config import RunConfig
     from rephrase_rl.records import JSON, Problem
 
