@@ -26,7 +26,7 @@ class FakeLLM:
             raise ValueError("unsupported architecture")
         self.arguments = arguments
         self.requests: list[Any] = []
-        self.llm_engine = SimpleNamespace(model_config=SimpleNamespace(max_model_len=100))
+        self.llm_engine = SimpleNamespace(model_config=SimpleNamespace(max_model_len=1000))
         FakeLLM.made.append(self)
 
     def get_tokenizer(self) -> Any:
@@ -135,8 +135,8 @@ def test_what_cannot_be_loaded_or_does_not_fit_is_told(vllm, monkeypatch) -> Non
     with pytest.raises(EngineError, match="vLLM cannot load broken: ValueError: unsupported"):
         VllmEngine("broken")
     engine = VllmEngine("model")
-    with pytest.raises(EngineError, match="at most 100 together"):
-        engine.sample(PROMPTS, SamplingSettings(max_new_tokens=95))
+    with pytest.raises(EngineError, match="at most 1000 together"):
+        engine.sample(PROMPTS, SamplingSettings(max_new_tokens=995))
     monkeypatch.setattr(FakeLLM, "get_tokenizer", lambda self: SimpleNamespace(chat_template=None))
     with pytest.raises(EngineError, match="no chat template"):
         VllmEngine("model")

@@ -52,7 +52,7 @@ class StepReporter(TrainerCallback):
 class EveryNSteps(TrainerCallback):
     """Calls a function after every n-th optimiser step, with the step number.
 
-    Training ends, with a checkpoint, where it says so.
+    Training ends where it says so.
     """
 
     def __init__(self, every: int, action: Callable[[int], bool]) -> None:
@@ -63,7 +63,7 @@ class EveryNSteps(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Act on every n-th step."""
         if state.global_step % self._every == 0 and self._action(state.global_step):
-            control.should_save = control.should_training_stop = True
+            control.should_training_stop = True
 
 
 class StopAfterStep(TrainerCallback):
