@@ -15,9 +15,11 @@ from rephrase_rl.config.endpoint import BudgetConfig, EndpointConfig
 from rephrase_rl.config.evaluation import (
     BenchmarkConfig,
     BenchmarkPromptConfig,
+    EarlyStopConfig,
     EvaluationConfig,
     JudgeConfig,
     LayoutConfig,
+    RetentionConfig,
     SetEvaluationConfig,
 )
 from rephrase_rl.config.experts import EndpointTeacher, ExpertsConfig, ModelTeacher
@@ -66,6 +68,7 @@ __all__ = [
     "ClippedRatioTrain",
     "CustomBlock",
     "DataConfig",
+    "EarlyStopConfig",
     "EndpointConfig",
     "EndpointTeacher",
     "EvaluationConfig",
@@ -88,6 +91,7 @@ __all__ = [
     "RephraseSource",
     "ReplaceWorstSlot",
     "ReservedSlot",
+    "RetentionConfig",
     "RewardConfig",
     "RunConfig",
     "SetEvaluationConfig",

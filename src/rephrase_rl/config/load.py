@@ -40,6 +40,8 @@ _HASHED_IF_GIVEN = (
 )
 """Fields of a data set or benchmark that not all have: without them the hash is that of runs from
 before there were any."""
+_RULES_HASHED_IF_GIVEN = ("early_stop", "keep_best", "retention")
+"""Likewise, of the evaluation."""
 _MAPPING_HASHED_IF_GIVEN = ("wrong_options", "list_answer", "rows_in")
 """Likewise, of a mapping by its columns."""
 
@@ -204,6 +206,9 @@ def config_hash(config: RunConfig) -> str:
     plain = {key: value for key, value in config_to_plain(config).items() if key not in _NOT_HASHED}
     if not plain["model"]["trust_remote_code"]:
         del plain["model"]["trust_remote_code"]
+    for name in _RULES_HASHED_IF_GIVEN:
+        if plain["evaluation"][name] is None:
+            del plain["evaluation"][name]
     for item in (*plain["data"], *plain["evaluation"]["benchmarks"]):
         for name in _HASHED_IF_GIVEN:
             if not item.get(name, True):
