@@ -33,6 +33,7 @@ PAGES = (
     "docs/cards.md",
     "docs/compare.md",
     "docs/data.md",
+    "docs/evaluation.md",
     "docs/experts.md",
     "docs/hard-subsets.md",
     "docs/lab.md",
@@ -57,6 +58,7 @@ NOT_RUN = {
     r"recipes/(?:openr1|supergpqa|finance)": "hub ids, 8 GPUs; tests/recipes does dry runs",
     r"(?:recipes|runs)/smollm2": "weights and word problems; tests/recipes/test_smollm2_study.py "
     "goes through it with a tiny model",
+    r"^eval (?:RUN|MODEL) ": "the reader's own; tests/cli/test_cli_eval.py",
     r"^report RUN$": "RUN stands for the reader's own; the demo's pages report theirs",
     r"^compare runs/": "runs of the reader's own; tests/cli/test_cli_looking.py compares some",
     r"^study claims": "hours; tests/studies runs one with a fake machine",

@@ -44,14 +44,15 @@ class PolicyEvaluations:
         self._trainer = trainer
         self._tokenizer = tokenizer
         self._benchmarks = benchmarks
-        self._run = run
+        self.run = run
+        """The run directory; None on all processes but the first."""
         self._on_progress = on_progress
         self._done: dict[int, dict[str, EvaluationResult]] = {}
         self.seconds_during_training = 0.0
 
     def __call__(self, step: int) -> dict[str, EvaluationResult]:
         """Results after this many optimiser steps; nothing on processes but the first."""
-        if self._run is None or not self._benchmarks:
+        if self.run is None or not self._benchmarks:
             return {}
         if step not in self._done:
             started = time.perf_counter()
@@ -73,7 +74,7 @@ class PolicyEvaluations:
             made_by: dict[str, JSON] = {"engine": "transformers", "seed": self._seed}
             for benchmark in self._benchmarks:
                 result = results[benchmark.config.name]
-                store_result(self._run, step, benchmark, result, made_by)
+                store_result(self.run, step, benchmark, result, made_by)
             self._done[step] = results
             if step:
                 self.seconds_during_training += time.perf_counter() - started

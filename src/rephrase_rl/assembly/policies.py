@@ -7,10 +7,13 @@ from pathlib import Path
 
 from rephrase_rl.errors import CheckpointError, ConfigError
 from rephrase_rl.rollout.adapters import ADAPTER_FILE
-from rephrase_rl.runs import RunDirectory
+from rephrase_rl.runs import RunDirectory, jsonl
 
 FINAL_POLICY = "final"
 """Folder under ``checkpoints/`` that holds the policy at the end of training."""
+
+BEST_POLICY = "best"
+"""Folder under ``checkpoints/`` that holds the policy that ``evaluation.keep_best`` has chosen."""
 
 EVALUATION = "evaluation"
 """``method`` in the manifest of a directory that holds evaluations of a model and no training."""
@@ -64,9 +67,22 @@ def step_within(run_path: Path, model: str) -> int | None:
         return 0
     if policy in (run.path.resolve(), (run.checkpoints / FINAL_POLICY).resolve()):
         return run.steps()[-1].step + 1
-    if policy.parent == run.checkpoints.resolve() and policy.name.startswith("checkpoint-"):
-        return int(policy.name.removeprefix("checkpoint-"))
+    if policy.parent == run.checkpoints.resolve():
+        if policy.name.startswith("checkpoint-"):
+            return int(policy.name.removeprefix("checkpoint-"))
+        kept = best_step(policy)
+        if policy.name == BEST_POLICY and kept is not None:
+            return kept
     raise ConfigError(
         f"results of {model} were to be stored in {run_path}, which is another policy's run; "
         "required: the run itself, one of its checkpoints, or a new folder: choose another --out"
     )
+
+
+def best_step(folder: Path) -> int | None:
+    """Optimiser steps of the policy in ``checkpoints/best``; None if nothing says so."""
+    try:
+        kept = jsonl.decode((folder / "step.json").read_bytes())["after_steps"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return kept if isinstance(kept, int) else None

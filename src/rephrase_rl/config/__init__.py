@@ -15,9 +15,11 @@ from rephrase_rl.config.endpoint import BudgetConfig, EndpointConfig
 from rephrase_rl.config.evaluation import (
     BenchmarkConfig,
     BenchmarkPromptConfig,
+    EarlyStopConfig,
     EvaluationConfig,
     JudgeConfig,
     LayoutConfig,
+    RetentionConfig,
     SetEvaluationConfig,
 )
 from rephrase_rl.config.experts import EndpointTeacher, ExpertsConfig, ModelTeacher
@@ -28,6 +30,7 @@ from rephrase_rl.config.guidance import (
     NoSpreadConfig,
     merge_blocks,
 )
+from rephrase_rl.config.harness import HarnessConfig
 from rephrase_rl.config.load import (
     config_hash,
     config_to_plain,
@@ -39,6 +42,7 @@ from rephrase_rl.config.load import (
     parse_endpoint,
     parse_experts,
     parse_guidance,
+    parse_harness,
 )
 from rephrase_rl.config.plan import PlanConfig, ShapeConfig
 from rephrase_rl.config.schema import (
@@ -64,6 +68,7 @@ __all__ = [
     "ClippedRatioTrain",
     "CustomBlock",
     "DataConfig",
+    "EarlyStopConfig",
     "EndpointConfig",
     "EndpointTeacher",
     "EvaluationConfig",
@@ -71,6 +76,7 @@ __all__ = [
     "FailedShareGate",
     "Gate",
     "GuidanceConfig",
+    "HarnessConfig",
     "JudgeConfig",
     "LayoutConfig",
     "LogConfig",
@@ -85,6 +91,7 @@ __all__ = [
     "RephraseSource",
     "ReplaceWorstSlot",
     "ReservedSlot",
+    "RetentionConfig",
     "RewardConfig",
     "RunConfig",
     "SetEvaluationConfig",
@@ -111,6 +118,7 @@ __all__ = [
     "parse_endpoint",
     "parse_experts",
     "parse_guidance",
+    "parse_harness",
     "read_benchmark_file",
     "read_yaml",
     "require_trust",

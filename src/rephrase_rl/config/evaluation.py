@@ -143,6 +143,28 @@ class SetEvaluationConfig(ProtocolConfig):
     """Split of a Hugging Face dataset or of the lab."""
 
 
+class EarlyStopConfig(ConfigModel):
+    """End training when a benchmark no longer gets better."""
+
+    benchmark: Name
+    """By whose avg@k."""
+    patience: Positive = 3
+    """Evaluations in a row without a new best after which training ends."""
+    min_gain: Annotated[float, Field(ge=0.0)] = 0.0
+    """How much more than the best so far counts as better, in avg@k."""
+
+
+class RetentionConfig(ConfigModel):
+    """Raise an alarm when what the policy could do before is lost."""
+
+    benchmarks: Annotated[Many[Name], Field(min_length=1)]
+    """Each is compared with the starting policy's avg@k, hence ``evaluation.before: true``."""
+    max_drop: Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+    """How far avg@k may fall, as an absolute difference: 0.02 from 0.90 is 0.88."""
+    stop: bool = False
+    """Whether training ends with the alarm."""
+
+
 class EvaluationConfig(ConfigModel):
     """When to evaluate, and on what. The policy at the end is always evaluated."""
 
@@ -153,6 +175,37 @@ class EvaluationConfig(ConfigModel):
     benchmarks: Many[BenchmarkConfig] = ()
     """What to evaluate on; none by default. A declared benchmark by its name, such as ``math500``,
     or with changes, ``{like: math500, limit: 100}``; or all fields of one's own."""
+
+    early_stop: EarlyStopConfig | None = None
+    """When training ends before its last step. null: never."""
+    keep_best: Name | None = None
+    """Benchmark by whose avg@k the best policy evaluated in training is kept in
+    ``checkpoints/best``; policies with a retention alarm are passed over. null: none is kept."""
+    retention: RetentionConfig | None = None
+    """What must not be forgotten. null: nothing is watched."""
+
+    @property
+    def watched(self) -> dict[str, tuple[str, ...]]:
+        """Benchmarks by the rule that looks at them."""
+        rules = {
+            "early_stop.benchmark": self.early_stop and (self.early_stop.benchmark,),
+            "keep_best": self.keep_best and (self.keep_best,),
+            "retention.benchmarks": self.retention and self.retention.benchmarks,
+        }
+        return {rule: names for rule, names in rules.items() if names}
+
+    @model_validator(mode="after")
+    def _rules_have_evaluations(self) -> EvaluationConfig:
+        if self.watched and self.every_steps is None:
+            raise ValueError(
+                f"{', '.join(self.watched)} need evaluations during training; set "
+                "evaluation.every_steps"
+            )
+        if self.retention is not None and not self.before:
+            raise ValueError(
+                "retention compares with the starting policy; set evaluation.before to true"
+            )
+        return self
 
     @field_validator("benchmarks")
     @classmethod

@@ -20,6 +20,7 @@ from rephrase_rl.config.evaluation import BenchmarkConfig, EvaluationConfig
 from rephrase_rl.config.experts import ExpertsConfig
 from rephrase_rl.config.faults import describe_faults
 from rephrase_rl.config.guidance import GuidanceConfig
+from rephrase_rl.config.harness import HarnessConfig
 from rephrase_rl.config.overrides import apply_overrides
 from rephrase_rl.config.schema import RunConfig
 from rephrase_rl.config.study import StudyConfig
@@ -39,6 +40,8 @@ _HASHED_IF_GIVEN = (
 )
 """Fields of a data set or benchmark that not all have: without them the hash is that of runs from
 before there were any."""
+_RULES_HASHED_IF_GIVEN = ("early_stop", "keep_best", "retention")
+"""Likewise, of the evaluation."""
 _MAPPING_HASHED_IF_GIVEN = ("wrong_options", "list_answer", "rows_in")
 """Likewise, of a mapping by its columns."""
 
@@ -110,6 +113,17 @@ def parse_benchmarks(
     title = "the benchmarks are not valid"
     checked = _validated(EvaluationConfig, {"benchmarks": changed}, title, [*unknown, *faults])
     return list(checked.benchmarks)
+
+
+def parse_harness(overrides: Sequence[str] = ()) -> HarnessConfig:
+    """Options of lm-evaluation-harness from overrides of the form ``field=value``.
+
+    Raises:
+        ConfigError: With every fault.
+    """
+    raw: dict[str, Any] = {}
+    faults = apply_overrides(raw, overrides)
+    return _validated(HarnessConfig, raw, "the options of --lm-eval are not valid", faults)
 
 
 def parse_endpoint(raw: Mapping[str, Any], where: str = "endpoint") -> EndpointConfig:
@@ -192,6 +206,9 @@ def config_hash(config: RunConfig) -> str:
     plain = {key: value for key, value in config_to_plain(config).items() if key not in _NOT_HASHED}
     if not plain["model"]["trust_remote_code"]:
         del plain["model"]["trust_remote_code"]
+    for name in _RULES_HASHED_IF_GIVEN:
+        if plain["evaluation"][name] is None:
+            del plain["evaluation"][name]
     for item in (*plain["data"], *plain["evaluation"]["benchmarks"]):
         for name in _HASHED_IF_GIVEN:
             if not item.get(name, True):

@@ -202,7 +202,15 @@ class RunConfig(ConfigModel):
     @classmethod
     def _evaluations_once(cls, evaluation: EvaluationConfig, info: ValidationInfo) -> Any:
         own = [data.name for data in info.data.get("data", ()) if data.evaluate is not None]
-        require_unique("name", [*own, *(b.name for b in evaluation.benchmarks)])
+        names = [*own, *(b.name for b in evaluation.benchmarks)]
+        require_unique("name", names)
+        for rule, watched in evaluation.watched.items():
+            unknown = [name for name in watched if name not in names]
+            if unknown:
+                raise ValueError(
+                    f"{rule} names {', '.join(unknown)}, which is not evaluated; write one of: "
+                    f"{', '.join(names) or '(there is no benchmark)'}"
+                )
         return evaluation
 
     @field_validator("guidance")

@@ -7,6 +7,7 @@
     steps.jsonl     one StepRecord per optimiser step, deterministic figures only
     timings.jsonl   seconds of each step
     groups.jsonl    one GroupRecord per group
+    watch.jsonl     what evaluations in training decided; there only if anything was watched
     evals/<step>/<benchmark>/{result.json,samples.jsonl}
     refused/        inputs of steps whose loss or gradient was not finite; there only if any were
     summary.json    outcome, written at the end
@@ -46,9 +47,10 @@ FILES = (
     "timings.jsonl",
     "groups.jsonl",
     "rewrites.jsonl",
+    "watch.jsonl",
     "summary.json",
 )
-RECORDS = ("steps.jsonl", "timings.jsonl", "groups.jsonl")
+RECORDS = ("steps.jsonl", "timings.jsonl", "groups.jsonl", "watch.jsonl")
 FOLDERS = ("evals", "checkpoints", "report", "refused", "tensorboard")
 
 
@@ -85,6 +87,7 @@ class RewindReport:
     steps: int
     timings: int
     groups: int
+    watch: int
     evaluations: int
 
 
