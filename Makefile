@@ -91,6 +91,11 @@ resume-check: export HF_HUB_OFFLINE = 1
 resume-check: $(INSTALLED)
 	$(BIN)/python scripts/resume_check.py
 
+# Coverage of the intervals of evaluations, by simulation (minutes); rewrites the table of docs/evaluation.md.
+.PHONY: interval-coverage
+interval-coverage: $(INSTALLED)
+	$(BIN)/python scripts/interval_coverage.py --write
+
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

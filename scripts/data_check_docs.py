@@ -100,6 +100,8 @@ def question_cell(mapping: ColumnMapping) -> str:
         parts.append(f"options in `{mapping.options}`")
     if mapping.fixed_options:
         parts.append(f"options {', '.join(mapping.fixed_options)}")
+    if mapping.wrong_options:
+        parts.append("options in columns of their own")
     if mapping.options_in_question:
         parts.append("options in its text")
     return "; ".join(parts)

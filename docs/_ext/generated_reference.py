@@ -27,12 +27,8 @@ ROOTS = {
     "Guidance": (GuidanceConfig, "under `guidance:`; presets fill it in"),
     "Expert sampling": (ExpertsConfig, "`rephrase-rl experts FILE.yaml`"),
 }
-PACKAGES = (
-    "core", "guidance", "presets", "prompts", "data", "rewards", "rollout", "endpoints",
-    "trainers", "evaluation", "reports", "planning", "lab", "assembly", "config", "runs",
-    "statistics",
-)  # fmt: skip
-SINGLE = ("methods", "records", "errors", "seeding", "secrecy", "visible_text", "bounded_yaml")
+WITHOUT_PAGE = ("cli", "__main__")
+"""The command line has a page of its own."""
 
 
 def write_pages(app: Sphinx) -> None:
@@ -40,8 +36,10 @@ def write_pages(app: Sphinx) -> None:
     folder = Path(app.srcdir) / "reference" / "generated"
     folder.mkdir(parents=True, exist_ok=True)
     pages = {"configuration": configuration(), "commands": commands(), "public": public()}
-    pages |= {f"api-{name}": package_page(name) for name in PACKAGES}
-    pages["api-modules"] = modules_page("Single modules", [f"rephrase_rl.{n}" for n in SINGLE])
+    below = [m for m in pkgutil.iter_modules(rephrase_rl.__path__) if m.name not in WITHOUT_PAGE]
+    pages |= {f"api-{m.name}": package_page(m.name) for m in below if m.ispkg}
+    single = [f"rephrase_rl.{module.name}" for module in below if not module.ispkg]
+    pages["api-modules"] = modules_page("Single modules", single)
     for name, text in pages.items():
         path = folder / f"{name}.md"
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
@@ -199,7 +197,9 @@ def _first_paragraph(model: type[BaseModel]) -> str:
 
 def _cell(text: str) -> str:
     """RST inline code as Markdown's, on one line, without the table's own sign."""
-    return " ".join(text.split()).replace("``", "`").replace("|", "\\|").replace("<", "\\<")
+    parts = " ".join(text.split()).replace("``", "`").replace("|", "\\|").split("`")
+    # Every second part is code, in which nothing has to be escaped.
+    return "`".join(p if n % 2 else p.replace("<", "\\<") for n, p in enumerate(parts))
 
 
 def skip_aliases(

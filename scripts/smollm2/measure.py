@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rephrase_rl.assembly import evaluate_policy, load_model
-from rephrase_rl.assembly.evaluating import resolve_policy_path
+from rephrase_rl.assembly.policies import resolve_policy_path
 from rephrase_rl.config import ModelConfig, parse_benchmarks
 from rephrase_rl.rollout.likelihoods import GivenCompletion, completion_logps
 from rephrase_rl.runs import atomic

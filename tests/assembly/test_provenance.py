@@ -6,7 +6,7 @@ import copy
 
 import pytest
 
-from rephrase_rl.assembly.evaluating import LoadedBenchmark
+from rephrase_rl.assembly.benchmarks import LoadedBenchmark
 from rephrase_rl.assembly.objects import load_model
 from rephrase_rl.assembly.provenance import describe_policy, equal_questions, provenance
 from rephrase_rl.config import BenchmarkConfig, ModelConfig, parse_config

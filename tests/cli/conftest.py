@@ -48,6 +48,9 @@ def result(mean: float, k: int = 4) -> SimpleNamespace:
         num_problems=100,
         avg_at_k=interval,
         pass_at_k={1: interval},
+        pass_hat_k={},
+        maj_at_k={},
+        by_label={},
     )
 
 
@@ -129,6 +132,12 @@ class FakeAssembly(ModuleType):
                 options["on_progress"](benchmark.name, 1, 2)
         return {b.name: result(self.scores["base"].get(b.name, 0.5)) for b in benchmarks}
 
+    def evaluate_with_harness(self, model: str, tasks: Any, **options: Any) -> dict[str, Any]:
+        self.calls.append(
+            ("evaluate_with_harness", SimpleNamespace(model=model, tasks=tasks, **options))
+        )
+        return {task: result(0.5, k=1) for task in tasks}
+
     def dry_run(self, config: Any) -> SimpleNamespace:
         self.calls.append(("dry_run", SimpleNamespace(config=config)))
         return SimpleNamespace(
@@ -155,6 +164,7 @@ class FakeAssembly(ModuleType):
         )
 
     CheckOptions = SimpleNamespace
+    EvaluationOptions = SimpleNamespace
 
     def check_data(self, config: Any, evaluation_data: Any, options: Any) -> DataCheck:
         call = SimpleNamespace(config=config, evaluation_data=evaluation_data, options=options)

@@ -90,3 +90,99 @@ def test_json_leaves_out_the_samples(cli, assembly, monkeypatch: pytest.MonkeyPa
     )
     outcome = cli("eval", "lab:base", "--benchmark", "lab:hard", "--json")
     assert json.loads(outcome.out) == {"b": {"mean": None}}
+
+
+def test_a_declared_benchmark_by_name_and_one_of_ones_own(cli, assembly, tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("name: own\ndata: {path: x.jsonl}\ntemperature: 0.25\n")
+    outcome = cli("eval", "some/model", "--benchmark", "math500", "--benchmark", own, "--set",
+                  "data.path=copy.jsonl", "--set", "subset=true")  # fmt: skip
+    assert outcome.status == 0
+    declared, mine = benchmarks_of(assembly)
+    assert (declared.name, declared.expected_rows, declared.subset) == ("math500", 500, True)
+    assert (mine.name, mine.temperature) == ("own", 0.25)
+    assert {b.data.path for b in (declared, mine)} == {"copy.jsonl"}
+
+
+def test_a_benchmark_of_the_run_comes_before_a_declared_one_of_its_name(
+    cli, assembly, run_folder: Path
+) -> None:
+    text = (run_folder / "config.yaml").read_text().replace("name: hard", "name: math500")
+    (run_folder / "config.yaml").write_text(text)
+    cli("eval", run_folder, "--benchmark", "math500")
+    assert benchmarks_of(assembly)[0].data.path == "lab:hard"
+
+
+def test_the_declared_benchmarks_are_listed_without_a_model(cli, assembly) -> None:
+    outcome = cli("eval", "--list")
+    assert outcome.status == 0
+    for part in ("math500", "12032", "gpqa_diamond", "first_of", "lab:hard"):
+        assert part in outcome.out
+    plain = json.loads(cli("eval", "--list", "--json").out)
+    assert plain["aime24"]["samples_per_problem"] == 4
+    assert plain["aime24"]["licence"].startswith("none stated")
+    assert assembly.calls == []
+
+
+def test_without_a_model_it_says_so(cli, assembly) -> None:
+    outcome = cli("eval", "--benchmark", "lab_hard")
+    assert (outcome.status, "found no model" in outcome.err) == (2, True)
+
+
+def test_going_on_needs_a_directory_and_may_find_results_there(
+    cli, assembly, run_folder: Path
+) -> None:
+    outcome = cli("eval", run_folder, "--resume")
+    assert (outcome.status, "--resume: found no --out" in outcome.err) == (2, True)
+    stored = run_folder / "evals" / "10" / "hard"
+    stored.mkdir(parents=True)
+    (stored / "result.json").write_text("{}")
+    assert cli("eval", run_folder, "--out", run_folder, "--resume").status == 0
+    assert assembly.calls[0][1].options.resume is True
+
+
+def test_the_engine_is_handed_on(cli, assembly) -> None:
+    cli("eval", "m", "--benchmark", "lab_hard", "--engine", "vllm")
+    cli("eval", "m", "--benchmark", "lab_hard")
+    assert [call.options.engine for _, call in assembly.calls] == ["vllm", "transformers"]
+    assert [call.options.resume for _, call in assembly.calls] == [False, False]
+
+
+def test_every_measure_and_part_is_printed(cli, assembly, monkeypatch) -> None:
+    from types import SimpleNamespace
+
+    from rephrase_rl.statistics import Interval
+
+    interval = Interval(0.25, 0.2, 0.3, 12)
+    found = SimpleNamespace(
+        protocol=SimpleNamespace(samples_per_problem=4),
+        num_problems=12,
+        avg_at_k=interval,
+        pass_at_k={1: interval, 4: interval},
+        pass_hat_k={4: interval},
+        maj_at_k={4: interval},
+        by_label={"subject": {"Algebra\x1b[2J": interval}},
+    )
+    monkeypatch.setattr(assembly, "evaluate_policy", lambda *a, **k: {"b": found})
+    out = cli("eval", "m", "--benchmark", "lab_hard").out
+    for part in ("avg@4", "pass@4", "pass^4", "maj@4", "Algebra[U+001B][2J"):
+        assert part in out
+
+
+def test_tasks_of_the_harness_are_asked_in_place_of_benchmarks(cli, assembly, tmp_path) -> None:
+    outcome = cli("eval", "some/model", "--lm-eval", "arc_challenge, t.yaml", "--set", "limit=5",
+                  "--out", tmp_path / "run")  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    ((name, call),) = assembly.calls
+    assert name == "evaluate_with_harness"
+    assert list(call.tasks) == ["arc_challenge", "t.yaml"]
+    assert (call.options.limit, call.run_path) == (5, tmp_path / "run")
+
+
+def test_the_harness_asks_in_its_own_way(cli, assembly) -> None:
+    words = ("eval", "some/model", "--lm-eval", "arc_challenge")
+    for more in (("--benchmark", "lab:hard"), ("-k", "4"), ("--engine", "vllm")):
+        outcome = cli(*words, *more)
+        assert (outcome.status, "in its own way" in outcome.err) == (2, True)
+    assert cli("eval", "some/model", "--lm-eval", " , ").status == 2
+    assert not assembly.calls

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pages import tiny_model
+from rephrase_rl.assembly.starting_machine import Machine
 from rephrase_rl.config import RunConfig, load_config
 from rephrase_rl.methods import resolve_config
 
@@ -91,10 +92,11 @@ def test_a_longer_limit_of_rephrase_prompts_is_set(cli, table: Path, model: Path
     assert outcome.status == 0, outcome.err
 
 
-def load_after(cli, model: Path, data: str) -> RunConfig:
-    outcome = cli("init", model, data, "--overwrite")
+def load_after(cli, model: Path, data: str, out: str | None = None) -> RunConfig:
+    path = Path(out) if out else Path(data).with_suffix(".yaml")
+    outcome = cli("init", model, data, "--overwrite", "--out", path)
     assert outcome.status == 0, outcome.err
-    return load_config(Path(data).with_suffix(".yaml"))
+    return load_config(path)
 
 
 def test_a_file_without_experts_gets_grpo_and_says_how_to_get_some(cli, table: Path) -> None:
@@ -134,6 +136,27 @@ def test_a_file_that_is_there_is_kept(cli, table: Path) -> None:
     assert (outcome.status, "already there" in outcome.err) == (2, True)
     assert Path("sums-train.yaml").read_text(encoding="utf-8") == "mine"
     assert cli("init", "lab:base", table.name, "--overwrite").status == 0
+
+
+def test_a_machine_with_gpus_gets_its_own_settings(cli, table, model, monkeypatch) -> None:
+    gpus = Machine("gpu", "NVIDIA H100 80GB HBM3", 64, 80e9, ("NVIDIA H100",) * 8, bfloat16=True)
+    monkeypatch.setattr("rephrase_rl.assembly.starting.this_machine", lambda: gpus)
+    config = load_after(cli, model, table.name, "big.yaml")
+    trainer = config.trainer
+    assert (trainer["bf16"], trainer["gradient_checkpointing"]) == (True, True)
+    assert "max_steps" not in trainer
+    rows = trainer["per_device_train_batch_size"] * trainer["gradient_accumulation_steps"]
+    assert rows * 8 == 128
+    assert (config.plan.device, config.plan.devices) == ("h100-sxm", 8)
+    assert cli("plan", "big.yaml").status == 0
+
+
+def test_a_machine_that_is_too_small_is_said(cli, table, model, monkeypatch) -> None:
+    small = Machine("gpu", "NVIDIA H100", 8, 1e9, ("NVIDIA H100",), bfloat16=True)
+    monkeypatch.setattr("rephrase_rl.assembly.starting.this_machine", lambda: small)
+    outcome = cli("init", model, table.name)
+    assert "does not fit into the memory" in outcome.err
+    assert "DOES NOT FIT" in Path("sums-train.yaml").read_text(encoding="utf-8")
 
 
 def test_hostile_names_stay_in_comments(cli, table: Path) -> None:

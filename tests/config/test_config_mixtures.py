@@ -50,7 +50,9 @@ def test_hash_without_a_mixture_is_that_of_a_configuration_without_its_fields() 
     for item in plain["data"]:
         for name in ("weight", "rewards", "correctness", "gate", "evaluate"):
             del item[name]
-    del plain["evaluation"]["benchmarks"][0]["judge"]
+    declared = ("title", "source", "licence", "expected_rows", "subset", "layouts")
+    for name in ("judge", "prompt", "ks", "subject", "difficulty", *declared):
+        del plain["evaluation"]["benchmarks"][0][name]
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     assert config_hash(plain_run) == hashlib.sha256(text.encode()).hexdigest()
     mixed = [

@@ -381,3 +381,106 @@ def test_half_a_surrogate_pair_is_a_fault_of_its_row():
         "row 1, column 'question'",
         "row 1, column 'expert_solution'",
     ]
+
+
+# --- shapes of test sets ---------------------------------------------------------------------
+
+
+def test_options_as_two_columns_have_the_labels_of_the_source():
+    mapping = ColumnMapping("arc", options="choices", reference_answer="key", answer_form="letter")
+    row = {"question": "Which?", "choices": {"text": ["x", "y"], "label": ["1", "2"]}, "key": "2"}
+    problem = one(mapping, row)
+    assert problem.question == "Which?\n\nA. x\nB. y"
+    assert problem.reference_answer == "B"
+    # Columns of different lengths are no options, and neither is a label without a text.
+    row["choices"] = {"text": ["x", "y"], "label": ["1", "2", "3"]}
+    assert "not a list of options" in faults(mapping, row)[0]
+
+
+GPQA = ColumnMapping(
+    "gpqa",
+    question=("Q",),
+    wrong_options=("W1", "W2", "W3"),
+    reference_answer="R",
+    answer_form="text",
+    default_task_kind="choice",
+)
+
+
+def test_wrong_options_are_shown_with_the_right_one_in_an_order_of_their_own():
+    letters = []
+    for number in range(40):
+        row = {"Q": f"Which of {number}?", "R": "right", "W1": "w1", "W2": "w2", "W3": "w3"}
+        problem = one(GPQA, row)
+        shown = problem.metadata["options"]
+        assert sorted(shown) == ["right", "w1", "w2", "w3"]
+        assert shown["ABCD".index(problem.reference_answer)] == "right"
+        assert one(GPQA, dict(reversed(row.items()))).messages == problem.messages
+        letters.append(problem.reference_answer)
+    assert set(letters) == set("ABCD")
+    assert max(letters.count(letter) for letter in "ABCD") < 20
+
+
+@pytest.mark.parametrize("column", ["R", "W1", "W3"])
+def test_a_missing_option_is_told(column):
+    row = {"Q": "Which?", "R": "right", "W1": "w1", "W2": "w2", "W3": "w3", column: None}
+    assert "nothing as one of the options" in faults(GPQA, row)[0]
+
+
+def test_wrong_options_go_with_an_answer_that_is_a_text():
+    with pytest.raises(DataError, match="wrong_options go with text"):
+        dataclasses.replace(GPQA, answer_form="either")
+    with pytest.raises(DataError, match="options and wrong_options"):
+        dataclasses.replace(GPQA, options="o")
+
+
+@pytest.mark.parametrize(
+    ("answer", "read"), [(["5"], "5"), ([5], "5"), (["a", " b"], "a, b"), ("5", "5"), (5, "5")]
+)
+def test_a_list_of_answers_is_joined_where_that_is_wanted(answer, read):
+    mapping = ColumnMapping("l", list_answer=", ")
+    assert one(mapping, {"question": "q", "reference_answer": answer}).reference_answer == read
+
+
+@pytest.mark.parametrize("answer", [[], ["a", None], [["a"]], ["a", {}]])
+def test_a_list_with_something_else_in_it_stays_a_fault(answer):
+    mapping = ColumnMapping("l", list_answer=", ")
+    assert faults(mapping, {"question": "q", "reference_answer": answer})
+    assert faults("canonical", {"question": "q", "reference_answer": ["a"]})
+
+
+DOCUMENT = {
+    "table": {"uid": "t1", "table": [["", "2019"], ["Other", "44.1"]]},
+    "paragraphs": [{"order": 1, "text": "First."}, {"order": 2, "text": "Second."}],
+    "questions": [
+        {"uid": "q1", "question": "Change?", "answer": -12.6, "scale": "million"},
+        {"uid": "q2", "question": "Which?", "answer": ["a", "b"], "scale": ""},
+    ],
+}
+DOCUMENTS = ColumnMapping(
+    "documents",
+    rows_in="questions",
+    context=("paragraphs", "table.table"),
+    reference_answer="answer",
+    list_answer="; ",
+    unit="scale",
+    problem_id="uid",
+)
+
+
+def test_questions_of_one_document_are_problems_of_their_own():
+    first, second = load(DOCUMENTS, DOCUMENT)
+    assert (first.problem_id, first.reference_answer) == ("q1", "-12.6 million")
+    assert (second.problem_id, second.reference_answer) == ("q2", "a; b")
+    for problem in (first, second):
+        assert problem.question.startswith("First.\n\nSecond.\n\n | 2019\nOther | 44.1\n\n")
+        assert "questions" not in problem.metadata
+
+
+def test_questions_without_ids_are_told_apart_and_faults_name_the_document():
+    mapping = dataclasses.replace(DOCUMENTS, problem_id="none")
+    assert [p.problem_id for p in load(mapping, DOCUMENT)] == ["s-1-1", "s-1-2"]
+    broken = {**DOCUMENT, "questions": "none"}
+    assert faults(mapping, DOCUMENT, broken)[0].startswith("row 2, column 'questions': str 'none'")
+    twice = {**DOCUMENT, "questions": [DOCUMENT["questions"][0]] * 2}
+    assert "'q1' is also row 1's" in faults(DOCUMENTS, twice)[0]

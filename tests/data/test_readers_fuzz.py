@@ -39,7 +39,8 @@ VALUES = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["role", "content", "ground_truth", "A", "B"]) | st.text(max_size=3),
+            st.sampled_from(["role", "content", "ground_truth", "A", "B", "text", "label"])
+            | st.text(max_size=3),
             inner,
             max_size=3,
         )
@@ -98,9 +99,11 @@ FIELDS = {
     "context": LISTED,
     "options": PLACES,
     "fixed_options": st.lists(TEXTS, max_size=3) | st.just([str(i) for i in range(30)]),
+    "wrong_options": LISTED,
     "options_in_question": st.booleans(),
     "reference_answer": PLACES,
     "answer_form": st.sampled_from(ANSWER_FORMS),
+    "list_answer": st.just("; "),
     "unit": PLACES,
     "boxed_answer": PLACES,
     "worked_answer": PLACES,
@@ -108,6 +111,7 @@ FIELDS = {
     "expert_form": st.sampled_from(list(EXPERT_FORMS)),
     "expert_flags": LISTED,
     "append_answer": st.booleans(),
+    "rows_in": PLACES,
     "problem_id": PLACES,
     "task_kind": PLACES,
     "default_task_kind": TEXTS,

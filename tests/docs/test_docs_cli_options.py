@@ -20,7 +20,10 @@ FROZEN = {
     ],
     "demo": ["--arm", "--check", "--no-check", "--out", "--seed", "--set", "--steps"],
     "doctor": ["--json"],
-    "eval": ["--benchmark", "--json", "--out", "--samples", "--seed", "--set", "--trust", "-k"],
+    "eval": [
+        "--benchmark", "--engine", "--json", "--list", "--lm-eval", "--out", "--resume",
+        "--samples", "--seed", "--set", "--trust", "-k",
+    ],
     "experts": [
         "--json", "--keep-unsolved", "--out", "--samples", "--set", "--teacher", "--teacher-model",
         "-k",

@@ -22,7 +22,7 @@ FROZEN = {
     "Problem": (
         "problem_id, messages, reference_answer, expert_solution=, task_kind=, metadata=, dataset="
     ),
-    "RePOTrainer": "*args, guidance=, stream=, compute=, on_groups=, **kwargs",
+    "RePOTrainer": "*args, guidance=, stream=, compute=, token_logps=, on_groups=, **kwargs",
     "RephraseSource": "template=, strip_meta_text=, style=",
     "ReplaceWorst": "",
     "RewardAboveReplaced": "name=",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,3 +102,16 @@ def test_every_page_has_one_title() -> None:
         text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
         titles = [line for line in text.splitlines() if line.startswith("# ")]
         assert len(titles) == 1 or "{include}" in path.read_text(encoding="utf-8"), path
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning_and_is_whole(tmp_path) -> None:
+    """What ``make docs`` does; the reference is made from the sources as they are."""
+    words = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
+    folders = ["-d", str(tmp_path / "trees"), str(ROOT / "docs"), str(tmp_path / "site")]
+    done = subprocess.run([*words, *folders], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert script().faults_of((tmp_path / "site").resolve()) == []
+    options = (tmp_path / "site/reference/generated/configuration.html").read_text("utf-8")
+    assert "over_expert_tokens" in options
+    assert "gate_failure_fraction" in options

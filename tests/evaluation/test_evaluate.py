@@ -167,3 +167,51 @@ def test_a_verifier_gets_what_it_asks_for_of_its_own_problem_and_completion() ->
         verifier = get_verifier("length", limit=limit)
         result = evaluate(ScriptedEngine(["dog"] * 6), options, verifier, TEMPLATE, short)
         assert {s.value for s in result.samples} == {value}
+
+
+def test_labels_come_from_the_metadata_and_those_without_one_are_named_so() -> None:
+    labelled = [
+        problem("a", "1+1", "2", metadata={"type": "sum", "level": 3}),
+        problem("b", "2+2", "4", metadata={"type": "sum"}),
+    ]
+    result = evaluate(
+        ScriptedEngine(["2", "0", "4", "4"]),
+        labelled,
+        ScriptedVerifier(),
+        TEMPLATE,
+        PROTOCOL,
+        label_keys={"subject": "type", "difficulty": "level"},
+    )
+    assert [s.labels for s in result.samples][::2] == [
+        {"subject": "sum", "difficulty": "3"},
+        {"subject": "sum", "difficulty": "(none)"},
+    ]
+    assert {n: i.mean for n, i in result.by_label["difficulty"].items()} == {"3": 0.5, "(none)": 1}
+
+
+def test_the_hash_of_prompts_is_that_of_what_was_asked() -> None:
+    def hash_of(problems, template=TEMPLATE, **changes: Any) -> str:
+        protocol = dataclasses.replace(PROTOCOL, solve_template=template.template_id, **changes)
+        engine = ScriptedEngine(["x"] * 99)
+        return evaluate(engine, problems, ScriptedVerifier(), template, protocol).prompts_sha256
+
+    first = hash_of(PROBLEMS)
+    assert len(first) == 64
+    assert hash_of(PROBLEMS, temperature=0.5) == first
+    others = [
+        hash_of(PROBLEMS, limit=2),
+        hash_of(PROBLEMS[::-1]),
+        hash_of(PROBLEMS, get_template("math-solve-v1")),
+    ]
+    assert len({first, *others}) == 4
+
+
+def test_a_journal_is_handed_to_the_engine() -> None:
+    class Journalled(ScriptedEngine):
+        def sample(self, prompts: Any, settings: Any, *, on_progress: Any = None, journal: Any):
+            assert journal == "the journal"
+            return super().sample(prompts, settings)
+
+    engine = Journalled(["x"] * 6)
+    evaluate(engine, PROBLEMS, ScriptedVerifier(), TEMPLATE, PROTOCOL, journal="the journal")
+    assert len(engine.calls) == 1

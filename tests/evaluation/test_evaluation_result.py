@@ -141,6 +141,61 @@ def test_the_order_of_samples_does_not_matter(rows: list[list[float | str]], see
     )
 
 
+def answered(problem: str, *answers: tuple[str | None, float]) -> list[EvaluationSample]:
+    """One problem whose samples gave these answers with these rewards."""
+    rows = samples_of([value for _, value in answers])
+    return [
+        dataclasses.replace(row, problem_id=problem, answer=answer)
+        for row, (answer, _) in zip(rows, answers, strict=True)
+    ]
+
+
+def test_majority_and_all_passing_beside_pass_at_k() -> None:
+    result = summarize_samples(
+        [
+            # Right in two ways of writing it: one answer all the same. Two wrong ones apart.
+            *answered("a", ("1/2", 1), ("0.5", 1), ("3", 0), ("4", 0)),
+            # The wrong answer has most votes, blanks do not make two of it.
+            *answered("b", ("7", 1), ("8 9", 0), (" 8  9", 0), (None, 0)),
+        ],
+        dataclasses.replace(PROTOCOL, pass_at_k=(1, 2, 4)),
+    )
+    assert result.maj_at_k[4].mean == 0.5
+    # pass^2: C(2,2)/C(4,2) = 1/6 and 0.
+    assert result.pass_hat_k[2].mean == pytest.approx(1 / 12)
+    assert result.pass_hat_k[4].mean == 0
+    assert set(result.maj_at_k) == set(result.pass_hat_k) == {2, 4}
+    assert 0 < result.maj_at_k[4].low < result.maj_at_k[4].high < 1
+
+
+def test_without_answers_there_is_no_majority() -> None:
+    assert summarize_samples(samples_of([1, 0, 1, 1]), PROTOCOL).maj_at_k == {}
+
+
+def test_the_other_intervals_are_beside_the_main_one() -> None:
+    rows = [[1.0, 0.0, 1.0, 1.0], [0.0] * 4, [1.0] * 4, [0.0, 0.0, 1.0, 0.0]]
+    result = summarize_samples(samples_of(*rows), PROTOCOL)
+    means = [0.75, 0, 1, 0.25]
+    expected = stats.ttest_1samp(means, 0).confidence_interval(0.95)
+    assert result.avg_at_k_by["t"].low == pytest.approx(expected.low)
+    assert result.avg_at_k_by["bootstrap"].method == "bootstrap"
+    assert result.avg_at_k_by["bootstrap"].mean == result.avg_at_k.mean
+
+
+def test_parts_are_told_apart_by_their_labels() -> None:
+    labels = [{"subject": "Algebra", "level": "1"}, {"subject": "Geometry", "level": "1"}]
+    samples = [
+        dataclasses.replace(sample, labels=labels[sample.problem_id == "p2"])
+        for sample in samples_of([1] * 4, [0] * 4, [1] * 4)
+    ]
+    result = summarize_samples(samples, PROTOCOL)
+    assert list(result.by_label) == ["level", "subject"]
+    assert result.by_label["subject"]["Algebra"].mean == 0.5
+    assert result.by_label["subject"]["Algebra"].n_clusters == 2
+    assert result.by_label["subject"]["Geometry"].mean == 1.0
+    assert result.by_label["level"]["1"] == result.avg_at_k
+
+
 def test_json_has_numbers_where_there_are_some_and_null_elsewhere() -> None:
     result = summarize_samples(samples_of([1, "timeout"], [0, 0]), PROTOCOL)
     data = json.loads(json.dumps(to_json(result), allow_nan=False))

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from rephrase_rl.errors import VerifierError
 from rephrase_rl.records import Verdict
 from rephrase_rl.rewards import AllOf, ContextVerifier, Gated, get_verifier
+from rephrase_rl.rewards.composite import FirstOf
 
 RIGHT = Verdict("scored", 1.0, "5")
 WRONG = Verdict("scored", 0.0, "6")
@@ -119,3 +120,27 @@ def test_lengths_must_agree():
     for verifier in (AllOf([Scripted({}), Scripted({})]), Gated(Scripted({}), Scripted({}))):
         with pytest.raises(VerifierError, match="1 completions and 2"):
             verifier.verify(["a"], ["1", "2"])
+
+
+def test_first_of_asks_the_next_only_where_a_gold_cannot_be_read():
+    first = Scripted({"a": RIGHT, "b": BAD_GOLD, "c": TIMEOUT, "d": BAD_GOLD})
+    second = Scripted({"b": WRONG, "d": BAD_GOLD})
+    verifier = FirstOf([first, second])
+    golds = ["g"] * 4
+    found = verifier.verify_in_context(list("abcd"), golds, {"level": [1, 2, 3, 4]})
+    assert found == [RIGHT, WRONG, TIMEOUT, BAD_GOLD]
+    assert second.asked == [["b", "d"]]
+    assert second.contexts == [{"level": [2, 4]}]
+    verifier.close()
+    assert (first.closed, second.closed) == (1, 1)
+
+
+def test_first_of_is_made_by_name_and_wants_several():
+    verifier = get_verifier("first_of", verifiers=["number", "text_exact"])
+    found = verifier.verify(["It is 25", r"\boxed{the table}"], ["25", "table"])
+    assert [verdict.reward for verdict in found] == [1.0, 1.0]
+    assert verifier.verify(["26"], ["25"])[0].reward == 0.0
+    with pytest.raises(VerifierError, match="at least 2"):
+        get_verifier("first_of", verifiers=["number"])
+    with pytest.raises(VerifierError, match="a list of verifiers"):
+        get_verifier("first_of", verifiers="number")

@@ -153,6 +153,7 @@ def test_verifiers_by_name():
         "all_of",
         "choice",
         "exact",
+        "first_of",
         "format",
         "gated",
         "judge",
@@ -172,7 +173,7 @@ def test_verifiers_by_name():
 
 
 def test_unknown_names_and_options():
-    with pytest.raises(VerifierError, match=r"'maths'.*exact, format.*math"):
+    with pytest.raises(VerifierError, match=r"'maths'.*exact, first_of.*math"):
         get_verifier("maths")
     with pytest.raises(VerifierError, match="no option marker; it takes answer_marker, name"):
         get_verifier("exact", marker="#")

@@ -316,3 +316,58 @@ def test_parts_that_cannot_work_are_refused_at_once(model: Any) -> None:
     tokenizer.chat_template = None
     with pytest.raises(EngineError, match="chat template"):
         TransformersEngine(model, tokenizer)
+
+
+class Notes:
+    """A journal in memory that may fail after a number of batches, as a killed process would."""
+
+    def __init__(self, known: dict[int, list[Completion]], most: int = 99) -> None:
+        self.known = known
+        self.batches: list[list[int]] = []
+        self._most = most
+
+    def keep(self, sampled: Any) -> None:
+        if len(self.batches) == self._most:
+            raise KeyboardInterrupt
+        self.batches.append(list(sampled))
+        self.known |= {index: list(found) for index, found in sampled.items()}
+
+
+@pytest.mark.parametrize("batches", [0, 1, 2])
+def test_a_killed_request_that_is_gone_on_with_gives_the_same_bits(
+    engine: TransformersEngine, batches: int
+) -> None:
+    settings = SamplingSettings(n=2, max_new_tokens=8, seed=3)
+    whole = engine.sample(QUESTIONS, settings)
+    notes = Notes({}, batches)
+    with pytest.raises(KeyboardInterrupt):
+        engine.sample(QUESTIONS, settings, journal=notes)
+    before = set(notes.known)
+    rest = Notes(notes.known)
+    progress: list[tuple[int, int]] = []
+    found = engine.sample(
+        QUESTIONS, settings, journal=rest, on_progress=lambda *x: progress.append(x)
+    )
+    assert [[c.token_ids for c in group] for group in found] == [
+        [c.token_ids for c in group] for group in whole
+    ]
+    assert before.isdisjoint(index for batch in rest.batches for index in batch)
+    assert sorted(rest.known) == list(range(len(QUESTIONS)))
+    assert progress[-1] == (10, 10)
+
+
+def test_batches_hold_whole_prompts_of_similar_length(engine: TransformersEngine) -> None:
+    notes = Notes({})
+    engine.sample(QUESTIONS, SamplingSettings(n=2, max_new_tokens=4), journal=notes)
+    # Two prompts of two rows in a batch of five; the longest question is in the first batch.
+    assert [len(batch) for batch in notes.batches] == [2, 2, 1]
+    assert notes.batches[0][0] == 1
+
+
+def test_a_prompt_larger_than_a_batch_is_kept_once_it_is_whole(engine: TransformersEngine) -> None:
+    notes = Notes({})
+    found = engine.sample(
+        QUESTIONS[:2], SamplingSettings(n=7, max_new_tokens=4, seed=1), journal=notes
+    )
+    assert [batch for batch in notes.batches if batch] == [[1], [0]]
+    assert [len(group) for group in found] == [7, 7]

@@ -19,6 +19,7 @@ from rephrase_rl.statistics import (
     paired_difference_interval,
     seed_mean_interval,
 )
+from rephrase_rl.statistics.share_interval import wilson_ends
 
 NAN = math.nan
 PROFILE = settings(derandomize=True, deadline=None, max_examples=50)
@@ -95,11 +96,45 @@ def test_share_interval_has_width_when_nothing_passed() -> None:
     assert found.high == pytest.approx(z_squared / (50 + z_squared), rel=1e-12)
 
 
+def test_share_interval_is_wilsons_with_the_stated_number_of_trials() -> None:
+    # Two of six problems pass in 1 of 4 and 3 of 4 samples, the others never: p = 1/6. Two ever
+    # pass and six ever fail, so m = 2 and r' = r^(2/4).
+    values = [[1, 0, 0, 0], [1, 1, 1, 0], *[[0, 0, 0, 0]] * 4]
+    r = np.var([0.25, 0.75, 0, 0, 0, 0], ddof=1) / (1 / 6 * 5 / 6)
+    n, z = 6 / math.sqrt(r), stats.norm.ppf(0.975)
+    assert 6 < n < 24
+    centre = (1 / 6 + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(5 / 36 / n + z * z / (4 * n * n))
+    found = clustered_share_interval(values)
+    assert (found.low, found.high) == pytest.approx((centre - half, centre + half), rel=1e-12)
+
+
 def test_share_interval_uses_every_sample_if_problems_are_alike() -> None:
-    # Each problem passes half of its eight samples: no spread between problems, n_eff = 8 P.
+    # Each problem passes half of its eight samples: no spread between problems, n = 8 P.
     expected = stats.binomtest(40, 80).proportion_ci(0.95, method="wilson")
     found = clustered_share_interval([[1.0, 0.0] * 4] * 10)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-12)
+
+
+def test_share_interval_counts_a_lone_pass_as_little_evidence() -> None:
+    # One pass in 30 x 32 samples: as if all were independent the end would be 0.0059.
+    values = np.zeros((30, 32))
+    values[0, 0] = 1
+    independent = stats.binomtest(1, 960).proportion_ci(0.95, method="wilson")
+    assert clustered_share_interval(values).high > 3 * independent.high
+
+
+@pytest.mark.parametrize("successes", [0, 1, 7, 19.5])
+def test_ends_of_wilson_take_any_number_of_trials(successes: float) -> None:
+    if successes == int(successes):
+        ci = stats.binomtest(int(successes), 20).proportion_ci(0.95, method="wilson")
+        assert wilson_ends(successes / 20, 20, 0.95) == pytest.approx((ci.low, ci.high), abs=1e-12)
+    # The ends are where the score statistic is z.
+    low, high = wilson_ends(successes / 20, 23.7, 0.95)
+    for end in (low, high):
+        if 0 < end < 1:
+            score = abs(successes / 20 - end) / math.sqrt(end * (1 - end) / 23.7)
+            assert score == pytest.approx(stats.norm.ppf(0.975), rel=1e-9)
 
 
 def test_share_interval_of_fully_dependent_samples_is_that_of_the_problems() -> None:
@@ -139,19 +174,6 @@ def test_t_interval_moves_with_its_values(groups: list[list[float]], shift: floa
     moved = clustered_mean_interval([[value + shift for value in row] for row in groups])
     assert moved.mean == pytest.approx(found.mean + shift, abs=1e-9)
     assert moved.low == pytest.approx(found.low + shift, abs=1e-9, nan_ok=True)
-
-
-def test_coverage_of_the_share_interval_is_as_stated() -> None:
-    generator = np.random.default_rng(7)
-    hits, repeats, true_share = 0, 400, 0.3
-    for _ in range(repeats):
-        # Problems differ in difficulty (Beta with mean 0.3); four samples each.
-        difficulty = generator.beta(0.6, 1.4, size=60)
-        passes = generator.random((60, 4)) < difficulty[:, None]
-        found = clustered_share_interval(passes.astype(float))
-        hits += found.low <= true_share <= found.high
-    # Binomial noise of 400 repeats at 95 %: standard deviation 1.1 %.
-    assert 0.915 <= hits / repeats <= 0.985
 
 
 def test_nothing_scored_gives_nan_and_zero_clusters() -> None:

@@ -1,4 +1,4 @@
-"""pass@k against closed forms, full enumeration and the definition of an unbiased estimator."""
+"""pass@k and pass^k against closed forms, enumeration and the meaning of unbiased."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from rephrase_rl.errors import EvaluationError
-from rephrase_rl.statistics import pass_at_k
+from rephrase_rl.statistics import pass_at_k, pass_hat_k
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,29 @@ def test_large_counts_neither_overflow_nor_round_to_one() -> None:
 def test_impossible_counts_are_refused(n: int, c: int, k: int) -> None:
     with pytest.raises(EvaluationError, match="required"):
         pass_at_k(n, c, k)
+    with pytest.raises(EvaluationError, match="required"):
+        pass_hat_k(n, c, k)
+
+
+@pytest.mark.parametrize(
+    ("n", "c", "k", "expected"),
+    [(10, 6, 2, 15 / 45), (4, 1, 1, 0.25), (8, 8, 8, 1.0), (8, 7, 8, 0.0), (5, 1, 2, 0.0)],
+)
+def test_closed_forms_of_all_passing(n: int, c: int, k: int, expected: float) -> None:
+    assert pass_hat_k(n, c, k) == pytest.approx(expected, rel=1e-15)
+
+
+@given(n=st.integers(1, 60), data=st.data())
+@settings(derandomize=True, deadline=None, max_examples=60)
+def test_all_passing_is_the_other_hypergeometric_tail(n: int, data: st.DataObject) -> None:
+    c, k = data.draw(st.integers(0, n)), data.draw(st.integers(1, n))
+    assert pass_hat_k(n, c, k) == pytest.approx(stats.hypergeom(n, c, k).pmf(k), abs=1e-10)
+    # All pass where none fails.
+    assert pass_hat_k(n, c, k) == pytest.approx(1 - pass_at_k(n, n - c, k), abs=1e-12)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.93])
+def test_all_passing_is_unbiased(p: float) -> None:
+    n, k = 7, 3
+    expectation = sum(stats.binom(n, p).pmf(c) * pass_hat_k(n, c, k) for c in range(n + 1))
+    assert expectation == pytest.approx(p**k, rel=1e-12)

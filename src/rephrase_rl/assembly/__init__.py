@@ -13,8 +13,13 @@ if TYPE_CHECKING:
     from rephrase_rl.assembly.blocks import build_guidance, preset_guidance
     from rephrase_rl.assembly.checking import CheckOptions, check_data
     from rephrase_rl.assembly.dry_running import DryRun, dry_run
-    from rephrase_rl.assembly.evaluating import EvaluationSetting, evaluate_policy
+    from rephrase_rl.assembly.evaluating import (
+        EvaluationOptions,
+        EvaluationSetting,
+        evaluate_policy,
+    )
     from rephrase_rl.assembly.experts import ExpertsSummary, sample_experts
+    from rephrase_rl.assembly.harness import evaluate_with_harness
     from rephrase_rl.assembly.mining import MiningSummary, mine
     from rephrase_rl.assembly.objects import column_mapping, load_data, load_model
     from rephrase_rl.assembly.offline_rewrites import RewritesSummary
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 _HOME = {
     "CheckOptions": "checking",
     "DryRun": "dry_running",
+    "EvaluationOptions": "evaluating",
     "EvaluationSetting": "evaluating",
     "ExpertsSummary": "experts",
     "MiningSummary": "mining",
@@ -35,6 +41,7 @@ _HOME = {
     "column_mapping": "objects",
     "dry_run": "dry_running",
     "evaluate_policy": "evaluating",
+    "evaluate_with_harness": "harness",
     "load_data": "objects",
     "load_model": "objects",
     "mine": "mining",
@@ -48,6 +55,7 @@ _HOME = {
 __all__ = [
     "CheckOptions",
     "DryRun",
+    "EvaluationOptions",
     "EvaluationSetting",
     "ExpertsSummary",
     "MiningSummary",
@@ -59,6 +67,7 @@ __all__ = [
     "column_mapping",
     "dry_run",
     "evaluate_policy",
+    "evaluate_with_harness",
     "load_data",
     "load_model",
     "mine",

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rephrase_rl.assembly.benchmarks import load_benchmarks
 from rephrase_rl.assembly.check_judging import ExpertJudge
 from rephrase_rl.assembly.check_parts import part_fits
 from rephrase_rl.assembly.check_wording import Wording
 from rephrase_rl.assembly.objects import load_data, scan_data
 from rephrase_rl.assembly.problems import expert_budget
-from rephrase_rl.config import all_benchmarks, parse_guidance
+from rephrase_rl.config import DataConfig, all_benchmarks, parse_guidance
 from rephrase_rl.data import BadRow, fit_expert
 from rephrase_rl.data.contamination import DEFAULT_WORDS, EvaluationIndex
 from rephrase_rl.data.inspection import DataCheck, DataInspector
@@ -23,7 +24,7 @@ from rephrase_rl.data.part_fits import Limits
 from rephrase_rl.methods import resolve_config
 
 if TYPE_CHECKING:
-    from rephrase_rl.config import DataConfig, RunConfig, TrainDataConfig
+    from rephrase_rl.config import BenchmarkConfig, RunConfig, TrainDataConfig
     from rephrase_rl.records import Problem
 
 
@@ -64,8 +65,11 @@ def check_data(
     config = resolve_config(config)
     guidance = parse_guidance(config.guidance)
     wording = Wording(config, chosen.with_tokenizer)
-    evaluated = [benchmark.data for benchmark in all_benchmarks(config)]
-    indices, questions = _evaluation_sets([*evaluated, *evaluation_data], chosen)
+    # All of a benchmark's problems, also where few are evaluated: none of them may be trained on.
+    whole = [b.model_copy(update={"limit": None}) for b in all_benchmarks(config)]
+    evaluated = [(_set_name(b.config), b.problems) for b in load_benchmarks(whole)]
+    others = [(data.name, load_data(data)) for data in evaluation_data]
+    indices, questions = _evaluation_sets([*evaluated, *others], chosen)
     budgets = [data.expert_tokens for data in config.data if data.expert_tokens is not None]
     limits = Limits(
         prompt=getattr(guidance.source, "max_prompt_tokens", None),
@@ -116,15 +120,20 @@ def _problems(
 
 
 def _evaluation_sets(
-    sources: Sequence[DataConfig], options: CheckOptions
+    sources: Sequence[tuple[str, list[Problem]]], options: CheckOptions
 ) -> tuple[list[EvaluationIndex], list[Problem]]:
     """An index of each set, and the first problems of each."""
     indices, first = [], []
-    for source in sources:
-        index = EvaluationIndex(source.name, options.num_words)
-        problems = load_data(source)
+    for name, problems in sources:
+        index = EvaluationIndex(name, options.num_words)
         for problem in problems:
             index.add(problem)
         indices.append(index)
         first += problems[: options.shown_rows]
     return indices, first
+
+
+def _set_name(benchmark: BenchmarkConfig) -> str:
+    """What the check calls a benchmark: its data by their name, else by its own."""
+    data = benchmark.data
+    return benchmark.name if data.name == DataConfig.model_fields["name"].default else data.name

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import AutoConfig
 
+from rephrase_rl.assembly.benchmarks import load_benchmarks
 from rephrase_rl.assembly.blocks import build_guidance
 from rephrase_rl.assembly.checking import CheckOptions, check_data
-from rephrase_rl.assembly.evaluating import load_benchmarks
 from rephrase_rl.assembly.in_training import refuse_with_divided_weights
 from rephrase_rl.assembly.mixture import gates_of_sets, mix_sets, refuse_gates_of_sets
 from rephrase_rl.assembly.objects import (

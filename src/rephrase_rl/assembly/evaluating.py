@@ -5,38 +5,37 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rephrase_rl.assembly.objects import (
-    build_judge,
-    load_data,
-    load_model,
-    solve_template,
+from rephrase_rl.assembly.benchmarks import benchmark_template, load_benchmarks
+from rephrase_rl.assembly.engines import EngineName, load_engine
+from rephrase_rl.assembly.objects import build_judge
+from rephrase_rl.assembly.policies import (
+    EVALUATION,
+    resolve_policy_path,
+    step_within,
+    weights_fingerprint,
 )
-from rephrase_rl.config import (
-    BenchmarkConfig,
-    JudgeConfig,
-    ModelConfig,
-    PromptsConfig,
-    RewardConfig,
-)
-from rephrase_rl.data import data_fingerprint
-from rephrase_rl.errors import CheckpointError, ConfigError, DataError
+from rephrase_rl.assembly.stored import stored_result
+from rephrase_rl.config import JudgeConfig, PromptsConfig, RewardConfig
 from rephrase_rl.evaluation import EvaluationProtocol, EvaluationResult, evaluate
+from rephrase_rl.evaluation.journal import FILE, SampleJournal
 from rephrase_rl.records import to_json
-from rephrase_rl.rollout import TransformersEngine
-from rephrase_rl.runs import RunDirectory, collect_manifest
+from rephrase_rl.runs import RunDirectory, collect_manifest, package_versions
+from rephrase_rl.runs.manifest import describe_commit
 from rephrase_rl.seeding import derive_seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rephrase_rl.config import RunConfig
-    from rephrase_rl.records import JSON, Problem
-
-FINAL_POLICY = "final"
-"""Folder under ``checkpoints/`` that holds the policy at the end of training."""
+    from rephrase_rl.assembly.benchmarks import LoadedBenchmark
+    from rephrase_rl.config import BenchmarkConfig, RunConfig
+    from rephrase_rl.prompts import PromptTemplate
+    from rephrase_rl.records import JSON
+    from rephrase_rl.rewards import Verifier
+    from rephrase_rl.rollout import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,34 +67,45 @@ class EvaluationSetting:
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedBenchmark:
-    """A benchmark with its problems."""
+class EvaluationOptions:
+    """How an evaluation is carried out; it changes nothing of what is asked."""
 
-    config: BenchmarkConfig
-    problems: list[Problem]
+    engine: EngineName = "transformers"
+    resume: bool = False
+    """Go on with what an earlier part has stored; finished benchmarks are not done again."""
 
 
-def load_benchmarks(benchmarks: Sequence[BenchmarkConfig]) -> list[LoadedBenchmark]:
-    """Read the problems of benchmarks, before hours are spent on a run that needs them.
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A benchmark with all that decides how it is asked and judged."""
 
-    Raises:
-        DataError: A source is missing, or holds no problem.
-    """
-    loaded = []
-    for benchmark in benchmarks:
-        problems = load_data(benchmark.data)[: benchmark.limit]
-        if not problems:
-            raise DataError(
-                f"benchmark {benchmark.name}: {benchmark.data.path} holds no problem; at least "
-                "one is required: check path, split and limit"
-            )
-        loaded.append(LoadedBenchmark(benchmark, problems))
-    return loaded
+    benchmark: LoadedBenchmark
+    protocol: EvaluationProtocol
+    template: PromptTemplate
+    verifier: Verifier
+
+    def put_to(
+        self,
+        engine: Engine,
+        on_progress: Callable[[str, int, int], None] | None,
+        journal: SampleJournal | None = None,
+    ) -> EvaluationResult:
+        config = self.benchmark.config
+        keys = {"subject": config.subject, "difficulty": config.difficulty}
+        return evaluate(
+            engine,
+            self.benchmark.problems,
+            self.verifier,
+            self.template,
+            self.protocol,
+            on_progress=_named(on_progress, config.name),
+            label_keys={kind: key for kind, key in keys.items() if key is not None},
+            journal=journal,
+        )
 
 
 def run_benchmarks(
-    model: Any,
-    tokenizer: Any,
+    engine: Engine,
     benchmarks: Sequence[LoadedBenchmark],
     setting: EvaluationSetting,
     *,
@@ -107,43 +117,74 @@ def run_benchmarks(
     The seed of each benchmark depends on the run's seed and the benchmark's name alone, so
     evaluations at different steps, and of different methods, draw the same random numbers.
     """
-    kwargs = setting.chat_template_kwargs
-    engine = TransformersEngine(
-        model, tokenizer, chat_template_kwargs=None if kwargs is None else dict(kwargs)
-    )
     results = {}
     for benchmark in benchmarks:
-        config, problems = benchmark.config, benchmark.problems
-        verifier = build_judge(config.judge or setting.judge, problems)
-        template = solve_template(problems[0], setting.prompts)
-        protocol = EvaluationProtocol(
-            name=config.name,
-            samples_per_problem=config.samples_per_problem,
-            temperature=config.temperature,
-            top_p=config.top_p,
-            max_new_tokens=config.max_new_tokens,
-            verifier=verifier.name,
-            solve_template=template.template_id,
-            seed=derive_seed(seed, "evaluation", config.name),
-        )
+        question = _question(benchmark, setting, seed)
         try:
-            results[config.name] = evaluate(
-                engine,
-                problems,
-                verifier,
-                template,
-                protocol,
-                on_progress=_named(on_progress, config.name),
-            )
+            results[benchmark.config.name] = question.put_to(engine, on_progress)
         finally:
-            verifier.close()
+            question.verifier.close()
     return results
 
 
-def store_results(run: RunDirectory, step: int, results: dict[str, EvaluationResult]) -> None:
-    """Write results under ``evals/<step>/<benchmark>/``."""
-    for name, result in results.items():
-        run.write_evaluation(step, name, result_json(name, result), map(to_json, result.samples))
+def _question(benchmark: LoadedBenchmark, setting: EvaluationSetting, seed: int) -> _Question:
+    config, problems = benchmark.config, benchmark.problems
+    judge = config.judge or setting.judge
+    template = benchmark_template(config, problems[0], setting.prompts)
+    verifier = build_judge(judge, problems)
+    protocol = EvaluationProtocol(
+        name=config.name,
+        samples_per_problem=config.samples_per_problem,
+        temperature=config.temperature,
+        top_p=config.top_p,
+        max_new_tokens=config.max_new_tokens,
+        verifier=verifier.name,
+        solve_template=template.template_id,
+        seed=derive_seed(seed, "evaluation", config.name),
+        pass_at_k=tuple(sorted(set(config.ks or (1, config.samples_per_problem)))),
+        solve_template_sha256=template.sha256,
+        verifier_options=judge.options if judge is not None else {},
+    )
+    return _Question(benchmark, protocol, template, verifier)
+
+
+def store_result(
+    run: RunDirectory,
+    step: int,
+    benchmark: LoadedBenchmark,
+    result: EvaluationResult,
+    made_by: Mapping[str, JSON],
+) -> None:
+    """Write a result under ``evals/<step>/<benchmark>/``.
+
+    Args:
+        run: Where.
+        step: Optimiser steps of the policy.
+        benchmark: What was asked.
+        result: What was found.
+        made_by: Model, engine and seed; versions, commit and what was read are added.
+    """
+    config = benchmark.config
+    facts: dict[str, JSON] = {
+        **made_by,
+        "data": dict(benchmark.data),
+        "benchmark": {"title": config.title, "source": config.source, "licence": config.licence},
+    }
+    write_evaluation(run, step, config.name, result, facts)
+
+
+def write_evaluation(
+    run: RunDirectory, step: int, name: str, result: EvaluationResult, facts: Mapping[str, JSON]
+) -> None:
+    """Write a result of any origin; versions, commit and time are added to the facts on it."""
+    provenance: dict[str, JSON] = {
+        **facts,
+        "versions": package_versions(),
+        "git": describe_commit(Path(__file__).resolve()),
+        "stored_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    data = {**result_json(name, result), "provenance": provenance}
+    run.write_evaluation(step, name, data, map(to_json, result.samples))
 
 
 def result_json(name: str, result: EvaluationResult) -> JSON:
@@ -157,21 +198,6 @@ def result_json(name: str, result: EvaluationResult) -> JSON:
     }
 
 
-def resolve_policy_path(model: str) -> str:
-    """The weights that a user means: a run's final policy, a folder, a hub id or a lab name."""
-    path = Path(model)
-    if (path / "manifest.json").is_file():
-        final = path / "checkpoints" / FINAL_POLICY
-        if not (final / "config.json").is_file():
-            raise CheckpointError(
-                f"{path} is a run without a final policy ({final} is missing): the run has not "
-                "finished; resume it with `rephrase-rl train CONFIG --resume`, or name a folder "
-                f"under {path / 'checkpoints'}"
-            )
-        return str(final)
-    return model
-
-
 def evaluate_policy(
     model: str,
     benchmarks: Sequence[BenchmarkConfig],
@@ -181,66 +207,109 @@ def evaluate_policy(
     run_path: Path | None = None,
     command: Sequence[str] = (),
     on_progress: Callable[[str, int, int], None] | None = None,
+    options: EvaluationOptions | None = None,
 ) -> dict[str, EvaluationResult]:
-    """Evaluate a policy on disk, with weights in float32.
+    """Evaluate a policy on disk, with weights in float32 (vLLM: as they are stored).
 
     Args:
-        model: Run directory, checkpoint folder, hub id or ``lab:NAME``.
+        model: Run directory, checkpoint or adapter folder, hub id or ``lab:NAME``.
         benchmarks: What to evaluate on.
         seed: Seed of the evaluation.
         setting: How to ask and judge; None: the defaults of the task kind.
-        run_path: Run directory to store results in (made if it is not there). None: not stored.
+        run_path: Run directory to store results in (made if it is not there), each benchmark as
+            soon as it is done, and completions as they come. None: not stored.
         command: Command line, for the manifest of a new run directory.
         on_progress: Called with (benchmark, completions done, completions asked for).
+        options: How it is carried out.
 
     Raises:
-        ConfigError: ``run_path`` is a run that ``model`` does not belong to.
+        ConfigError: ``run_path`` is a run that ``model`` does not belong to, or holds a part that
+            was made with other settings.
+        CheckpointError: It holds an unfinished evaluation, and it is not to be gone on with.
     """
-    step = None if run_path is None else _step_within(run_path, model)
+    options = options or EvaluationOptions()
+    setting = setting or EvaluationSetting()
+    step = None if run_path is None else step_within(run_path, model)
     loaded = load_benchmarks(benchmarks)
-    policy = load_model(ModelConfig(path=resolve_policy_path(model)))
-    results = run_benchmarks(
-        policy.model,
-        policy.tokenizer,
-        loaded,
-        setting or EvaluationSetting(),
-        seed=seed,
-        on_progress=on_progress,
-    )
-    if run_path is not None:
-        if step is None:
-            run = _create_run(run_path, model, loaded, seed, command)
-        else:
-            run = RunDirectory.open(run_path)
-        store_results(run, step or 0, results)
+    path = resolve_policy_path(model)
+    engine = load_engine(path, options.engine, setting.chat_template_kwargs)
+    if run_path is None:
+        return run_benchmarks(engine, loaded, setting, seed=seed, on_progress=on_progress)
+    if step is None:
+        fingerprints = {b.config.name: b.data["sha256"] for b in loaded}
+        run, step = create_evaluation_run(run_path, model, fingerprints, seed, command), 0
+    else:
+        run = RunDirectory.open(run_path)
+    made_by: dict[str, JSON] = {
+        "model": model,
+        "weights": weights_fingerprint(path),
+        "engine": options.engine,
+        "seed": seed,
+    }
+    results = {}
+    for benchmark in loaded:
+        question = _question(benchmark, setting, seed)
+        try:
+            results[benchmark.config.name] = _stored_or_made(
+                _Place(run, step, made_by, options.resume), question, engine, on_progress
+            )
+        finally:
+            question.verifier.close()
     return results
 
 
-def _step_within(run_path: Path, model: str) -> int | None:
-    """Optimiser steps that a policy of the run has had; None if there is no run yet."""
-    if not (run_path / "manifest.json").is_file():
-        return None
-    run, policy = RunDirectory.open(run_path), Path(model).resolve()
-    if policy in (run.path.resolve(), (run.checkpoints / FINAL_POLICY).resolve()):
-        return run.steps()[-1].step + 1
-    if policy.parent == run.checkpoints.resolve() and policy.name.startswith("checkpoint-"):
-        return int(policy.name.removeprefix("checkpoint-"))
-    raise ConfigError(
-        f"results of {model} were to be stored in {run_path}, which is another policy's run; "
-        "required: the run itself, one of its checkpoints, or a new folder: choose another --out"
-    )
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where results go, and what is to be said of them."""
+
+    run: RunDirectory
+    step: int
+    made_by: Mapping[str, JSON]
+    resume: bool
 
 
-def _create_run(
+def _stored_or_made(
+    place: _Place,
+    question: _Question,
+    engine: Engine,
+    on_progress: Callable[[str, int, int], None] | None,
+) -> EvaluationResult:
+    benchmark = question.benchmark
+    settings: dict[str, JSON] = {
+        **place.made_by,
+        "data": benchmark.data["sha256"],
+        "protocol": to_json(question.protocol),
+    }
+    folder = place.run.evaluation_folder(place.step, benchmark.config.name)
+    if place.resume:
+        finished = stored_result(folder, question.protocol, settings)
+        if finished is not None:
+            return finished
+    journal = SampleJournal.open(folder / FILE, settings, resume=place.resume)
+    result = question.put_to(engine, on_progress, journal)
+    store_result(place.run, place.step, benchmark, result, place.made_by)
+    journal.remove()
+    return result
+
+
+def create_evaluation_run(
     run_path: Path,
     model: str,
-    benchmarks: Sequence[LoadedBenchmark],
+    fingerprints: Mapping[str, JSON],
     seed: int,
     command: Sequence[str],
 ) -> RunDirectory:
-    fingerprints = {b.config.name: data_fingerprint(b.problems) for b in benchmarks}
+    """A directory that holds evaluations of a model and no training.
+
+    Args:
+        run_path: A new folder.
+        model: As it was named.
+        fingerprints: Hash of each benchmark's data; None where it is not known.
+        seed: Of the evaluation.
+        command: Command line, for the manifest.
+    """
     manifest = collect_manifest(
-        list(command), seed, {"method": "evaluation", "model": model, "data": fingerprints}
+        list(command), seed, {"method": EVALUATION, "model": model, "data": fingerprints}
     )
     return RunDirectory.create(run_path, manifest, "{}\n")
 

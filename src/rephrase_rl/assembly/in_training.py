@@ -6,15 +6,17 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
-from rephrase_rl.assembly.evaluating import EvaluationSetting, run_benchmarks, store_results
+from rephrase_rl.assembly.evaluating import EvaluationSetting, run_benchmarks, store_result
 from rephrase_rl.errors import ConfigError
+from rephrase_rl.rollout import TransformersEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from rephrase_rl.assembly.evaluating import LoadedBenchmark
+    from rephrase_rl.assembly.benchmarks import LoadedBenchmark
     from rephrase_rl.config import RunConfig
     from rephrase_rl.evaluation import EvaluationResult
+    from rephrase_rl.records import JSON
     from rephrase_rl.runs import RunDirectory
 
 
@@ -42,28 +44,37 @@ class PolicyEvaluations:
         self._trainer = trainer
         self._tokenizer = tokenizer
         self._benchmarks = benchmarks
-        self._run = run
+        self.run = run
+        """The run directory; None on all processes but the first."""
         self._on_progress = on_progress
         self._done: dict[int, dict[str, EvaluationResult]] = {}
         self.seconds_during_training = 0.0
 
     def __call__(self, step: int) -> dict[str, EvaluationResult]:
         """Results after this many optimiser steps; nothing on processes but the first."""
-        if self._run is None or not self._benchmarks:
+        if self.run is None or not self._benchmarks:
             return {}
         if step not in self._done:
             started = time.perf_counter()
             model = self._trainer.accelerator.unwrap_model(self._trainer.model)
+            kwargs = self._setting.chat_template_kwargs
+            engine = TransformersEngine(
+                model,
+                self._tokenizer,
+                chat_template_kwargs=None if kwargs is None else dict(kwargs),
+            )
             with _weights_precision(model):
                 results = run_benchmarks(
-                    model,
-                    self._tokenizer,
+                    engine,
                     self._benchmarks,
                     self._setting,
                     seed=self._seed,
                     on_progress=self._on_progress,
                 )
-            store_results(self._run, step, results)
+            made_by: dict[str, JSON] = {"engine": "transformers", "seed": self._seed}
+            for benchmark in self._benchmarks:
+                result = results[benchmark.config.name]
+                store_result(self.run, step, benchmark, result, made_by)
             self._done[step] = results
             if step:
                 self.seconds_during_training += time.perf_counter() - started

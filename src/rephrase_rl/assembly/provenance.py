@@ -15,7 +15,7 @@ from rephrase_rl.data.contamination import words_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rephrase_rl.assembly.evaluating import LoadedBenchmark
+    from rephrase_rl.assembly.benchmarks import LoadedBenchmark
     from rephrase_rl.config import DataConfig, RunConfig
     from rephrase_rl.records import JSON, Problem
     from rephrase_rl.rollout import LoadedPolicy

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from accelerate.utils import wait_for_everyone
 from transformers import PrinterCallback, TrainerState
 
-from rephrase_rl.assembly.evaluating import FINAL_POLICY, resolve_policy_path
 from rephrase_rl.assembly.guarding import stop_watching
 from rephrase_rl.assembly.mixture import mixture_entry
 from rephrase_rl.assembly.objects import load_model, rephrase_template, solve_template
+from rephrase_rl.assembly.policies import FINAL_POLICY, resolve_policy_path
 from rephrase_rl.assembly.reward_watch import RewardWatch
 from rephrase_rl.assembly.stopping import StopRequest
+from rephrase_rl.assembly.watching import EvaluationWatch
 from rephrase_rl.config import config_hash
 from rephrase_rl.data import data_fingerprint
 from rephrase_rl.data.budget import FATE_KEY
@@ -62,6 +63,8 @@ class RunSummary:
     """Sampled in training: rollouts and rewrites, accepted or not."""
     wall_s: float
     """Training, without loading and without evaluation; all parts of a resumed run."""
+    ended_early: str | None = None
+    """Why training ended before its last step, in words; None: it did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +183,12 @@ def conduct(
         checkpoint: To resume from; None: from the start.
     """
     evaluation = request.config.evaluation
+    watch = EvaluationWatch(evaluation, evaluate_at.run, trainer, request.run_path / "checkpoints")
 
-    def evaluate_and_log(step: int) -> None:
-        log_evaluation(trainer, evaluation_figures(evaluate_at(step)))
+    def evaluate_and_log(step: int) -> bool:
+        results = evaluate_at(step)
+        log_evaluation(trainer, evaluation_figures(results) | watch.look(step, results))
+        return watch.end is not None
 
     # With tqdm off transformers prints each log line as a dict; on_step is our display.
     trainer.remove_callback(PrinterCallback)
@@ -193,7 +199,9 @@ def conduct(
         evaluate_and_log(0)
     recorder.start(lambda: evaluate_at.seconds_during_training)
     trainer.before_publishing = recorder.sync
-    if checkpoint is not None and _all_steps_done(trainer, checkpoint):
+    if checkpoint is not None and (
+        watch.take_up(checkpoints.step_of(checkpoint)) or _all_steps_done(trainer, checkpoint)
+    ):
         # transformers would train one step more and only then see that it is past the last one.
         trainer._load_from_checkpoint(checkpoint)
         trainer.state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
@@ -202,11 +210,14 @@ def conduct(
     wall_s = recorder.wall_s() - evaluate_at.seconds_during_training
     # Before the last evaluation: whatever goes wrong there, the trained policy is kept.
     trainer.save_whole(request.run_path / "checkpoints" / FINAL_POLICY)
-    recorder.finish(wall_s)
+    recorder.finish(wall_s, watch.end)
     # Not for trackers, which have closed their runs by now.
-    results = evaluate_at(trainer.state.global_step)
+    last = trainer.state.global_step
+    results = evaluate_at(last)
+    if evaluation.every_steps is not None and last % evaluation.every_steps:
+        watch.look(last, results)
     wait_for_everyone()
-    return RunSummary(request.run_path, results, recorder.tokens(), wall_s)
+    return RunSummary(request.run_path, results, recorder.tokens(), wall_s, watch.end)
 
 
 def evaluation_figures(results: Mapping[str, EvaluationResult]) -> dict[str, float]:
@@ -302,10 +313,12 @@ class Recorder:
         """Seconds of training so far."""
         return self._earlier_s + time.perf_counter() - self._started
 
-    def finish(self, wall_s: float) -> None:
+    def finish(self, wall_s: float, ended_early: str | None = None) -> None:
         """Write the outcome of training."""
         if self._run is not None:
             summary: dict[str, JSON] = {"wall_s": wall_s, "generated_tokens": self.tokens()}
+            if ended_early is not None:
+                summary["ended_early"] = ended_early
             constant = self._rewards.at_end()
             if constant is not None:
                 summary["constant_reward"] = constant

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from accelerate import PartialState
 
+from rephrase_rl.assembly.benchmarks import load_benchmarks
 from rephrase_rl.assembly.blocks import build_accept_rules, build_source
-from rephrase_rl.assembly.evaluating import load_benchmarks
 from rephrase_rl.assembly.guarding import hang_watches, run_guards
 from rephrase_rl.assembly.in_training import PolicyEvaluations
 from rephrase_rl.assembly.mixture import refuse_gates_of_sets

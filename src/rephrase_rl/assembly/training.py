@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from datasets import Dataset
 
+from rephrase_rl.assembly.benchmarks import load_benchmarks
 from rephrase_rl.assembly.blocks import build_guidance
-from rephrase_rl.assembly.evaluating import load_benchmarks
 from rephrase_rl.assembly.guarding import hang_watches, run_guards
 from rephrase_rl.assembly.in_training import PolicyEvaluations
 from rephrase_rl.assembly.machine_faults import machine_faults

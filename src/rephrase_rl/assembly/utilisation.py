@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from rephrase_rl.assembly.evaluating import (
     EvaluationSetting,
-    resolve_policy_path,
     result_json,
 )
 from rephrase_rl.assembly.mixture import named_after
 from rephrase_rl.assembly.objects import build_judge, load_data, load_model, solve_template
+from rephrase_rl.assembly.policies import resolve_policy_path
 from rephrase_rl.assembly.run_parts import starting_model
 from rephrase_rl.config import deciding_reward, load_config, parse_guidance, require_trust
 from rephrase_rl.data import data_fingerprint

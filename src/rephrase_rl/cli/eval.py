@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from rephrase_rl.cli.console import output, print_json
+from rephrase_rl.cli.benchmark_list import print_declared
+from rephrase_rl.cli.console import print_json
+from rephrase_rl.cli.data import CONFIG_SUFFIXES
 from rephrase_rl.cli.options import JsonOption, TrustOption
-from rephrase_rl.cli.result_table import interval_text
+from rephrase_rl.cli.result_table import print_measures
 from rephrase_rl.cli.step_line import progress_bar
 from rephrase_rl.errors import ConfigError
 
@@ -22,20 +24,29 @@ if TYPE_CHECKING:
     from rephrase_rl.evaluation import EvaluationResult
 
 
-def evaluate(
+class Engine(Enum):
+    """What samples; typer shows the choices."""
+
+    transformers = "transformers"
+    vllm = "vllm"
+
+
+def evaluate(  # noqa: PLR0913 - typer makes one option of each parameter
     target: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="MODEL_OR_RUN",
-            help="Run directory, local model folder, hub id, or lab:base.",
+            help="Run directory, local folder of a model, checkpoint or LoRA adapter, hub id, or "
+            "lab:base.",
             show_default=False,
         ),
-    ],
+    ] = None,
     benchmark: Annotated[
         list[str],
         typer.Option(
-            help="Name of a benchmark of the run, data file, dataset folder or hub id, or "
-            "lab:hard, lab:easy, lab:general; may be given several times. A run: all of its own.",
+            help="Name of a benchmark of the run or of --list, YAML file that declares one, data "
+            "file, dataset folder or hub id, or lab:hard, lab:easy, lab:general; may be given "
+            "several times. A run: all of its own.",
             show_default=False,
         ),
     ] = [],
@@ -48,7 +59,7 @@ def evaluate(
             "--set",
             metavar="PATH=VALUE",
             help="Change a field of every benchmark: temperature, top_p, max_new_tokens, limit, "
-            "data.mapping, data.split, name ...",
+            "subset, data.path, data.mapping, name ...",
             show_default=False,
         ),
     ] = [],
@@ -57,35 +68,101 @@ def evaluate(
         Path | None,
         typer.Option(help="Run directory to store results in; may be the evaluated run itself."),
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with an evaluation in --out that was not finished."),
+    ] = False,
+    engine: Annotated[
+        Engine, typer.Option(help="What samples: transformers in float32, or vLLM.")
+    ] = Engine.transformers,
+    lm_eval: Annotated[
+        str | None,
+        typer.Option(
+            "--lm-eval",
+            metavar="TASK,TASK",
+            help="Tasks of lm-evaluation-harness in place of benchmarks (extra eval): names such "
+            "as mmlu_pro,arc_challenge, or a YAML file that declares one. --set: limit, "
+            "num_fewshot, batch_size, chat_template.",
+            show_default=False,
+        ),
+    ] = None,
+    list_benchmarks: Annotated[
+        bool, typer.Option("--list", help="Print the benchmarks that are declared, and end.")
+    ] = False,
     trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Sample the policy on benchmarks and print avg@k and pass@k with 95 % intervals."""
+    if list_benchmarks:
+        print_declared(as_json)
+        return
+    if target is None:
+        raise ConfigError(
+            "found no model; required: one, or --list; do this: name a model or a run, such as "
+            "`rephrase-rl eval lab:base --benchmark lab_hard`"
+        )
     run = _config_of_run(target, trust)
+    chosen_seed = seed if seed is not None else (run.seed if run else 0)
+    if lm_eval is not None:
+        if benchmark or samples is not None or resume or engine is not Engine.transformers:
+            raise ConfigError(
+                "found --lm-eval with --benchmark, -k, --resume or --engine; required: the harness "
+                "asks in its own way; do this: evaluate in two commands with the same --out"
+            )
+        _tell(_with_harness(target, lm_eval, set_fields, chosen_seed, out), as_json)
+        return
     changes = [*set_fields, *([] if samples is None else [f"samples_per_problem={samples}"])]
     benchmarks = chosen_benchmarks(benchmark, run, changes)
-    if out is not None:
-        _refuse_to_replace(out, benchmarks)
+    _check_storage(out, resume, benchmarks)
 
-    from rephrase_rl.assembly import EvaluationSetting, evaluate_policy
+    from rephrase_rl.assembly import EvaluationOptions, EvaluationSetting, evaluate_policy
 
     with progress_bar(unit="completions") as progress:
         tasks = {b.name: progress.add_task(b.name, total=None) for b in benchmarks}
         results = evaluate_policy(
             target,
             benchmarks,
-            seed=seed if seed is not None else (run.seed if run else 0),
+            seed=chosen_seed,
             run_path=out,
             setting=EvaluationSetting.of_run(run) if run else None,
             command=["rephrase-rl", *sys.argv[1:]],
             on_progress=lambda name, done, total: progress.update(
                 tasks[name], completed=done, total=total
             ),
+            options=EvaluationOptions(engine=engine.value, resume=resume),
         )
+    _tell(results, as_json)
+
+
+def _tell(results: Mapping[str, EvaluationResult], as_json: bool) -> None:
     if as_json:
         print_json(_as_plain(results))
     else:
-        _print_table(results)
+        print_measures(results)
+
+
+def _with_harness(
+    target: str, tasks: str, changes: Sequence[str], seed: int, out: Path | None
+) -> dict[str, EvaluationResult]:
+    from rephrase_rl.config import parse_harness
+
+    options = parse_harness(changes)
+    names = [task.strip() for task in tasks.split(",") if task.strip()]
+    if not names:
+        raise ConfigError(
+            f"--lm-eval: found {tasks!r}; required: tasks, separated by commas; do this: "
+            "--lm-eval arc_challenge, for instance"
+        )
+    from rephrase_rl.assembly import evaluate_with_harness
+
+    return evaluate_with_harness(
+        target,
+        names,
+        seed=seed,
+        run_path=out,
+        command=["rephrase-rl", *sys.argv[1:]],
+        options=options,
+    )
 
 
 def chosen_benchmarks(
@@ -108,10 +185,20 @@ def chosen_benchmarks(
     if not wanted:
         raise ConfigError(
             "found no benchmark; required: at least one; do this: give --benchmark, such as "
-            "--benchmark lab:hard or --benchmark test.jsonl"
+            "--benchmark lab:hard, math500 (--list names such) or test.jsonl"
         )
-    raw = [own[name] if name in own else _benchmark_of_data(name) for name in wanted]
-    return parse_benchmarks(raw, changes)
+    return parse_benchmarks([own[n] if n in own else _benchmark_of(n) for n in wanted], changes)
+
+
+def _benchmark_of(name: str) -> dict[str, Any]:
+    """A benchmark by its declared name, its own file, or its data alone."""
+    from rephrase_rl.config import benchmark_names, declared_benchmark, read_benchmark_file
+
+    if name in benchmark_names():
+        return declared_benchmark(name)
+    if name.endswith(CONFIG_SUFFIXES):
+        return read_benchmark_file(name)
+    return _benchmark_of_data(name)
 
 
 def _benchmark_of_data(path: str) -> dict[str, Any]:
@@ -135,8 +222,15 @@ def _config_of_run(target: str, trust: bool) -> RunConfig | None:
     return config
 
 
-def _refuse_to_replace(out: Path, benchmarks: Sequence[BenchmarkConfig]) -> None:
+def _check_storage(out: Path | None, resume: bool, benchmarks: Sequence[BenchmarkConfig]) -> None:
     """Stored results stay: they may have another protocol than what is asked for now."""
+    if resume and out is None:
+        raise ConfigError(
+            "--resume: found no --out; required: the directory of the evaluation that was not "
+            "finished; do this: add --out"
+        )
+    if resume or out is None:
+        return
     there = sorted(
         {path.parent.name for path in out.glob("evals/*/*/result.json")}
         & {benchmark.name for benchmark in benchmarks}
@@ -144,7 +238,8 @@ def _refuse_to_replace(out: Path, benchmarks: Sequence[BenchmarkConfig]) -> None
     if there:
         raise ConfigError(
             f"--out: found results of {', '.join(there)} in {out} already; required: names that "
-            "are not there; do this: add --set name=ANOTHER_NAME, or leave out --out"
+            "are not there; do this: add --set name=ANOTHER_NAME, leave out --out, or add "
+            "--resume to do what is missing only"
         )
 
 
@@ -157,14 +252,3 @@ def _as_plain(results: Mapping[str, EvaluationResult]) -> dict[str, Any]:
         plain[name] = to_json(result)
         del plain[name]["samples"]
     return plain
-
-
-def _print_table(results: Mapping[str, EvaluationResult]) -> None:
-    table = Table("benchmark", "problems", "measure", "mean, 95 % interval over problems")
-    for name, result in results.items():
-        count = str(result.num_problems)
-        k = result.protocol.samples_per_problem
-        table.add_row(name, count, f"avg@{k}", interval_text(result.avg_at_k))
-        for pass_k, interval in result.pass_at_k.items():
-            table.add_row("", "", f"pass@{pass_k}", interval_text(interval))
-    output.print(table, soft_wrap=False)

@@ -32,6 +32,26 @@ def print_results(arms: Mapping[str, Mapping[str, EvaluationResult]]) -> None:
     output.print(table, soft_wrap=False)
 
 
+def print_measures(results: Mapping[str, EvaluationResult]) -> None:
+    """Print every measure of each benchmark, and avg@k of its parts."""
+    table = Table("benchmark", "problems", "measure", "mean, 95 % interval over problems")
+    for name, result in results.items():
+        k = result.protocol.samples_per_problem
+        table.add_row(name, str(result.num_problems), f"avg@{k}", interval_text(result.avg_at_k))
+        for measure, intervals in (
+            ("pass@", result.pass_at_k),
+            ("pass^", result.pass_hat_k),
+            ("maj@", result.maj_at_k),
+        ):
+            for size, interval in intervals.items():
+                table.add_row("", "", f"{measure}{size}", interval_text(interval))
+        for kind, parts in result.by_label.items():
+            for label, interval in parts.items():
+                cell = f"avg@{k}, {kind} {label}"
+                table.add_row("", str(interval.n_clusters), cell, interval_text(interval))
+    output.print(table, soft_wrap=False)
+
+
 def interval_text(interval: Interval) -> str:
     """``0.875 (0.83 to 0.91)``; ``-`` if nothing could be scored.
 

@@ -93,6 +93,8 @@ def train(
             on_step=display,
             on_progress=display.show_evaluation,
         )
+    if summary.ended_early is not None:
+        output.print(f"training ended early; {summary.ended_early}")
     if summary.evaluations:
         print_results({"result": summary.evaluations})
     output.print(

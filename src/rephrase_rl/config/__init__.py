@@ -10,7 +10,18 @@ from rephrase_rl.config.blocks.slots import ReplaceWorstSlot, ReservedSlot, Slot
 from rephrase_rl.config.blocks.sources import NoSource, RephraseSource, Source
 from rephrase_rl.config.blocks.train import ClippedRatioTrain, Train
 from rephrase_rl.config.data import DataConfig, MappingConfig, TableConfig, TestDataConfig
+from rephrase_rl.config.declared import benchmark_names, declared_benchmark, read_benchmark_file
 from rephrase_rl.config.endpoint import BudgetConfig, EndpointConfig
+from rephrase_rl.config.evaluation import (
+    BenchmarkConfig,
+    BenchmarkPromptConfig,
+    EarlyStopConfig,
+    EvaluationConfig,
+    JudgeConfig,
+    LayoutConfig,
+    RetentionConfig,
+    SetEvaluationConfig,
+)
 from rephrase_rl.config.experts import EndpointTeacher, ExpertsConfig, ModelTeacher
 from rephrase_rl.config.foreign import require_trust
 from rephrase_rl.config.guidance import (
@@ -19,6 +30,7 @@ from rephrase_rl.config.guidance import (
     NoSpreadConfig,
     merge_blocks,
 )
+from rephrase_rl.config.harness import HarnessConfig
 from rephrase_rl.config.load import (
     config_hash,
     config_to_plain,
@@ -30,18 +42,15 @@ from rephrase_rl.config.load import (
     parse_endpoint,
     parse_experts,
     parse_guidance,
+    parse_harness,
 )
 from rephrase_rl.config.plan import PlanConfig, ShapeConfig
 from rephrase_rl.config.schema import (
-    BenchmarkConfig,
-    EvaluationConfig,
-    JudgeConfig,
     LogConfig,
     ModelConfig,
     PromptsConfig,
     RewardConfig,
     RunConfig,
-    SetEvaluationConfig,
     TrainDataConfig,
 )
 from rephrase_rl.config.sets import all_benchmarks, deciding_reward
@@ -54,10 +63,12 @@ __all__ = [
     "AlwaysGate",
     "ArmConfig",
     "BenchmarkConfig",
+    "BenchmarkPromptConfig",
     "BudgetConfig",
     "ClippedRatioTrain",
     "CustomBlock",
     "DataConfig",
+    "EarlyStopConfig",
     "EndpointConfig",
     "EndpointTeacher",
     "EvaluationConfig",
@@ -65,7 +76,9 @@ __all__ = [
     "FailedShareGate",
     "Gate",
     "GuidanceConfig",
+    "HarnessConfig",
     "JudgeConfig",
+    "LayoutConfig",
     "LogConfig",
     "MappingConfig",
     "ModelConfig",
@@ -78,6 +91,7 @@ __all__ = [
     "RephraseSource",
     "ReplaceWorstSlot",
     "ReservedSlot",
+    "RetentionConfig",
     "RewardConfig",
     "RunConfig",
     "SetEvaluationConfig",
@@ -90,9 +104,11 @@ __all__ = [
     "Train",
     "TrainDataConfig",
     "all_benchmarks",
+    "benchmark_names",
     "config_hash",
     "config_to_plain",
     "deciding_reward",
+    "declared_benchmark",
     "dump_config",
     "load_config",
     "load_study",
@@ -102,6 +118,8 @@ __all__ = [
     "parse_endpoint",
     "parse_experts",
     "parse_guidance",
+    "parse_harness",
+    "read_benchmark_file",
     "read_yaml",
     "require_trust",
     "write_yaml",

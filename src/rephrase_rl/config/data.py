@@ -43,11 +43,17 @@ class MappingConfig(ConfigModel):
     """Options that are the same in every row."""
     options_in_question: bool | None = None
     """Whether the options stand at the end of the question's text, one a line."""
+    wrong_options: Many[Column] | None = None
+    """Columns of the wrong options, where the right one is the reference answer's text; all are
+    shown in an order that depends on their texts alone."""
     reference_answer: Column | None = None
     """Column of the checkable answer; with options a letter, an option's text, or its index."""
     answer_form: Literal["either", "letter", "text"] | None = None
     """How the reference answer names an option; either is a fault where a letter is also the text
     of another option."""
+    list_answer: str | None = None
+    """What is put between the items of a reference answer that is a list; without it a list is a
+    fault."""
     unit: Column | None = None
     """Column with a unit or scale that is put behind the reference answer."""
     boxed_answer: Column | None = None
@@ -65,6 +71,8 @@ class MappingConfig(ConfigModel):
     """For first_correct: columns with one truth value per text."""
     append_answer: bool | None = None
     """Whether the expert's text gets a last sentence with the answer in a box."""
+    rows_in: Column | None = None
+    """Column with a list of questions that share the rest of the row; each becomes a row."""
     problem_id: Column | None = None
     """Column of the id. Where it is absent: the source's name and the row number."""
     task_kind: Column | None = None

@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from rephrase_rl.config.base import ConfigModel, Many, PlainMapping
 from rephrase_rl.config.data import DataConfig, Positive
 from rephrase_rl.config.endpoint import EndpointConfig
-from rephrase_rl.config.schema import Fraction, ModelConfig, PromptsConfig
+from rephrase_rl.config.evaluation import Fraction
+from rephrase_rl.config.schema import ModelConfig, PromptsConfig
 
 DATASET_SUFFIXES = (".jsonl", ".parquet")
 

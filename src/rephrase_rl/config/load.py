@@ -14,12 +14,15 @@ from pydantic import ValidationError
 
 from rephrase_rl.bounded_yaml import MAX_CHARACTERS
 from rephrase_rl.config.base import ConfigModel
+from rephrase_rl.config.declared import expand_benchmarks
 from rephrase_rl.config.endpoint import EndpointConfig
+from rephrase_rl.config.evaluation import BenchmarkConfig, EvaluationConfig
 from rephrase_rl.config.experts import ExpertsConfig
 from rephrase_rl.config.faults import describe_faults
 from rephrase_rl.config.guidance import GuidanceConfig
+from rephrase_rl.config.harness import HarnessConfig
 from rephrase_rl.config.overrides import apply_overrides
-from rephrase_rl.config.schema import BenchmarkConfig, EvaluationConfig, RunConfig
+from rephrase_rl.config.schema import RunConfig
 from rephrase_rl.config.study import StudyConfig
 from rephrase_rl.config.yaml_text import read_yaml, write_yaml
 from rephrase_rl.errors import ConfigError
@@ -30,9 +33,17 @@ ModelT = TypeVar("ModelT", bound=ConfigModel)
 _NOT_HASHED = ("output_dir", "log", "guards", "plan", "verl")
 """Fields that change where a run is computed, what it writes, when it is stopped or what is
 planned, not what it computes."""
-_HASHED_IF_GIVEN = ("weight", "rewards", "correctness", "gate", "evaluate", "judge")
-"""Fields of a data set or benchmark that only mixtures have: without them nothing is mixed, and the
-hash is that of runs from before there were any."""
+_HASHED_IF_GIVEN = (
+    *("weight", "rewards", "correctness", "gate", "evaluate", "judge"),
+    *("prompt", "ks", "subject", "difficulty", "expected_rows", "subset", "layouts"),
+    *("title", "source", "licence"),
+)
+"""Fields of a data set or benchmark that not all have: without them the hash is that of runs from
+before there were any."""
+_RULES_HASHED_IF_GIVEN = ("early_stop", "keep_best", "retention")
+"""Likewise, of the evaluation."""
+_MAPPING_HASHED_IF_GIVEN = ("wrong_options", "list_answer", "rows_in")
+"""Likewise, of a mapping by its columns."""
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -47,7 +58,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
             listed.
     """
     raw = _read_mapping(Path(path))
-    faults = apply_overrides(raw, overrides)
+    faults = [*expand_benchmarks(raw), *apply_overrides(raw, overrides)]
     return _validated(RunConfig, raw, f"{path} is not a valid configuration", faults)
 
 
@@ -65,7 +76,7 @@ def parse_config(
         ConfigError: With every fault.
     """
     changed = copy.deepcopy(dict(raw))
-    faults = apply_overrides(changed, overrides)
+    faults = [*expand_benchmarks(changed), *apply_overrides(changed, overrides)]
     return _validated(RunConfig, changed, f"{where} is not valid", faults)
 
 
@@ -83,22 +94,36 @@ def parse_guidance(raw: Mapping[str, Any], where: str = "guidance") -> GuidanceC
 
 
 def parse_benchmarks(
-    raw: Sequence[Mapping[str, Any]], overrides: Sequence[str] = ()
+    raw: Sequence[Mapping[str, Any] | str], overrides: Sequence[str] = ()
 ) -> list[BenchmarkConfig]:
     """Check plain data as benchmarks, after applying the same overrides to each of them.
 
     Args:
-        raw: What a YAML file would hold under ``evaluation.benchmarks``.
+        raw: What a YAML file would hold under ``evaluation.benchmarks``; names stand for declared
+            ones.
         overrides: Of the form ``field=value``, relative to one benchmark.
 
     Raises:
         ConfigError: With every fault.
     """
-    changed = [copy.deepcopy(dict(item)) for item in raw]
+    whole = {"evaluation": {"benchmarks": copy.deepcopy(list(raw))}}
+    unknown = expand_benchmarks(whole)
+    changed = [item for item in whole["evaluation"]["benchmarks"] if isinstance(item, dict)]
     faults = list(dict.fromkeys(f for item in changed for f in apply_overrides(item, overrides)))
     title = "the benchmarks are not valid"
-    whole = _validated(EvaluationConfig, {"benchmarks": changed}, title, faults)
-    return list(whole.benchmarks)
+    checked = _validated(EvaluationConfig, {"benchmarks": changed}, title, [*unknown, *faults])
+    return list(checked.benchmarks)
+
+
+def parse_harness(overrides: Sequence[str] = ()) -> HarnessConfig:
+    """Options of lm-evaluation-harness from overrides of the form ``field=value``.
+
+    Raises:
+        ConfigError: With every fault.
+    """
+    raw: dict[str, Any] = {}
+    faults = apply_overrides(raw, overrides)
+    return _validated(HarnessConfig, raw, "the options of --lm-eval are not valid", faults)
 
 
 def parse_endpoint(raw: Mapping[str, Any], where: str = "endpoint") -> EndpointConfig:
@@ -181,10 +206,18 @@ def config_hash(config: RunConfig) -> str:
     plain = {key: value for key, value in config_to_plain(config).items() if key not in _NOT_HASHED}
     if not plain["model"]["trust_remote_code"]:
         del plain["model"]["trust_remote_code"]
+    for name in _RULES_HASHED_IF_GIVEN:
+        if plain["evaluation"][name] is None:
+            del plain["evaluation"][name]
     for item in (*plain["data"], *plain["evaluation"]["benchmarks"]):
         for name in _HASHED_IF_GIVEN:
             if not item.get(name, True):
                 del item[name]
+        if isinstance(item.get("data", item)["mapping"], dict):
+            mapping = item.get("data", item)["mapping"]
+            for name in _MAPPING_HASHED_IF_GIVEN:
+                if mapping[name] is None:
+                    del mapping[name]
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -12,19 +12,15 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from rephrase_rl.config.base import ConfigModel, Many, PlainMapping
 from rephrase_rl.config.blocks.gates import Gate  # noqa: TC001
-from rephrase_rl.config.data import DataConfig, Name, Positive, TestDataConfig
+from rephrase_rl.config.data import DataConfig, Positive
+from rephrase_rl.config.evaluation import (
+    EvaluationConfig,
+    JudgeConfig,
+    SetEvaluationConfig,
+    require_unique,
+)
 from rephrase_rl.config.plan import PlanConfig
 from rephrase_rl.config.verl import VerlConfig
-
-Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
-
-
-def _require_unique(field: str, values: list[str]) -> None:
-    repeated = sorted({value for value in values if values.count(value) > 1})
-    if repeated:
-        raise ValueError(
-            f"{field} {', '.join(repeated)} occurs more than once; give every item its own {field}"
-        )
 
 
 class ModelConfig(ConfigModel):
@@ -61,59 +57,11 @@ class PromptsConfig(ConfigModel):
     """Template that shows a failed attempt. null: the task kind's default."""
 
 
-class JudgeConfig(ConfigModel):
-    """One verifier."""
-
-    verifier: str
-    """Name of the verifier: all_of, choice, exact, format, gated, judge, length, math, number,
-    rouge_l, text_exact, text_f1; or ``package.module:name`` or ``path/to/file.py:name`` of a
-    verifier class, or of a function (completion, reference_answer) -> reward."""
-    options: PlainMapping = Field(default_factory=dict)
-    """Keyword arguments of the verifier, such as ``timeout_s``."""
-
-
 class RewardConfig(JudgeConfig):
     """One verifier and its weight in the reward."""
 
     weight: float = 1.0
     """Factor of its verdict (0 to 1 for the shipped verifiers) in the total reward."""
-
-
-class ProtocolConfig(ConfigModel):
-    """How completions are sampled to be evaluated, and of how many problems."""
-
-    samples_per_problem: Positive = 1
-    """Completions for each problem, K of avg@K and pass@K."""
-    temperature: Annotated[float, Field(ge=0.0)] = 1.0
-    """Sampling temperature. 0: greedy."""
-    top_p: Fraction = 1.0
-    """Nucleus of the sampling."""
-    max_new_tokens: Positive = 256
-    """Length limit of a completion in tokens; what is cut off there is counted as truncated."""
-    limit: Positive | None = None
-    """Number of problems, from the start of the data. null: all of them."""
-
-
-class BenchmarkConfig(ProtocolConfig):
-    """One evaluation: problems and the protocol they are sampled with."""
-
-    name: Name
-    """How results call it."""
-    data: TestDataConfig
-    """The problems; not those trained on."""
-    judge: JudgeConfig | None = None
-    """The verifier. null: of the run's ``rewards`` the one that decides failure; without these the
-    task kind's own."""
-
-
-class SetEvaluationConfig(ProtocolConfig):
-    """Evaluation of a training set on problems of its kind that are not trained on."""
-
-    path: Annotated[str, Field(min_length=1)] | None = None
-    """Where they are. null: the training set's own path, which then needs another split; a single
-    file has none, so it needs another file."""
-    split: str = "test"
-    """Split of a Hugging Face dataset or of the lab."""
 
 
 class TrainDataConfig(DataConfig):
@@ -136,7 +84,7 @@ class TrainDataConfig(DataConfig):
     @field_validator("rewards")
     @classmethod
     def _verifiers_once(cls, rewards: tuple[RewardConfig, ...]) -> tuple[RewardConfig, ...]:
-        _require_unique("verifier", [reward.verifier for reward in rewards])
+        require_unique("verifier", [reward.verifier for reward in rewards])
         return rewards
 
     @field_validator("correctness")
@@ -149,23 +97,6 @@ class TrainDataConfig(DataConfig):
                 f"({', '.join(names) or 'it has none'}); name one of them"
             )
         return correctness
-
-
-class EvaluationConfig(ConfigModel):
-    """When to evaluate, and on what. The policy at the end is always evaluated."""
-
-    every_steps: Positive | None = None
-    """Optimiser steps between evaluations during training. null: none in between."""
-    before: bool = False
-    """Evaluate the starting policy too."""
-    benchmarks: Many[BenchmarkConfig] = ()
-    """What to evaluate on; none by default."""
-
-    @field_validator("benchmarks")
-    @classmethod
-    def _names_once(cls, benchmarks: tuple[BenchmarkConfig, ...]) -> tuple[BenchmarkConfig, ...]:
-        _require_unique("name", [benchmark.name for benchmark in benchmarks])
-        return benchmarks
 
 
 class LogConfig(ConfigModel):
@@ -252,7 +183,7 @@ class RunConfig(ConfigModel):
     @field_validator("data")
     @classmethod
     def _data_fits_together(cls, data: tuple[TrainDataConfig, ...]) -> tuple[TrainDataConfig, ...]:
-        _require_unique("name", [item.name for item in data])
+        require_unique("name", [item.name for item in data])
         without = [item.name for item in data if item.weight is None]
         if 0 < len(without) < len(data):
             raise ValueError(
@@ -264,14 +195,22 @@ class RunConfig(ConfigModel):
     @field_validator("rewards")
     @classmethod
     def _verifiers_once(cls, rewards: tuple[RewardConfig, ...]) -> tuple[RewardConfig, ...]:
-        _require_unique("verifier", [reward.verifier for reward in rewards])
+        require_unique("verifier", [reward.verifier for reward in rewards])
         return rewards
 
     @field_validator("evaluation")
     @classmethod
     def _evaluations_once(cls, evaluation: EvaluationConfig, info: ValidationInfo) -> Any:
         own = [data.name for data in info.data.get("data", ()) if data.evaluate is not None]
-        _require_unique("name", [*own, *(b.name for b in evaluation.benchmarks)])
+        names = [*own, *(b.name for b in evaluation.benchmarks)]
+        require_unique("name", names)
+        for rule, watched in evaluation.watched.items():
+            unknown = [name for name in watched if name not in names]
+            if unknown:
+                raise ValueError(
+                    f"{rule} names {', '.join(unknown)}, which is not evaluated; write one of: "
+                    f"{', '.join(names) or '(there is no benchmark)'}"
+                )
         return evaluation
 
     @field_validator("guidance")

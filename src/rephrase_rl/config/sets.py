@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rephrase_rl.config.data import TestDataConfig
-from rephrase_rl.config.schema import (
-    BenchmarkConfig,
-    JudgeConfig,
-    ProtocolConfig,
-    RewardConfig,
-    RunConfig,
-    TrainDataConfig,
-)
+from rephrase_rl.config.evaluation import BenchmarkConfig, JudgeConfig, ProtocolConfig
 from rephrase_rl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rephrase_rl.config.schema import RewardConfig, RunConfig, TrainDataConfig
 
 
 def deciding_reward(config: RunConfig, data: TrainDataConfig) -> RewardConfig | None:

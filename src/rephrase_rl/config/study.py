@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from rephrase_rl.config.base import ConfigModel, Many, PlainMapping
 from rephrase_rl.config.data import Name, Positive
-from rephrase_rl.config.schema import BenchmarkConfig
+from rephrase_rl.config.evaluation import BenchmarkConfig
 
 Expert = Literal["alien", "near"]
 Rewriter = Literal["good", "poor"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.data.faults import found_text
 from rephrase_rl.data.gsm8k import WorkedAnswer, parse_worked_answer
@@ -39,7 +39,7 @@ def read_worked_answer(row: Row, column: str) -> WorkedAnswer | None:
 def read_answer(row: Row, mapping: ColumnMapping) -> str:
     """The reference answer with its unit; empty after a fault."""
     column = mapping.reference_answer
-    answer = row.get(column)
+    answer = _joined(row.get(column), mapping.list_answer)
     if answer is None and mapping.boxed_answer is not None:
         return _boxed_answer(row, mapping.boxed_answer)
     if column is None:
@@ -63,6 +63,16 @@ def read_answer(row: Row, mapping: ColumnMapping) -> str:
         wanted += ", or choose the mapping that fits (data.mapping)"
     row.fault(column, found, wanted, ABOUT_ANSWER)
     return ""
+
+
+def _joined(answer: Any, between: str | None) -> Any:
+    """A list of answers as one text where that is wanted; anything else as it is."""
+    if between is None or not isinstance(answer, list | tuple) or not answer:
+        return answer
+    if len(answer) == 1:
+        return answer[0]
+    whole = all(isinstance(item, str | int | float) and str(item).strip() for item in answer)
+    return between.join(str(item).strip() for item in answer) if whole else answer
 
 
 def last_box(text: str) -> str | None:

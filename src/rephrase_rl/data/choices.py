@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import string
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,7 @@ class OptionList:
 
 
 def options_of_column(value: Any) -> OptionList:
-    """Options of a list or of a mapping from label to text.
+    """Options of a list, a mapping from label to text, or ``{"label": [...], "text": [...]}``.
 
     Labels that stand in the texts themselves (``A)5``) are taken off. A label without a text is no
     option: Arrow gives every row the labels of all rows.
@@ -42,6 +43,8 @@ def options_of_column(value: Any) -> OptionList:
         ValueError: With what was found.
     """
     labels: tuple[str, ...] = ()
+    if isinstance(value, Mapping) and _is_table(value):
+        value = dict(zip(value["label"], value["text"], strict=True))
     if isinstance(value, Mapping):
         filled = {str(key): text for key, text in value.items() if text is not None}
         labels, value = tuple(filled), list(filled.values())
@@ -52,6 +55,32 @@ def options_of_column(value: Any) -> OptionList:
     if not labels and all(m and m[1] == LETTERS[i % 26] for i, m in enumerate(own)):
         texts = [m[2].strip() for m in own if m]
     return _checked(OptionList(tuple(texts), labels))
+
+
+def shuffled_options(question: str, right: Any, wrong: Sequence[Any]) -> OptionList:
+    """A right and several wrong options in an order that depends on their texts alone.
+
+    For sources that keep the right option in a column of its own: in that order a policy would
+    learn that the answer is A. The same question has the same order on every machine.
+
+    Raises:
+        ValueError: A text is missing, or there are too many.
+    """
+    if any(text is None for text in (right, *wrong)):
+        raise ValueError("nothing as one of the options")
+    options = options_of_column([right, *wrong])
+
+    def place(text: str) -> bytes:
+        return hashlib.blake2b(f"{question}\x1f{text}".encode(errors="replace")).digest()
+
+    return OptionList(tuple(sorted(options.texts, key=place)))
+
+
+def _is_table(value: Mapping[Any, Any]) -> bool:
+    """Whether labels and texts are two columns, as the hub's ARC has them."""
+    columns = [value.get("label"), value.get("text")]
+    lists = [column for column in columns if isinstance(column, list | tuple)]
+    return set(value) == {"label", "text"} and len(lists) == 2 and len(lists[0]) == len(lists[1])
 
 
 def options_of_text(text: str) -> tuple[str, OptionList]:

@@ -36,6 +36,20 @@ def value_at(values: Mapping[str, Any], path: str) -> Any:
     return here
 
 
+def has_place(values: Mapping[str, Any], path: str) -> bool:
+    """Whether a row has a column, or the place inside one that a path leads to; null counts.
+
+    Example:
+        >>> has_place({"qa": {"answer": None}}, "qa.answer"), has_place({"qa": {}}, "qa.answer")
+        (True, False)
+    """
+    if path in values:
+        return True
+    parent, dot, last = path.rpartition(".")
+    here = value_at(values, parent) if dot else None
+    return isinstance(here, Mapping) and last in here
+
+
 def without_paths(value: Any, paths: Sequence[str]) -> Any:
     """A copy of a nested value without what paths (relative to it) lead to; None if none is left.
 

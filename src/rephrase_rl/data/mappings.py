@@ -38,12 +38,18 @@ class ColumnMapping:
     options_in_question: bool = False
     """Whether the options stand at the end of the question's text, one a line, lettered, numbered
     or with dashes."""
+    wrong_options: tuple[str, ...] = ()
+    """Columns of the wrong options, where the right one's text is the reference answer; all are
+    shown in an order that depends on their texts alone."""
     reference_answer: str | None = "reference_answer"
     """Column of the checkable answer: a string or a number. With options: a letter, the text of an
     option, or its index from 0. None: see ``worked_answer`` and ``boxed_answer``."""
     answer_form: str = "either"
     """How the reference answer names an option: ``letter``, ``text``, or ``either``, which is a
     fault where a letter is also the text of another option."""
+    list_answer: str | None = None
+    """What is put between the items of a reference answer that is a list. None: a list is a
+    fault."""
     unit: str | None = None
     """Column with a unit or scale that is put behind the reference answer; ``percent`` becomes
     %."""
@@ -66,6 +72,9 @@ class ColumnMapping:
     strip_think: bool = False
     """Whether prompts lose ``<think>`` blocks of earlier assistant turns, and a system turn that
     asks for such blocks."""
+    rows_in: str | None = None
+    """Column with a list of questions that share what else is in the row (a table, a text): each is
+    a row, whose own columns come first. None: each row is one question."""
     problem_id: str = "problem_id"
     """Column of the id; where absent, the id is the source's name and the row number."""
     task_kind: str = "task_kind"
@@ -86,7 +95,12 @@ class ColumnMapping:
     @property
     def has_options(self) -> bool:
         """Whether the questions are multiple choice."""
-        return self.options is not None or bool(self.fixed_options) or self.options_in_question
+        return bool(
+            self.options is not None
+            or self.fixed_options
+            or self.wrong_options
+            or self.options_in_question
+        )
 
     def paths(self) -> tuple[str, ...]:
         """Every place that the mapping names."""
@@ -100,7 +114,8 @@ class ColumnMapping:
         )
         named = tuple(path for path in optional if path is not None)
         single = (self.problem_id, self.task_kind, self.metadata)
-        return (*self.question, *self.context, *named, *self.expert_flags, *single)
+        several = (*self.question, *self.context, *self.wrong_options, *self.expert_flags)
+        return (*several, *named, *single)
 
     def _choices_not_known(self) -> list[str]:
         found = []
@@ -122,6 +137,7 @@ class ColumnMapping:
             for name, given in (
                 ("options", self.options is not None),
                 ("fixed_options", bool(self.fixed_options)),
+                ("wrong_options", bool(self.wrong_options)),
                 ("options_in_question", self.options_in_question),
             )
             if given
@@ -132,6 +148,11 @@ class ColumnMapping:
             found.append(
                 f"fixed_options are {list(self.fixed_options)}; give 2 to {len(LETTERS)} texts, "
                 "none of them empty or there twice"
+            )
+        if self.wrong_options and self.answer_form != "text":
+            found.append(
+                f"answer_form is {self.answer_form!r}; wrong_options go with text, since the right "
+                "option is one"
             )
         if ways and self.worked_answer is not None:
             found.append(f"worked_answer does not go with {ways[0]}; name reference_answer")

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from rephrase_rl.data.faults import BadRow, RowFault, bad_rows
+from rephrase_rl.data.faults import BadRow, RowFault, bad_rows, found_text
+from rephrase_rl.data.mappings import ColumnMapping
 from rephrase_rl.data.named_mappings import get_mapping
 from rephrase_rl.data.raw_rows import RawRow
 from rephrase_rl.data.rows import read_row
 from rephrase_rl.data.sources import scan_rows, source_name
+from rephrase_rl.data.tables import PLAIN_TABLE
 from rephrase_rl.errors import DataError
 from rephrase_rl.records import Problem, to_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rephrase_rl.data.mappings import ColumnMapping
+ChooseMapping: TypeAlias = Callable[[Mapping[str, Any]], ColumnMapping]
+"""From the first row's columns (none if it cannot be read) to the mapping of all rows."""
 
 
 def problems_from_rows(
@@ -45,7 +49,7 @@ def problems_from_rows(
 def load_problems(
     path: str | Path,
     *,
-    mapping: str | ColumnMapping = "canonical",
+    mapping: str | ColumnMapping | ChooseMapping = "canonical",
     split: str = "train",
     config_name: str | None = None,
     revision: str | None = None,
@@ -55,7 +59,8 @@ def load_problems(
 
     Args:
         path: See ``read_rows``.
-        mapping: A name of ``mapping_names()``, or a ColumnMapping.
+        mapping: A name of ``mapping_names()``, a ColumnMapping, or a function that chooses one by
+            the first row.
         split: Split of a data set; files have none.
         config_name: Configuration of a data set.
         revision: Commit or tag of a data set on the hub.
@@ -81,7 +86,7 @@ def load_problems(
 def scan_problems(
     path: str | Path,
     *,
-    mapping: str | ColumnMapping = "canonical",
+    mapping: str | ColumnMapping | ChooseMapping = "canonical",
     split: str = "train",
     config_name: str | None = None,
     revision: str | None = None,
@@ -102,8 +107,14 @@ def scan_problems(
         config_name=config_name,
         revision=revision,
         limit=limit,
-        table=columns.table,
+        table=columns.table if isinstance(columns, ColumnMapping) else PLAIN_TABLE,
     )
+    if not isinstance(columns, ColumnMapping):
+        first = next(rows, None)
+        if first is None:
+            return iter(())
+        columns = columns(first.values or {})
+        rows = itertools.chain([first], rows)
     return _read(rows, columns, source_name(path, split))
 
 
@@ -124,16 +135,35 @@ def data_fingerprint(problems: Sequence[Problem]) -> str:
 
 def _read(rows: Iterable[RawRow], mapping: ColumnMapping, name: str) -> Iterator[Problem | BadRow]:
     first_rows: dict[str, int] = {}
-    for row in rows:
+    for row, place in _single(rows, mapping.rows_in):
         if row.values is None:
             yield BadRow(row.number, () if row.fault is None else (row.fault,))
             continue
-        item = read_row(row.number, row.values, mapping, default_id=f"{name}-{row.number}")
+        item = read_row(row.number, row.values, mapping, default_id=f"{name}-{row.number}{place}")
         if isinstance(item, Problem):
-            first = first_rows.setdefault(item.problem_id, row.number)
-            if first != row.number:
+            first = first_rows.get(item.problem_id)
+            if first is not None:
                 item = BadRow(row.number, (_repeated_id(item, row.number, first, mapping),))
+            else:
+                first_rows[item.problem_id] = row.number
         yield item
+
+
+def _single(rows: Iterable[RawRow], column: str | None) -> Iterator[tuple[RawRow, str]]:
+    """Rows of one question each, and what tells those of one source row apart in default ids."""
+    for row in rows:
+        if column is None or row.values is None:
+            yield row, ""
+            continue
+        shared = {name: value for name, value in row.values.items() if name != column}
+        items = row.values.get(column)
+        if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
+            remedy = "give a list of objects, one for each question (or mapping.rows_in: null)"
+            fault = RowFault(row.number, f"column {column!r}", found_text(items), remedy)
+            yield RawRow(row.number, None, fault), ""
+            continue
+        for index, item in enumerate(items, start=1):
+            yield RawRow(row.number, {**shared, **item}), f"-{index}"
 
 
 def _repeated_id(problem: Problem, number: int, first: int, mapping: ColumnMapping) -> RowFault:

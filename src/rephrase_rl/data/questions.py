@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rephrase_rl.data.choices import OptionList, options_of_column, options_of_text
+from rephrase_rl.data.choices import (
+    OptionList,
+    options_of_column,
+    options_of_text,
+    shuffled_options,
+)
 from rephrase_rl.data.experts import OPEN_TAG, without_thoughts
 from rephrase_rl.data.faults import found_text
 
@@ -87,8 +92,18 @@ def _read_list(row: Row, column: str, turns: Sequence[Any]) -> tuple[Message, ..
     return tuple(read)
 
 
-def read_options(row: Row, mapping: ColumnMapping, question: str) -> tuple[str, OptionList | None]:
+def read_options(
+    row: Row, mapping: ColumnMapping, question: str, answer: Any
+) -> tuple[str, OptionList | None]:
     """The question without the options in its text, and the options; None after a fault."""
+    if mapping.wrong_options:
+        wrong = [row.get(column) for column in mapping.wrong_options]
+        try:
+            return question, shuffled_options(question, answer, wrong)
+        except ValueError as error:
+            remedy = "give the texts of the right option and of 1 to 25 wrong ones"
+            row.fault(mapping.wrong_options[0], str(error), remedy, "options")
+            return question, None
     if mapping.fixed_options:
         return question, OptionList(mapping.fixed_options)
     if mapping.options is not None:
@@ -121,7 +136,7 @@ def read_context(row: Row, mapping: ColumnMapping) -> list[str]:
             row.fault(
                 column,
                 found_text(value),
-                "give text, a list of paragraphs or a list of table rows",
+                "give text, a list of paragraphs (texts, or objects with text) or of table rows",
                 "context",
             )
         elif text.strip():
@@ -134,6 +149,7 @@ def _context_text(value: Any) -> str | None:
         return value
     if not isinstance(value, list | tuple):
         return None
+    value = [item.get("text") if isinstance(item, Mapping) else item for item in value]
     if all(isinstance(item, str) for item in value):
         return "\n\n".join(value)
     if all(isinstance(item, list | tuple) for item in value):

@@ -78,7 +78,7 @@ def _choice(
     given = row.get(column)
     if isinstance(given, str):
         row.writable(column, given, ABOUT_ANSWER)
-    stem, options = read_options(row, mapping, turns[-1]["content"]) if turns else ("", None)
+    stem, options = read_options(row, mapping, turns[-1]["content"], given) if turns else ("", None)
     remedy = "give a letter, the text of one option or its index from 0"
     if options is None:
         if given is None:

@@ -5,8 +5,10 @@ be judged is counted, never scored 0.
 """
 
 from rephrase_rl.evaluation.protocol import EvaluationProtocol
-from rephrase_rl.evaluation.result import EvaluationResult, EvaluationSample, summarize_samples
+from rephrase_rl.evaluation.result import EvaluationResult
 from rephrase_rl.evaluation.runner import evaluate
+from rephrase_rl.evaluation.samples import EvaluationSample
+from rephrase_rl.evaluation.summary import summarize_samples
 
 __all__ = [
     "EvaluationProtocol",

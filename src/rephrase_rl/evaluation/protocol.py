@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from rephrase_rl.errors import ConfigError
+from rephrase_rl.records import JSON  # noqa: TC001  (from_json reads the annotations)
 from rephrase_rl.rollout import SamplingSettings
 
 
@@ -32,13 +34,17 @@ class EvaluationProtocol:
     limit: int | None = None
     """Only the first so many problems. None: all."""
     pass_at_k: tuple[int, ...] = (1,)
-    """The k of each pass@k that is reported; none above ``samples_per_problem``."""
+    """The k of each pass@k, pass^k and maj@k; none above ``samples_per_problem``."""
     failure_reward_threshold: float = 0.5
     """A sample passes, for pass@k, if its reward is at least this (rewards in [0, 1])."""
     max_unscorable_fraction: float = 0.1
     """Share of samples without a score above which there is no result but an error."""
     confidence: float = 0.95
     """Coverage of the intervals."""
+    solve_template_sha256: str = ""
+    """Hash of the template's text and system turn."""
+    verifier_options: Mapping[str, JSON] = field(default_factory=dict)
+    """Options that the verifier was given; the others are its defaults."""
 
     def __post_init__(self) -> None:
         faults: list[str] = []

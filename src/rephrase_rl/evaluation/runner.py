@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.errors import EvaluationError
-from rephrase_rl.evaluation.result import EvaluationResult, EvaluationSample, summarize_samples
+from rephrase_rl.evaluation.samples import EvaluationSample
+from rephrase_rl.evaluation.summary import summarize_samples
 from rephrase_rl.prompts import render_prompt
 from rephrase_rl.rewards.context import COMPLETION_IDS, context_of, verify_in_context
 
@@ -14,10 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rephrase_rl.evaluation.protocol import EvaluationProtocol
+    from rephrase_rl.evaluation.result import EvaluationResult
     from rephrase_rl.prompts import PromptTemplate
-    from rephrase_rl.records import Completion, Problem
+    from rephrase_rl.records import Completion, Message, Problem
     from rephrase_rl.rewards import Verifier
-    from rephrase_rl.rollout import Engine, ProgressCallback
+    from rephrase_rl.rollout import Engine, Journal, ProgressCallback
+
+LABEL_OF_NONE = "(none)"
+"""Label of a problem whose metadata has none, so that the parts add up to the whole."""
 
 
 def evaluate(
@@ -28,6 +36,8 @@ def evaluate(
     protocol: EvaluationProtocol,
     *,
     on_progress: ProgressCallback | None = None,
+    label_keys: Mapping[str, str] | None = None,
+    journal: Journal | None = None,
 ) -> EvaluationResult:
     """Sample every problem under a protocol and score the samples.
 
@@ -38,6 +48,9 @@ def evaluate(
         template: The solve template that ``protocol`` names.
         protocol: How to sample and score.
         on_progress: Called with (completions sampled, completions asked for).
+        label_keys: Kind of label to the key of the problems' metadata that holds it; results are
+            told apart by them.
+        journal: Keeps what was sampled and knows what was sampled before; None: nothing is kept.
 
     Raises:
         EvaluationError: There are no problems, ids repeat, verifier or template are not those of
@@ -47,18 +60,32 @@ def evaluate(
     chosen = list(problems if protocol.limit is None else problems[: protocol.limit])
     _check_request(chosen, verifier, template, protocol)
     prompts = [render_prompt(problem, template) for problem in chosen]
-    groups = engine.sample(prompts, protocol.sampling_settings(), on_progress=on_progress)
+    kept = {} if journal is None else {"journal": journal}
+    groups = engine.sample(prompts, protocol.sampling_settings(), on_progress=on_progress, **kept)
     sizes = {len(group) for group in groups}
     if len(groups) != len(chosen) or sizes != {protocol.samples_per_problem}:
         raise EvaluationError(
             f"the engine returned {len(groups)} groups of sizes {sorted(sizes)}, required: "
             f"{len(chosen)} of {protocol.samples_per_problem}; mend the engine"
         )
-    return summarize_samples(_judge(chosen, groups, verifier), protocol)
+    samples = _judge(chosen, groups, verifier, label_keys or {})
+    return summarize_samples(samples, protocol, prompts_sha256=prompts_sha256(prompts))
+
+
+def prompts_sha256(prompts: Sequence[tuple[Message, ...]]) -> str:
+    """SHA-256 (hex) of conversations in their order, equal on every machine."""
+    digest = hashlib.sha256()
+    for prompt in prompts:
+        line = json.dumps([dict(turn) for turn in prompt], sort_keys=True, ensure_ascii=True)
+        digest.update(line.encode() + b"\n")
+    return digest.hexdigest()
 
 
 def _judge(
-    problems: Sequence[Problem], groups: Sequence[Sequence[Completion]], verifier: Verifier
+    problems: Sequence[Problem],
+    groups: Sequence[Sequence[Completion]],
+    verifier: Verifier,
+    label_keys: Mapping[str, str],
 ) -> list[EvaluationSample]:
     """Return one sample per completion, scored in a single call of the verifier."""
     rows = [
@@ -86,9 +113,15 @@ def _judge(
             num_tokens=len(completion.token_ids),
             finished=completion.finished,
             detail=verdict.detail,
+            labels={kind: _label(problem.metadata, key) for kind, key in label_keys.items()},
         )
         for (problem, index, completion), verdict in zip(rows, verdicts, strict=True)
     ]
+
+
+def _label(metadata: Mapping[str, Any], key: str) -> str:
+    value = metadata.get(key)
+    return LABEL_OF_NONE if value is None or value == "" else str(value)
 
 
 def _check_request(

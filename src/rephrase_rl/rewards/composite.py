@@ -1,7 +1,8 @@
 """Rewards made of several verifiers where a weighted sum would pay for the wrong thing.
 
 A sum pays a wrong answer for its good form. ``all_of`` pays for nothing less than everything,
-``gated`` pays for the second only where the first is right.
+``gated`` pays for the second only where the first is right, ``first_of`` serves data whose answers
+are of several kinds.
 """
 
 from __future__ import annotations
@@ -139,3 +140,60 @@ class Gated:
             return Verdict(second.status, None, first.answer, f"{self._then.name}: {second.detail}")
         value = first.reward * (1.0 - self._share + self._share * second.reward)
         return Verdict("scored", value, first.answer, f"{self._then.name}: {second.reward:g}")
+
+
+class FirstOf:
+    """The verdict of the first verifier that can read the reference answer.
+
+    For data sets whose answers are of several kinds: numbers for one verifier, words for the next.
+    A completion that an earlier one finds unscorable goes to the next; a time-out or an error is
+    that verifier's verdict.
+    """
+
+    def __init__(self, verifiers: Sequence[Verifier], name: str = "first_of") -> None:
+        """Args: the verifiers in order, at least two, closed with this one; and the name.
+
+        Raises:
+            VerifierError: There are fewer than two.
+        """
+        if len(verifiers) < 2:
+            refuse(name, [f"found {len(verifiers)} verifiers, required: at least 2"])
+        self.name = name
+        self.context_columns = context_columns_of(verifiers)
+        self._verifiers = tuple(verifiers)
+
+    def verify(self, completions: Sequence[str], reference_answers: Sequence[str]) -> list[Verdict]:
+        """Judge each completion; see the class.
+
+        Raises:
+            VerifierError: The two sequences differ in length.
+        """
+        return self.verify_in_context(completions, reference_answers, {})
+
+    def verify_in_context(
+        self,
+        completions: Sequence[str],
+        reference_answers: Sequence[str],
+        context: Mapping[str, Sequence[Any]],
+    ) -> list[Verdict]:
+        """Judge each completion with the first that can; each gets the columns that it wants."""
+        check_same_length(completions, reference_answers)
+        verdicts: dict[int, Verdict] = {}
+        left = list(range(len(completions)))
+        for verifier in self._verifiers:
+            found = verify_in_context(
+                verifier,
+                [completions[i] for i in left],
+                [reference_answers[i] for i in left],
+                {name: [values[i] for i in left] for name, values in context.items()},
+            )
+            verdicts |= dict(zip(left, found, strict=True))
+            left = [i for i in left if verdicts[i].status == "unscorable"]
+            if not left:
+                break
+        return [verdicts[i] for i in range(len(completions))]
+
+    def close(self) -> None:
+        """Close all of them."""
+        for verifier in self._verifiers:
+            verifier.close()

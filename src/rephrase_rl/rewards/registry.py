@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.errors import VerifierError
 from rephrase_rl.rewards.choice import ChoiceVerifier
-from rephrase_rl.rewards.composite import AllOf, Gated
+from rephrase_rl.rewards.composite import AllOf, FirstOf, Gated
 from rephrase_rl.rewards.exact import ExactVerifier
 from rephrase_rl.rewards.format import FormatVerifier
 from rephrase_rl.rewards.judge import JudgeVerifier
@@ -26,11 +26,19 @@ Part: TypeAlias = "Verifier | str | Mapping[str, Any]"
 
 
 def _all_of(verifiers: Sequence[Part], name: str = "all_of") -> AllOf:
+    return AllOf(_parts(name, verifiers), name)
+
+
+def _first_of(verifiers: Sequence[Part], name: str = "first_of") -> FirstOf:
+    return FirstOf(_parts(name, verifiers), name)
+
+
+def _parts(name: str, verifiers: Sequence[Part]) -> list[Verifier]:
     if isinstance(verifiers, str | Mapping) or not isinstance(verifiers, Sequence):
         raise VerifierError(
             f"verifier {name!r}: found verifiers={verifiers!r}, required: a list of verifiers"
         )
-    return AllOf([_part(name, part) for part in verifiers], name)
+    return [_part(name, part) for part in verifiers]
 
 
 def _gated(gate: Part, then: Part, share: float = 0.2, name: str = "gated") -> Gated:
@@ -41,6 +49,7 @@ _VERIFIERS: dict[str, Callable[..., Verifier]] = {
     "all_of": _all_of,
     "choice": ChoiceVerifier,
     "exact": ExactVerifier,
+    "first_of": _first_of,
     "format": FormatVerifier,
     "gated": _gated,
     "judge": JudgeVerifier,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rephrase_rl.rollout.engine import Engine, ProgressCallback
+from rephrase_rl.rollout.engine import Engine, Journal, ProgressCallback
 from rephrase_rl.rollout.prompt_ids import prompt_token_ids
 from rephrase_rl.rollout.settings import SamplingSettings
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Engine",
+    "Journal",
     "LoadedPolicy",
     "ProgressCallback",
     "SamplingSettings",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
@@ -11,6 +11,19 @@ if TYPE_CHECKING:
 
 ProgressCallback: TypeAlias = Callable[[int, int], None]
 """Called with (completions done, completions asked for) while an engine works."""
+
+
+class Journal(Protocol):
+    """Keeps what was sampled of a long request, so that a killed one can be gone on with."""
+
+    @property
+    def known(self) -> Mapping[int, list[Completion]]:
+        """Completions by position of their prompt, from an earlier part of the same request."""
+        ...
+
+    def keep(self, sampled: Mapping[int, Sequence[Completion]]) -> None:
+        """Store whole prompts, by position; called after every batch."""
+        ...
 
 
 @runtime_checkable
@@ -23,6 +36,7 @@ class Engine(Protocol):
         settings: SamplingSettings,
         *,
         on_progress: ProgressCallback | None = None,
+        journal: Journal | None = None,
     ) -> list[list[Completion]]:
         """Sample ``settings.n`` completions of every prompt.
 
@@ -31,6 +45,7 @@ class Engine(Protocol):
                 template and opens the assistant's turn.
             settings: How to sample; nothing else decides it.
             on_progress: Called now and then, the last time with done equal to asked for.
+            journal: What it knows is not sampled again, and every batch is given to it.
 
         Returns:
             One list of n completions per prompt, in the order of ``prompts``. The same request to

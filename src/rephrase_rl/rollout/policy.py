@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rephrase_rl.errors import EngineError
+from rephrase_rl.rollout.adapters import adapter_base, merged
 from rephrase_rl.seeding import forked_rng
 
 
@@ -34,12 +35,13 @@ def load_policy(
 ) -> LoadedPolicy:
     """Load a model with its tokenizer, ready to sample from, to train and to save.
 
-    A GGUF file is de-quantised. What transformers then returns still counts as quantised and
-    refuses to be saved or trained, so the model is built anew from its configuration without that
-    entry. A missing padding token is set to the end-of-sequence token.
+    An adapter in a local folder is merged into the model that it names; its own tokenizer is taken
+    if it has one. A GGUF file is de-quantised. What transformers then returns still counts as
+    quantised and refuses to be saved or trained, so the model is built anew from its configuration
+    without that entry. A missing padding token is set to the end-of-sequence token.
 
     Args:
-        path: Hub id, local folder, or the path of a ``.gguf`` file.
+        path: Hub id, local folder of a model or an adapter, or the path of a ``.gguf`` file.
         revision: Branch, tag or commit on the hub.
         dtype: ``auto`` (as stored; float32 for GGUF) or a torch dtype's name: ``bfloat16`` ...
         gguf_file: Name of the GGUF file inside ``path``.
@@ -50,6 +52,13 @@ def load_policy(
             unknown, or reading GGUF is not installed; or weights are not finite, or no token ends
             a text.
     """
+    base = adapter_base(path)
+    if base is not None:
+        whole = load_policy(base, dtype=dtype, trust_remote_code=trust_remote_code)
+        own = Path(path, "tokenizer_config.json").is_file()
+        tokenizer = load_tokenizer(path) if own else whole.tokenizer
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+        return LoadedPolicy(merged(whole.model, path).eval(), tokenizer)
     source = str(path)
     if gguf_file is None and source.endswith(".gguf"):
         source, gguf_file = str(Path(path).parent), Path(path).name

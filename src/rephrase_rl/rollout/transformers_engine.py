@@ -18,11 +18,11 @@ from rephrase_rl.rollout.shared_prefix import (
     sample_shared_prefix,
     why_not_shared_prefix,
 )
-from rephrase_rl.seeding import forked_rng
+from rephrase_rl.seeding import derive_seed, forked_rng
 
 if TYPE_CHECKING:
     from rephrase_rl.records import JSON, Message
-    from rephrase_rl.rollout.engine import ProgressCallback
+    from rephrase_rl.rollout.engine import Journal, ProgressCallback
     from rephrase_rl.rollout.settings import SamplingSettings
 
 
@@ -32,7 +32,7 @@ class TransformersEngine:
     A request is ``len(prompts) * n`` rows, sorted by prompt length, longest first (so a batch that
     does not fit in memory fails at once) and cut into batches. On a CPU they are sampled by
     ``sample_shared_prefix`` where the model allows it, otherwise padded on the left and sampled by
-    ``model.generate`` under one forked random stream; the distribution is the same. The model
+    ``model.generate`` under a forked random stream; the distribution is the same. The model
     samples in eval mode without gradients; every module's mode is restored afterwards.
 
     The model's own ``generation_config`` has no say in sampling: a shipped ``top_k`` or
@@ -85,45 +85,34 @@ class TransformersEngine:
         settings: SamplingSettings,
         *,
         on_progress: ProgressCallback | None = None,
+        journal: Journal | None = None,
     ) -> list[list[Completion]]:
         """Sample ``settings.n`` completions of every prompt; see ``Engine.sample``.
 
-        Bitwise repeatable for the same weights, prompts, settings, batch size and machine. Which
-        prompts share a request matters: they draw from one random stream.
+        Bitwise repeatable for the same weights, prompts, settings, batch size and machine, whether
+        in one go or gone on with from a journal. Which prompts share a request matters: they are
+        batched together.
 
         Raises:
             EngineError: A prompt is empty, or with ``max_new_tokens`` exceeds the model's context.
         """
         prompt_ids = [self.render(prompt) for prompt in prompts]
         self._check_lengths(prompt_ids, settings.max_new_tokens)
-        if self._shares_prefixes:
-            with torch.inference_mode(), _ready_to_sample(self.model):
-                return self._sample_shared(prompt_ids, settings, on_progress)
-        rows = [index for index in range(len(prompts)) for _ in range(settings.n)]
-        rows.sort(key=lambda index: -len(prompt_ids[index]))
-        completions: list[list[Completion]] = [[] for _ in prompts]
-        done = 0
-        with forked_rng(settings.seed), torch.inference_mode(), _ready_to_sample(self.model):
-            for start in range(0, len(rows), self.batch_size):
-                batch = rows[start : start + self.batch_size]
-                sampled = self._sample_batch([prompt_ids[index] for index in batch], settings)
-                for index, completion in zip(batch, sampled, strict=True):
-                    completions[index].append(completion)
-                done += len(batch)
-                if on_progress is not None:
-                    on_progress(done, len(rows))
-        return completions
+        sampled = _Sampled(len(prompts), settings.n, on_progress, journal)
+        with torch.inference_mode(), _ready_to_sample(self.model):
+            if self._shares_prefixes:
+                self._sample_shared(prompt_ids, settings, sampled)
+            else:
+                self._sample_padded(prompt_ids, settings, sampled)
+        return sampled.in_order()
 
     @property
     def _shares_prefixes(self) -> bool:
         return self.model.device.type == "cpu" and why_not_shared_prefix(self.model) is None
 
     def _sample_shared(
-        self,
-        prompt_ids: list[list[int]],
-        settings: SamplingSettings,
-        on_progress: ProgressCallback | None,
-    ) -> list[list[Completion]]:
+        self, prompt_ids: list[list[int]], settings: SamplingSettings, sampled: _Sampled
+    ) -> None:
         """Sample all rows with one pass over each prompt."""
         sampling = TokenSampling(
             max_new_tokens=settings.max_new_tokens,
@@ -131,18 +120,36 @@ class TransformersEngine:
             temperature=settings.temperature,
             top_p=settings.top_p,
         )
-        sampled = sample_shared_prefix(
+        rows = sample_shared_prefix(
             self.model,
             prompt_ids,
-            settings.n,
+            [0 if index in sampled.known else settings.n for index in range(len(prompt_ids))],
             sampling,
             seed=settings.seed,
             max_rows=self.batch_size,
-            on_progress=on_progress,
+            on_progress=lambda done, total: sampled.end_batch(),
+            on_finished=lambda prompt, copy, ids: sampled.add(prompt, self._completion(ids), copy),
         )
-        return [[self._completion(*row) for row in rows] for rows in sampled]
+        # Log-probabilities are known at the end only.
+        for index, of_prompt in enumerate(rows):
+            if of_prompt:
+                sampled.replace(index, [self._completion(*row) for row in of_prompt])
 
-    def _completion(self, token_ids: tuple[int, ...], logps: tuple[float, ...]) -> Completion:
+    def _sample_padded(
+        self, prompt_ids: list[list[int]], settings: SamplingSettings, sampled: _Sampled
+    ) -> None:
+        """Sample rows with ``generate``, each batch with a seed of its own."""
+        for batch in _batches(prompt_ids, settings.n, self.batch_size, sampled.known):
+            first, copy = batch[0]
+            with forked_rng(derive_seed(settings.seed, "batch", first, copy)):
+                found = self._sample_batch([prompt_ids[index] for index, _ in batch], settings)
+            for (index, copy), completion in zip(batch, found, strict=True):
+                sampled.add(index, completion, copy)
+            sampled.end_batch()
+
+    def _completion(
+        self, token_ids: tuple[int, ...], logps: tuple[float, ...] | None = None
+    ) -> Completion:
         text = self.tokenizer.decode(token_ids, skip_special_tokens=True)
         return Completion(text, token_ids, token_ids[-1] in self.eos_token_ids, logps)
 
@@ -233,6 +240,72 @@ class TransformersEngine:
                 f"limit to {max(context - longest, 0)} (trainer.max_completion_length; "
                 "max_new_tokens of a benchmark or of expert sampling) or leave long prompts out"
             )
+
+
+class _Sampled:
+    """Completions of a request as they come in, those that a journal knows included."""
+
+    def __init__(
+        self,
+        num_prompts: int,
+        copies: int,
+        on_progress: ProgressCallback | None,
+        journal: Journal | None,
+    ) -> None:
+        self.known = {} if journal is None else dict(journal.known)
+        self._found: dict[int, dict[int, Completion]] = {
+            index: dict(enumerate(of_prompt)) for index, of_prompt in self.known.items()
+        }
+        self._asked = num_prompts * copies
+        self._copies = copies
+        self._num_prompts = num_prompts
+        self._kept = set(self.known)
+        self._on_progress = on_progress
+        self._journal = journal
+
+    def add(self, prompt: int, completion: Completion, copy: int) -> None:
+        self._found.setdefault(prompt, {})[copy] = completion
+
+    def replace(self, prompt: int, completions: Sequence[Completion]) -> None:
+        self._found[prompt] = dict(enumerate(completions))
+
+    def end_batch(self) -> None:
+        """Tell of the progress, and store the prompts that have all their completions."""
+        if self._journal is not None:
+            whole = {i for i, f in self._found.items() if len(f) == self._copies} - self._kept
+            self._journal.keep({index: self._of_prompt(index) for index in sorted(whole)})
+            self._kept |= whole
+        if self._on_progress is not None:
+            self._on_progress(sum(map(len, self._found.values())), self._asked)
+
+    def in_order(self) -> list[list[Completion]]:
+        return [self._of_prompt(index) for index in range(self._num_prompts)]
+
+    def _of_prompt(self, index: int) -> list[Completion]:
+        found = self._found.get(index, {})
+        return [found[copy] for copy in sorted(found)]
+
+
+def _batches(
+    prompt_ids: Sequence[Sequence[int]], copies: int, size: int, known: Mapping[int, Any]
+) -> Iterator[list[tuple[int, int]]]:
+    """Cut (prompt, copy) rows, longest prompts first, into batches of whole prompts if they fit.
+
+    A request without its first batches is cut as it was with them.
+    """
+    batch: list[tuple[int, int]] = []
+    order = sorted(range(len(prompt_ids)), key=lambda index: -len(prompt_ids[index]))
+    for index in (index for index in order if index not in known):
+        if batch and len(batch) + copies > size:
+            yield batch
+            batch = []
+        for copy in range(copies):
+            if len(batch) == size:
+                yield batch
+                batch = []
+            batch.append((index, copy))
+    if batch:
+        yield batch
 
 
 def _eos_token_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:

@@ -7,6 +7,7 @@
     steps.jsonl     one StepRecord per optimiser step, deterministic figures only
     timings.jsonl   seconds of each step
     groups.jsonl    one GroupRecord per group
+    watch.jsonl     what evaluations in training decided; there only if anything was watched
     evals/<step>/<benchmark>/{result.json,samples.jsonl}
     refused/        inputs of steps whose loss or gradient was not finite; there only if any were
     summary.json    outcome, written at the end
@@ -46,9 +47,10 @@ FILES = (
     "timings.jsonl",
     "groups.jsonl",
     "rewrites.jsonl",
+    "watch.jsonl",
     "summary.json",
 )
-RECORDS = ("steps.jsonl", "timings.jsonl", "groups.jsonl")
+RECORDS = ("steps.jsonl", "timings.jsonl", "groups.jsonl", "watch.jsonl")
 FOLDERS = ("evals", "checkpoints", "report", "refused", "tensorboard")
 
 
@@ -85,6 +87,7 @@ class RewindReport:
     steps: int
     timings: int
     groups: int
+    watch: int
     evaluations: int
 
 
@@ -173,6 +176,23 @@ class RunDirectory:
         """Folder of the report; may not exist yet."""
         return self.path / "report"
 
+    def evaluation_folder(self, step: int, benchmark: str) -> Path:
+        """Folder of one evaluation; may not exist yet.
+
+        Args:
+            step: Optimiser steps done; 0 for the untrained policy.
+            benchmark: Name, also the folder's: letters, digits, ``. _ -``.
+
+        Raises:
+            CheckpointError: ``step`` or ``benchmark`` cannot name a folder.
+        """
+        if step < 0 or not BENCHMARK_NAME.fullmatch(benchmark):
+            raise CheckpointError(
+                f"evaluation of {benchmark!r} at step {step}: a step from 0 and a name made of "
+                "letters, digits, '.', '_' and '-' are required (it names a folder): rename it"
+            )
+        return self.path / "evals" / str(step) / benchmark
+
     # ---------------------------------------------------------------- writing
 
     def append_step(self, record: StepRecord) -> None:
@@ -215,12 +235,7 @@ class RunDirectory:
         Raises:
             CheckpointError: ``step`` or ``benchmark`` cannot name a folder.
         """
-        if step < 0 or not BENCHMARK_NAME.fullmatch(benchmark):
-            raise CheckpointError(
-                f"evaluation of {benchmark!r} at step {step}: a step from 0 and a name made of "
-                "letters, digits, '.', '_' and '-' are required (it names a folder): rename it"
-            )
-        folder = self.path / "evals" / str(step) / benchmark
+        folder = self.evaluation_folder(step, benchmark)
         (folder / "result.json").unlink(missing_ok=True)
         with atomic.replacing(folder / "samples.jsonl") as file:
             for sample in samples:

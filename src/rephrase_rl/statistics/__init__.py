@@ -15,13 +15,14 @@ from rephrase_rl.statistics.intervals import (
     Interval,
     IntervalMethod,
     clustered_mean_interval,
-    clustered_share_interval,
     paired_difference_interval,
     seed_mean_interval,
 )
+from rephrase_rl.statistics.majority import maj_at_k
 from rephrase_rl.statistics.paired import PairedTest, paired_test
-from rephrase_rl.statistics.pass_at_k import pass_at_k
+from rephrase_rl.statistics.pass_at_k import pass_at_k, pass_hat_k
 from rephrase_rl.statistics.pass_rates import Bin, pass_rate_histogram, pass_rate_interval
+from rephrase_rl.statistics.share_interval import clustered_share_interval
 from rephrase_rl.statistics.survival import (
     TimeToThreshold,
     log_rank_p_value,
@@ -41,9 +42,11 @@ __all__ = [
     "compare_methods",
     "holm",
     "log_rank_p_value",
+    "maj_at_k",
     "paired_difference_interval",
     "paired_test",
     "pass_at_k",
+    "pass_hat_k",
     "pass_rate_histogram",
     "pass_rate_interval",
     "seed_mean_interval",

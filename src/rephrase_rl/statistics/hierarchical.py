@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 MIN_BOOTSTRAP_SEEDS = 5
 """Fewer seeds in either arm get no bootstrap. Drawing S seeds with replacement shows (S - 1) / S of
 their variance and no heavier tail: where seeds differ much, a true null was refused at 0.05 in 27 %
-of simulated comparisons with 2 seeds, 16 % with 3, 11 % with 5, 7 % with 10, and by the t test in 3
-to 6 % (``scripts/method_test_levels.py``)."""
+of simulated comparisons with 2 seeds, 17 % with 3, 10 % with 5, 7 % with 10, and by the t test in 3
+to 5 % (``scripts/method_test_levels.py``)."""
 
 _RESAMPLES_AT_ONCE = 256
 

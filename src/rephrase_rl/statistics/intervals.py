@@ -13,18 +13,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
 from rephrase_rl.errors import EvaluationError
+from rephrase_rl.statistics.clusters import (
+    FloatArray,
+    check_confidence,
+    cluster_means,
+    means_with_gaps,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 IntervalMethod: TypeAlias = Literal["t", "bootstrap", "score"]
 """How the ends were found; see the function of each."""
-
-FloatArray: TypeAlias = NDArray[np.float64]
 
 _BOOTSTRAP_CHUNK = 256
 """Resamples drawn at once: bounds memory at 256 x problems indices."""
@@ -78,8 +81,8 @@ def clustered_mean_interval(
         >>> interval.mean, interval.n_clusters
         (0.5, 3)
     """
-    _check_confidence(confidence)
-    means_P = _cluster_means(values_PK)
+    check_confidence(confidence)
+    means_P = cluster_means(values_PK)
     if method == "t":
         return _t_interval(means_P, confidence)
     num_problems = len(means_P)
@@ -95,64 +98,6 @@ def clustered_mean_interval(
     low, high = np.quantile(np.concatenate(resampled), [tail, 1 - tail])
     mean = float(means_P.mean())
     return Interval(mean, float(low), float(high), num_problems, confidence, "bootstrap")
-
-
-def clustered_share_interval(
-    values_PK: Sequence[Sequence[float]] | FloatArray,
-    *,
-    confidence: float = 0.95,
-    max_effective_n: float | None = None,
-) -> Interval:
-    """Return the mean of problem means in [0, 1] with Wilson's score interval, clustered.
-
-    A t interval around "0 of 100 solved" is [0, 0], which claims certainty; Wilson's is [0, 0.037].
-    It is used here with an effective sample size, as in surveys: ``n_eff = p (1 - p) / (v / P)``
-    where v is the variance (ddof 0) of the P problem means. Problems' means vary less than single
-    answers, so n_eff lies between P and ``max_effective_n``. Where all means are 0 or all are 1,
-    n_eff is P: the samples of one problem are then taken as one observation. With one sample per
-    problem this is exactly Wilson's interval of P trials.
-
-    Source: Wilson 1927; Korn and Graubard 1998 for the effective sample size; Bowyer, Aitchison and
-    Ivanova 2025 (arXiv:2503.01747) on the central limit theorem in small evaluations.
-
-    Args:
-        values_PK: One sequence per problem, of any lengths, of values in [0, 1]; NaN is left out.
-        confidence: Coverage, in (0, 1).
-        max_effective_n: Upper bound of n_eff; the number of values that are not NaN if None. Give
-            the number of samples where a value sums up several of them, as with pass@k.
-
-    Returns:
-        The interval, inside [0, 1]; all NaN and ``n_clusters`` 0 if nothing was scored.
-
-    Raises:
-        EvaluationError: A value or ``confidence`` is out of range.
-
-    Example:
-        >>> round(clustered_share_interval([[0.0]] * 100).high, 3)
-        0.037
-    """
-    _check_confidence(confidence)
-    means_P = _cluster_means(values_PK)
-    num_problems = len(means_P)
-    if num_problems == 0:
-        return Interval(math.nan, math.nan, math.nan, 0, confidence, "score")
-    if means_P.min() < 0 or means_P.max() > 1:
-        raise EvaluationError(
-            f"a share interval got problem means from {means_P.min():g} to {means_P.max():g}, "
-            "required: values in [0, 1]; use clustered_mean_interval for other scores"
-        )
-    if max_effective_n is None:
-        max_effective_n = sum(int(np.isfinite(np.asarray(row)).sum()) for row in values_PK)
-    share = float(means_P.mean())
-    effective_n = _effective_n(means_P, share, max(float(num_problems), max_effective_n))
-    z = float(stats.norm.ppf((1 + confidence) / 2))
-    shrink = 1 + z * z / effective_n
-    centre = (share + z * z / (2 * effective_n)) / shrink
-    half = z / shrink * math.sqrt(share * (1 - share) / effective_n + (z / (2 * effective_n)) ** 2)
-    # The ends meet 0 and 1 exactly in theory; rounding must not put them on the wrong side.
-    low = 0.0 if share <= 0 else max(0.0, centre - half)
-    high = 1.0 if share >= 1 else min(1.0, centre + half)
-    return Interval(share, low, high, num_problems, confidence, "score")
 
 
 def paired_difference_interval(
@@ -175,13 +120,13 @@ def paired_difference_interval(
     Raises:
         EvaluationError: The numbers of problems differ, or ``confidence`` is out of range.
     """
-    _check_confidence(confidence)
+    check_confidence(confidence)
     if len(values_PK) != len(other_values_PK):
         raise EvaluationError(
             f"paired comparison of {len(values_PK)} with {len(other_values_PK)} problems, "
             "required: the same problems in the same order; evaluate both with the same file"
         )
-    differences_P = _means_with_gaps(values_PK) - _means_with_gaps(other_values_PK)
+    differences_P = means_with_gaps(values_PK) - means_with_gaps(other_values_PK)
     return _t_interval(differences_P[~np.isnan(differences_P)], confidence)
 
 
@@ -204,7 +149,7 @@ def seed_mean_interval(values: Sequence[float], *, confidence: float = 0.95) -> 
         >>> round(interval.low, 3), round(interval.high, 3)  # 2 -+ 4.303 / sqrt(3)
         (-0.484, 4.484)
     """
-    _check_confidence(confidence)
+    check_confidence(confidence)
     array = np.asarray(values, dtype=np.float64)
     bad = [index for index, value in enumerate(array) if not math.isfinite(value)]
     if bad:
@@ -213,17 +158,6 @@ def seed_mean_interval(values: Sequence[float], *, confidence: float = 0.95) -> 
             "these runs or report them as failed and leave them out yourself"
         )
     return _t_interval(array, confidence)
-
-
-def _effective_n(means_P: FloatArray, share: float, upper: float) -> float:
-    """Return the number of independent trials with the same standard error as the problem means."""
-    binomial_variance = share * (1 - share)
-    if binomial_variance <= 0:
-        return float(len(means_P))
-    squared_error = float(means_P.var()) / len(means_P)
-    if squared_error * upper <= binomial_variance:
-        return upper
-    return max(float(len(means_P)), binomial_variance / squared_error)
 
 
 def _t_interval(means_P: FloatArray, confidence: float) -> Interval:
@@ -247,26 +181,3 @@ def _degenerate(means_P: FloatArray, confidence: float, method: IntervalMethod) 
     """Return what can be said of fewer than two clusters: the mean, if there is one."""
     mean = float(means_P[0]) if len(means_P) else math.nan
     return Interval(mean, math.nan, math.nan, len(means_P), confidence, method)
-
-
-def _cluster_means(values_PK: Sequence[Sequence[float]] | FloatArray) -> FloatArray:
-    """Return the mean of each problem that has a value."""
-    means_P = _means_with_gaps(values_PK)
-    return means_P[~np.isnan(means_P)]
-
-
-def _means_with_gaps(values_PK: Sequence[Sequence[float]] | FloatArray) -> FloatArray:
-    """Return the mean of each problem; NaN where none of its values is a number."""
-    means = []
-    for row in values_PK:
-        values_K = np.asarray(row, dtype=np.float64)
-        scored = values_K[~np.isnan(values_K)]
-        means.append(float(scored.mean()) if len(scored) else math.nan)
-    return np.asarray(means, dtype=np.float64)
-
-
-def _check_confidence(confidence: float) -> None:
-    if not 0 < confidence < 1:
-        raise EvaluationError(
-            f"confidence is {confidence}, required: between 0 and 1, such as 0.95 for 95 %"
-        )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from rephrase_rl.statistics.intervals import Interval, clustered_share_interval
+from rephrase_rl.statistics.share_interval import clustered_share_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rephrase_rl.statistics.intervals import Interval
 
 MOST_BINS = 16
 """Steps from 0 to 1 in a histogram, however many samples there are."""

@@ -36,6 +36,7 @@ def run():
             "overrides": {
                 # TransferQueue's actors ask for a core each, whether there are so many or not.
                 "ray_kwargs.ray_init.num_cpus": 16,
+                "+ray_kwargs.ray_init.include_dashboard": False,
                 "transfer_queue.backend.SimpleStorage.num_data_storage_units": 1,
                 "data.dataloader_num_workers": 0,
             },

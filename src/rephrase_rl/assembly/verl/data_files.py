@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rephrase_rl.assembly.benchmarks import benchmark_template
 from rephrase_rl.assembly.objects import load_model_tokenizer, solve_template
 from rephrase_rl.assembly.run_parts import starting_model
 from rephrase_rl.assembly.verl.parts import EVALUATION, TRAINING
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from rephrase_rl.assembly.evaluating import LoadedBenchmark
+    from rephrase_rl.assembly.benchmarks import LoadedBenchmark
     from rephrase_rl.config import RunConfig
+    from rephrase_rl.prompts import PromptTemplate
     from rephrase_rl.records import JSON, Problem
 
 _TEXT = pa.string()
@@ -64,9 +66,18 @@ def write_data(
         DataError: Prompts are longer than ``verl.max_prompt_length``, which verl would cut on the
             left; every such problem is listed.
     """
-    rows = [_row(i, p, config, TRAINING, "train") for i, p in enumerate(problems)]
+    rows = [
+        _row(i, p, solve_template(p, config.prompts), TRAINING, "train")
+        for i, p in enumerate(problems)
+    ]
     validation = [
-        _row(i, problem, config, EVALUATION + benchmark.config.name, "test")
+        _row(
+            i,
+            problem,
+            benchmark_template(benchmark.config, problem, config.prompts),
+            EVALUATION + benchmark.config.name,
+            "test",
+        )
         for benchmark in benchmarks
         for i, problem in enumerate(benchmark.problems)
     ] or rows[:PLACE_HOLDERS]
@@ -78,9 +89,9 @@ def write_data(
 
 
 def _row(
-    index: int, problem: Problem, config: RunConfig, source: str, split: str
+    index: int, problem: Problem, template: PromptTemplate, source: str, split: str
 ) -> dict[str, JSON]:
-    messages = render_prompt(problem, solve_template(problem, config.prompts))
+    messages = render_prompt(problem, template)
     return {
         "data_source": source,
         "prompt": [{"role": m["role"], "content": m["content"]} for m in messages],

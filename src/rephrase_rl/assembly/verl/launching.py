@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rephrase_rl.assembly.evaluating import load_benchmarks
+from rephrase_rl.assembly.benchmarks import load_benchmarks
 from rephrase_rl.assembly.problems import training_problems
 from rephrase_rl.assembly.rewards_of_sets import build_rewards
 from rephrase_rl.assembly.verl.data_files import write_data

@@ -50,17 +50,20 @@ class StepReporter(TrainerCallback):
 
 
 class EveryNSteps(TrainerCallback):
-    """Calls a function after every n-th optimiser step, with the step number."""
+    """Calls a function after every n-th optimiser step, with the step number.
 
-    def __init__(self, every: int, action: Callable[[int], object]) -> None:
-        """Args: every n steps, the action to call."""
+    Training ends where it says so.
+    """
+
+    def __init__(self, every: int, action: Callable[[int], bool]) -> None:
+        """Args: every n steps, the action; true, on all processes alike: training is to end."""
         self._every = every
         self._action = action
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Act on every n-th step."""
-        if state.global_step % self._every == 0:
-            self._action(state.global_step)
+        if state.global_step % self._every == 0 and self._action(state.global_step):
+            control.should_training_stop = True
 
 
 class StopAfterStep(TrainerCallback):

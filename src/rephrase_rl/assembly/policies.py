@@ -1,0 +1,88 @@
+"""Which policy a user means, and how it is told from others."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from rephrase_rl.errors import CheckpointError, ConfigError
+from rephrase_rl.rollout.adapters import ADAPTER_FILE
+from rephrase_rl.runs import RunDirectory, jsonl
+
+FINAL_POLICY = "final"
+"""Folder under ``checkpoints/`` that holds the policy at the end of training."""
+
+BEST_POLICY = "best"
+"""Folder under ``checkpoints/`` that holds the policy that ``evaluation.keep_best`` has chosen."""
+
+EVALUATION = "evaluation"
+"""``method`` in the manifest of a directory that holds evaluations of a model and no training."""
+
+_WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt")
+
+
+def resolve_policy_path(model: str) -> str:
+    """The weights that a user means: a run's final policy, a folder, a hub id or a lab name.
+
+    Raises:
+        CheckpointError: It is a run without a final policy.
+    """
+    path = Path(model)
+    if (path / "manifest.json").is_file():
+        final = path / "checkpoints" / FINAL_POLICY
+        if not any((final / name).is_file() for name in ("config.json", ADAPTER_FILE)):
+            raise CheckpointError(
+                f"{path} is a run without a final policy ({final} is missing): the run has not "
+                "finished; resume it with `rephrase-rl train CONFIG --resume`, or name a folder "
+                f"under {path / 'checkpoints'}"
+            )
+        return str(final)
+    return model
+
+
+def weights_fingerprint(path: str) -> str | None:
+    """SHA-256 (hex) of the names and sizes of a folder's weight files; None for a hub id.
+
+    Tells a folder whose weights were replaced by others of another shape or kind; it does not read
+    the weights themselves.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        return None
+    names = sorted(p for p in folder.iterdir() if p.suffix in _WEIGHTS or p.name == ADAPTER_FILE)
+    text = "\n".join(f"{p.name} {p.stat().st_size}" for p in names)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def step_within(run_path: Path, model: str) -> int | None:
+    """Optimiser steps that a policy of the run has had; None if there is no run yet.
+
+    Raises:
+        ConfigError: The run is another policy's.
+    """
+    if not (run_path / "manifest.json").is_file():
+        return None
+    run, policy = RunDirectory.open(run_path), Path(model).resolve()
+    if run.manifest.get("method") == EVALUATION and run.manifest.get("model") == model:
+        return 0
+    if policy in (run.path.resolve(), (run.checkpoints / FINAL_POLICY).resolve()):
+        return run.steps()[-1].step + 1
+    if policy.parent == run.checkpoints.resolve():
+        if policy.name.startswith("checkpoint-"):
+            return int(policy.name.removeprefix("checkpoint-"))
+        kept = best_step(policy)
+        if policy.name == BEST_POLICY and kept is not None:
+            return kept
+    raise ConfigError(
+        f"results of {model} were to be stored in {run_path}, which is another policy's run; "
+        "required: the run itself, one of its checkpoints, or a new folder: choose another --out"
+    )
+
+
+def best_step(folder: Path) -> int | None:
+    """Optimiser steps of the policy in ``checkpoints/best``; None if nothing says so."""
+    try:
+        kept = jsonl.decode((folder / "step.json").read_bytes())["after_steps"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return kept if isinstance(kept, int) else None
