@@ -34,8 +34,6 @@ suppress_warnings = [
 ]
 
 autodoc_member_order = "bysource"
-# The adapter of verl is described without verl, which has an environment of its own.
-autodoc_mock_imports = ["verl", "ray", "hydra", "omegaconf", "transfer_queue", "tensordict"]
 autodoc_typehints = "signature"
 autodoc_default_options = {
     "members": True,
