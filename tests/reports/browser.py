@@ -13,16 +13,17 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "scripts"))
 
-import chromium
+from chromium import MISSING, executable
+from chromium import chromium as launch
 
 
 @contextmanager
-def browser_or_skip() -> Iterator[Any]:
+def chromium() -> Iterator[Any]:
     """The browser, ended afterwards."""
     pytest.importorskip("playwright", reason="playwright is not installed")
-    if chromium.executable() is None:
-        pytest.skip(chromium.MISSING)
-    with chromium.chromium() as browser:
+    if executable() is None:
+        pytest.skip(MISSING)
+    with launch() as browser:
         yield browser
 
 

@@ -7,7 +7,7 @@ import sys
 import unicodedata
 
 import pytest
-from browser import Reader, browser_or_skip
+from browser import Reader, chromium
 from synthetic_run import (
     CONFIG,
     MANIFEST,
@@ -41,7 +41,7 @@ SHOWN = ("a\n\tb", "الحل 解 é 😀")
 
 @pytest.fixture(scope="module")
 def browser():
-    with browser_or_skip() as launched:
+    with chromium() as launched:
         yield launched
 
 

@@ -203,7 +203,7 @@ def heat_of(tokens: TokenRecord, text: str) -> dict[str, JSON]:
     if len(counts) > 1:
         raise DataError(
             f"groups.jsonl: found a candidate with {len(tokens.pieces)} tokens and {len(on_q)} "
-            "log-probs; as many are required: the file was changed from outside, restore it"
+            "log-probs; required: one for each token; restore the file from a copy"
         )
     joined = "".join(tokens.pieces)
     return {
