@@ -31,53 +31,64 @@ class Engine(Enum):
     vllm = "vllm"
 
 
+TargetArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="MODEL_OR_RUN",
+        help="Run directory, local folder of a model, checkpoint or LoRA adapter, hub id, or "
+        "lab:base.",
+        show_default=False,
+    ),
+]
+BenchmarkOption = Annotated[
+    list[str],
+    typer.Option(
+        help="Name of a benchmark of the run or of --list, YAML file that declares one, data file, "
+        "dataset folder or hub id, or lab:hard, lab:easy, lab:general; may be given several "
+        "times. A run: all of its own.",
+        show_default=False,
+    ),
+]
+SamplesOption = Annotated[
+    int | None, typer.Option("-k", "--samples", min=1, help="Completions for each problem.")
+]
+ChangeOption = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change a field of every benchmark: temperature, top_p, max_new_tokens, limit, "
+        "subset, data.path, data.mapping, name ...",
+        show_default=False,
+    ),
+]
+SeedOption = Annotated[int | None, typer.Option(min=0, help="Seed; a run: its own, else 0.")]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(help="Run directory to store results in; may be the evaluated run itself."),
+]
+ResumeOption = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on with an evaluation in --out that was not finished."),
+]
+EngineOption = Annotated[
+    Engine, typer.Option(help="What samples: transformers in float32, or vLLM.")
+]
+ListOption = Annotated[
+    bool, typer.Option("--list", help="Print the benchmarks that are declared, and end.")
+]
+
+
 def evaluate(  # noqa: PLR0913 - typer makes one option of each parameter
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="MODEL_OR_RUN",
-            help="Run directory, local folder of a model, checkpoint or LoRA adapter, hub id, or "
-            "lab:base.",
-            show_default=False,
-        ),
-    ] = None,
-    benchmark: Annotated[
-        list[str],
-        typer.Option(
-            help="Name of a benchmark of the run or of --list, YAML file that declares one, data "
-            "file, dataset folder or hub id, or lab:hard, lab:easy, lab:general; may be given "
-            "several times. A run: all of its own.",
-            show_default=False,
-        ),
-    ] = [],
-    samples: Annotated[
-        int | None, typer.Option("-k", "--samples", min=1, help="Completions for each problem.")
-    ] = None,
-    set_fields: Annotated[
-        list[str],
-        typer.Option(
-            "--set",
-            metavar="PATH=VALUE",
-            help="Change a field of every benchmark: temperature, top_p, max_new_tokens, limit, "
-            "subset, data.path, data.mapping, name ...",
-            show_default=False,
-        ),
-    ] = [],
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed; a run: its own, else 0.")] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Run directory to store results in; may be the evaluated run itself."),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on with an evaluation in --out that was not finished."),
-    ] = False,
-    engine: Annotated[
-        Engine, typer.Option(help="What samples: transformers in float32, or vLLM.")
-    ] = Engine.transformers,
-    list_benchmarks: Annotated[
-        bool, typer.Option("--list", help="Print the benchmarks that are declared, and end.")
-    ] = False,
+    target: TargetArgument = None,
+    benchmark: BenchmarkOption = [],
+    samples: SamplesOption = None,
+    set_fields: ChangeOption = [],
+    seed: SeedOption = None,
+    out: OutOption = None,
+    resume: ResumeOption = False,
+    engine: EngineOption = Engine.transformers,
+    list_benchmarks: ListOption = False,
     trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
