@@ -51,7 +51,7 @@ results: $(INSTALLED)
 results-check: $(INSTALLED)
 	$(BIN)/python scripts/results.py --check
 
-# Four methods over five seeds; rewrites results/compare_methods and the tables of docs/compare.md.
+# Four methods over three seeds; rewrites results/compare_methods and the tables of docs/compare.md.
 compare-methods: $(INSTALLED)
 	$(BIN)/python scripts/compare_methods.py
 

@@ -27,7 +27,7 @@ STUDY = Path("results/claims")
 SUMMARIES = STUDY / "runs"
 NEW = Path("runs/claims/summaries")
 HEADLINE = ("mixed", "alien", "good")
-"""Condition of the README's table: the first that is finished."""
+"""Condition of the table in ``docs/reproduction.md``: the first in the study's order."""
 
 
 def main() -> int:
@@ -80,7 +80,7 @@ def texts(root: Path) -> dict[str, str]:
 
 
 def headline(analysis: Analysis) -> list[str]:
-    """The README's first table."""
+    """Equal prompts in one condition, with what each arm cost."""
     (condition,) = [
         c for c in analysis.conditions if (c.protocol, c.expert, c.rewriter) == HEADLINE
     ]

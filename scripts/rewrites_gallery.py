@@ -19,7 +19,7 @@ from typing import Any
 from rephrase_rl.errors import DataError
 from rephrase_rl.reports.pages import markdown_cell, markdown_fence
 from rephrase_rl.runs import atomic
-from rephrase_rl.runs.jsonl import decode, read_lines
+from rephrase_rl.runs.jsonl import read_lines
 
 START, END = "<!-- gallery -->", "<!-- /gallery -->"
 
@@ -88,12 +88,11 @@ def gallery(found: Sequence[Shown], count: int, seed: int, folder: Path) -> str:
     """
     if not found:
         raise DataError(f"found no rewrite in {folder}; required: at least one")
-    manifest: Any = decode((folder / "manifest.json").read_bytes())
     accepted = sum(shown.candidate["accepted"] for shown in found)
     chosen = drawn(found, count, seed)
     lines = [
-        f"{markdown_cell(manifest['model'])}, {len(found)} rewrites, {accepted} accepted. "
-        f"{len(chosen)} of them, drawn with seed {seed}:",
+        f"{len(found)} rewrites, {accepted} accepted. {len(chosen)} of them, drawn with seed "
+        f"{seed}:",
     ]
     for number, shown in enumerate(chosen, 1):
         lines += ["", *entry(number, shown)]

@@ -44,7 +44,7 @@ def old_logps(prompt: Sequence[int], completion: Sequence[int]) -> list[float]:
 
 
 def new_logps(prompt: Sequence[int], completion: Sequence[int]) -> list[float]:
-    """Log-probs in the loss: ratios from 0.4 to 2.7."""
+    """Log-probs in the loss: ratios from 0.4 to 2.4."""
     old = old_logps(prompt, completion)
     return [
         logp + ((5 * token + t) % 9 - 4) / 4.5

@@ -178,10 +178,29 @@ def public() -> str:
 
 
 def package_page(name: str) -> str:
-    """All modules of a subpackage."""
+    """All modules of a subpackage; those that need a package that is not installed are named."""
     package = importlib.import_module(f"rephrase_rl.{name}")
     below = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-    return modules_page(name, [package.__name__, *(module.name for module in below)])
+    names = [package.__name__, *(module.name for module in below)]
+    missing = {module: why for module in names if (why := _missing_package(module)) is not None}
+    page = modules_page(name, [module for module in names if module not in missing])
+    if missing:
+        told = "\n".join(f"- `{module}` needs `{why}`" for module, why in missing.items())
+        page += (
+            f"\n## Not described here\n\nThe site was built without what they import:\n\n{told}\n"
+        )
+    return page
+
+
+def _missing_package(module: str) -> str | None:
+    """The package of others for want of which a module cannot be imported."""
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("rephrase_rl"):
+            raise
+        return error.name
+    return None
 
 
 def modules_page(title: str, names: list[str]) -> str:

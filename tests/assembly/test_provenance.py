@@ -61,11 +61,12 @@ def test_data_sets_are_named_with_rows_and_hashes(policy):
     assert list(found) == ["train/a", "train/b", "evaluation/hard"]
     assert (found["train/a"]["kind"], found["train/b"]["kind"]) == ("lab", "hub")
     assert (found["train/b"]["rows"], found["train/b"]["revision"]) == (1, "abc")
+    assert "revision" not in found["train/a"]
     assert found["train/a"]["ids_sha256"] != found["train/b"]["ids_sha256"]
 
 
-def test_equal_questions_are_counted_whatever_their_punctuation():
-    trained = [problem("p", "What is 2 + 2?"), problem("r", "Another")]
-    asked = benchmark(problem("q", "what is 2 + 2"), problem("s", "Something else"))
+def test_equal_questions_are_counted_but_for_space_and_case():
+    trained = [problem("p", "What is  2 + 2?"), problem("r", "7+5-3=")]
+    asked = benchmark(problem("q", "what is 2 + 2?\n"), problem("s", "7-5+3="))
     assert equal_questions(trained, [asked]) == {"hard": {"equal_questions": 1, "of": 2}}
     assert equal_questions(trained, []) == {}

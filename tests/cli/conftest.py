@@ -132,6 +132,12 @@ class FakeAssembly(ModuleType):
                 options["on_progress"](benchmark.name, 1, 2)
         return {b.name: result(self.scores["base"].get(b.name, 0.5)) for b in benchmarks}
 
+    def evaluate_with_harness(self, model: str, tasks: Any, **options: Any) -> dict[str, Any]:
+        self.calls.append(
+            ("evaluate_with_harness", SimpleNamespace(model=model, tasks=tasks, **options))
+        )
+        return {task: result(0.5, k=1) for task in tasks}
+
     def dry_run(self, config: Any) -> SimpleNamespace:
         self.calls.append(("dry_run", SimpleNamespace(config=config)))
         return SimpleNamespace(

@@ -167,3 +167,22 @@ def test_every_measure_and_part_is_printed(cli, assembly, monkeypatch) -> None:
     out = cli("eval", "m", "--benchmark", "lab_hard").out
     for part in ("avg@4", "pass@4", "pass^4", "maj@4", "Algebra[U+001B][2J"):
         assert part in out
+
+
+def test_tasks_of_the_harness_are_asked_in_place_of_benchmarks(cli, assembly, tmp_path) -> None:
+    outcome = cli("eval", "some/model", "--lm-eval", "arc_challenge, t.yaml", "--set", "limit=5",
+                  "--out", tmp_path / "run")  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    ((name, call),) = assembly.calls
+    assert name == "evaluate_with_harness"
+    assert list(call.tasks) == ["arc_challenge", "t.yaml"]
+    assert (call.options.limit, call.run_path) == (5, tmp_path / "run")
+
+
+def test_the_harness_asks_in_its_own_way(cli, assembly) -> None:
+    words = ("eval", "some/model", "--lm-eval", "arc_challenge")
+    for more in (("--benchmark", "lab:hard"), ("-k", "4"), ("--engine", "vllm")):
+        outcome = cli(*words, *more)
+        assert (outcome.status, "in its own way" in outcome.err) == (2, True)
+    assert cli("eval", "some/model", "--lm-eval", " , ").status == 2
+    assert not assembly.calls

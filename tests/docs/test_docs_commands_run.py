@@ -40,6 +40,7 @@ PAGES = (
     "docs/methods.md",
     "docs/plan.md",
     "docs/reliability.md",
+    "docs/rewrites-gallery.md",
     "docs/rewrites.md",
     "docs/scaling.md",
 )
@@ -56,6 +57,9 @@ NOT_RUN = {
     "reads every declared benchmark, test_evaluating.py evaluates",
     r"RECIPE|runs/NAME": "these stand for one of the recipes",
     r"recipes/(?:openr1|supergpqa|finance)": "hub ids, 8 GPUs; tests/recipes does dry runs",
+    r"(?:recipes|runs)/smollm2": "weights and word problems; tests/recipes/test_smollm2_study.py "
+    "goes through it with a tiny model",
+    r"^eval (?:RUN|MODEL) ": "the reader's own; tests/cli/test_cli_eval.py",
     r"^report RUN$": "RUN stands for the reader's own; the demo's pages report theirs",
     r"^compare runs/": "runs of the reader's own; tests/cli/test_cli_looking.py compares some",
     r"^study claims": "hours; tests/studies runs one with a fake machine",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -121,6 +122,16 @@ def test_any_integration_gets_the_same_and_no_gaps(finished):
     assert not any(v is None or (isinstance(v, float) and math.isnan(v)) for v in values)
     assert not [text for text in messages if "as a scalar" in text]
     assert any("evaluation/easy/pass_at_1" in logs for _, logs in Tracker.seen)
+
+
+def test_gaps_stay_away_from_trackers(monkeypatch, tmp_path):
+    monkeypatch.setattr(_loggers(), "INTEGRATION_TO_CALLBACK", {"tracker": Tracker})
+    tracker = Tracker()
+    handler = SimpleNamespace(callbacks=[tracker, TrainerCallback()])
+    _loggers().prepare_loggers(SimpleNamespace(callback_handler=handler), tmp_path)
+    figures = {"reward": 1.0, "injection/logp_on_q": None, "kl": math.nan, "note": "text"}
+    tracker.on_log(None, SimpleNamespace(global_step=7), None, logs=figures)
+    assert Tracker.seen[-1] == (7, {"reward": 1.0, "note": "text"})
 
 
 def test_supervised_runs_have_event_files_too(tmp_path):

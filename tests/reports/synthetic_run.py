@@ -47,7 +47,6 @@ MANIFEST: dict[str, Any] = {
             "path": "lab:hard",
             "kind": "lab",
             "split": "train",
-            "revision": None,
             "rows": 1000,
             "ids_sha256": "bc" * 32,
             "sha256": "ab" * 32,

@@ -51,6 +51,17 @@ def test_the_variance_is_that_of_the_components() -> None:
     assert found.p_value == pytest.approx(0.5)
 
 
+def test_noise_of_single_cells_is_taken_off_once() -> None:
+    """Variances by hand: seeds 1/18 / 2 = 1/36, problems 1/4 / 3 = 1/12, residual 1/6 / 6 = 1/36.
+
+    Together 1/36 + 1/12 - 1/36 = 1/12, with (1/144) / (1/1296 + 1/288 + 1/2592) = 3/2 degrees.
+    """
+    found = compare_methods([[0, 1, 1], [0, 0, 1]], np.zeros((2, 3)))
+    assert found.degrees_of_freedom == pytest.approx(1.5)
+    half = stats.t.ppf(0.975, 1.5) * (1 / 12) ** 0.5
+    assert (found.low, found.high) == pytest.approx((0.5 - half, 0.5 + half))
+
+
 def test_problems_without_a_score_in_any_run_are_left_out_of_all() -> None:
     first = [[1.0, 0.5, NAN], [1.0, 0.25, 0.0]]
     other = [[0.0, 0.5, 1.0], [0.5, 0.5, 1.0]]

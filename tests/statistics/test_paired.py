@@ -61,8 +61,10 @@ def test_sign_flips_of_ones_are_mcnemars_test() -> None:
 
 
 def test_sums_in_another_order_count_as_equal() -> None:
-    # All 2 patterns of equal signs, of 8: 0.1 + 0.2 + 0.3 is not 0.3 + 0.2 + 0.1 in floats.
-    assert sign_flip_p_value([0.1, 0.2, 0.3]) == sign_flip_p_value([0.3, 0.2, 0.1]) == 0.25
+    # Of 32 patterns those with at most one tenth turned, and their mirror images, are as far.
+    assert sign_flip_p_value([0.3, 0.3, -0.1, 0.7, 0.1]) == 6 / 32
+    # Added up in whole tenths no digit is lost.
+    assert sign_flip_p_value([3, 3, -1, 7, 1]) == 6 / 32
 
 
 def test_the_draw_repeats_for_a_seed_and_is_never_zero() -> None:

@@ -44,7 +44,8 @@ def test_the_card_has_verdicts_tables_rates_and_what_is_missing() -> None:
     found = summaries()
     analysis = analyse(STUDY, found)
     text = "\n".join(card_lines(STUDY, found, analysis))
-    assert "| On-policy RL cannot use hard samples | holds (1 of 2 conditions not run) |" in text
+    held = "too few runs (1 of 2 conditions, 3 runs of an arm at least)"
+    assert f"| On-policy RL cannot use hard samples | {held} |" in text
     assert "| Off-policy RL is unstable | not run yet |" in text
     assert "hard, alien expert, good rewriter" in text.split("not begun")[1].splitlines()[0]
     assert "| repo | 3 | 0.900 [" in text

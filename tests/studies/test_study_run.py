@@ -68,6 +68,13 @@ def test_a_starting_policy_that_is_shipped_is_not_made(tmp_path) -> None:
     assert not is_there(tmp_path, "good", 1)
 
 
+def test_runs_from_two_policies_of_one_name_are_not_mixed(tmp_path) -> None:
+    cell = base_cell("good", 0)
+    earlier = {"id": "good-base-s0", "policy": {"name": "base", "sha256": "0" * 64}}
+    with pytest.raises(DataError, match="required: the same weights"):
+        conduct_cell(STUDY, cell, tmp_path, {"good-base-s0": earlier}, COMMAND)
+
+
 def test_a_policy_of_other_settings_or_half_made_is_not_there(tmp_path) -> None:
     folder = tmp_path / "base-1"
     folder.mkdir()

@@ -14,7 +14,6 @@ from rephrase_rl.studies.verdicts import CLAIMS, Condition, Judged, judged, over
 from study_fakes import finished
 
 HERE = Condition("mixed", "alien", "good")
-OTHER = Condition("hard", "near", "poor")
 
 
 def runs(arms: dict[str, tuple[float, float]], seeds: int = 5) -> list:
@@ -61,10 +60,11 @@ def test_repo_wins_over_every_arm_and_keeps_what_it_had() -> None:
     assert verdict(4, {**others, "repo": (0.2, 1.0)}) == "undecided"
 
 
-def test_three_seeds_cannot_reach_the_level_and_are_judged_by_their_intervals() -> None:
-    assert verdict(4, {"grpo": (0.0, 1.0), "repo": (0.8, 1.0)}, seeds=3) == "holds"
+def test_fewer_than_five_runs_of_an_arm_get_no_verdict() -> None:
+    assert verdict(4, {"grpo": (0.0, 1.0), "repo": (0.8, 1.0)}, seeds=4) == "too few runs"
     assert verdict(4, {"grpo": (0.0, 1.0), "repo": (0.8, 1.0)}, seeds=1) == "not run"
-    assert verdict(3, dict.fromkeys(("luffy", "naive", "repo"), (0.0, 1.0)), seeds=3) == "undecided"
+    steady = dict.fromkeys(("luffy", "naive", "repo"), (0.0, 1.0))
+    assert verdict(3, steady, seeds=3) == "too few runs"
 
 
 def test_p_values_are_corrected_within_a_claim() -> None:
@@ -74,14 +74,19 @@ def test_p_values_are_corrected_within_a_claim() -> None:
     assert corrected == pytest.approx([2 * 2 / 252] * 2)
 
 
-def test_the_overall_verdict_names_conditions() -> None:
-    rows = {name: Judged(HERE, name, ()) for name in ("holds", "fails", "undecided", "not run")}
+def test_the_overall_verdict_says_what_it_rests_on() -> None:
+    some = effect("x", [np.zeros(3)] * 4, [np.zeros(3)] * 2)
+    rows = {n: Judged(HERE, n, (some,)) for n in ("holds", "fails", "undecided", "not run")}
     assert overall([rows["not run"]]) == "not run yet"
-    assert overall([rows["holds"], rows["holds"]]) == "holds"
-    assert overall([rows["holds"], rows["not run"]]) == "holds (1 of 2 conditions not run)"
-    assert overall([rows["fails"]]) == "fails"
+    rest = "of 2 conditions, 2 runs of an arm at least)"
+    assert overall([rows["holds"], rows["holds"]]) == f"holds (2 {rest}"
+    assert overall([rows["holds"], rows["not run"]]) == f"holds (1 {rest}"
+    assert overall([rows["fails"], rows["fails"]]) == f"fails (2 {rest}"
     assert overall([rows["holds"], rows["fails"]]).startswith("holds only if: mixed, alien")
-    assert overall([rows["fails"], rows["undecided"]]) == "undecided"
+    few = Judged(HERE, "too few runs", (some,))
+    assert overall([few, rows["not run"]]) == f"too few runs (1 {rest}"
+    assert overall([rows["fails"], few]) == f"fails (1 {rest}"
+    assert overall([rows["fails"], rows["undecided"]]) == f"undecided (2 {rest}"
 
 
 def test_an_effect_without_other_arm_is_the_difference_to_zero() -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         evaluate_policy,
     )
     from rephrase_rl.assembly.experts import ExpertsSummary, sample_experts
+    from rephrase_rl.assembly.harness import evaluate_with_harness
     from rephrase_rl.assembly.mining import MiningSummary, mine
     from rephrase_rl.assembly.objects import column_mapping, load_data, load_model
     from rephrase_rl.assembly.offline_rewrites import RewritesSummary
@@ -40,6 +41,7 @@ _HOME = {
     "column_mapping": "objects",
     "dry_run": "dry_running",
     "evaluate_policy": "evaluating",
+    "evaluate_with_harness": "harness",
     "load_data": "objects",
     "load_model": "objects",
     "mine": "mining",
@@ -65,6 +67,7 @@ __all__ = [
     "column_mapping",
     "dry_run",
     "evaluate_policy",
+    "evaluate_with_harness",
     "load_data",
     "load_model",
     "mine",

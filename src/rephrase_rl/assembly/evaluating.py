@@ -165,16 +165,26 @@ def store_result(
         made_by: Model, engine and seed; versions, commit and what was read are added.
     """
     config = benchmark.config
-    provenance: dict[str, JSON] = {
+    facts: dict[str, JSON] = {
         **made_by,
         "data": dict(benchmark.data),
         "benchmark": {"title": config.title, "source": config.source, "licence": config.licence},
+    }
+    write_evaluation(run, step, config.name, result, facts)
+
+
+def write_evaluation(
+    run: RunDirectory, step: int, name: str, result: EvaluationResult, facts: Mapping[str, JSON]
+) -> None:
+    """Write a result of any origin; versions, commit and time are added to the facts on it."""
+    provenance: dict[str, JSON] = {
+        **facts,
         "versions": package_versions(),
         "git": describe_commit(Path(__file__).resolve()),
         "stored_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    data = {**result_json(config.name, result), "provenance": provenance}
-    run.write_evaluation(step, config.name, data, map(to_json, result.samples))
+    data = {**result_json(name, result), "provenance": provenance}
+    run.write_evaluation(step, name, data, map(to_json, result.samples))
 
 
 def result_json(name: str, result: EvaluationResult) -> JSON:
@@ -226,7 +236,8 @@ def evaluate_policy(
     if run_path is None:
         return run_benchmarks(engine, loaded, setting, seed=seed, on_progress=on_progress)
     if step is None:
-        run, step = _create_run(run_path, model, loaded, seed, command), 0
+        fingerprints = {b.config.name: b.data["sha256"] for b in loaded}
+        run, step = create_evaluation_run(run_path, model, fingerprints, seed, command), 0
     else:
         run = RunDirectory.open(run_path)
     made_by: dict[str, JSON] = {
@@ -281,14 +292,22 @@ def _stored_or_made(
     return result
 
 
-def _create_run(
+def create_evaluation_run(
     run_path: Path,
     model: str,
-    benchmarks: Sequence[LoadedBenchmark],
+    fingerprints: Mapping[str, JSON],
     seed: int,
     command: Sequence[str],
 ) -> RunDirectory:
-    fingerprints = {b.config.name: b.data["sha256"] for b in benchmarks}
+    """A directory that holds evaluations of a model and no training.
+
+    Args:
+        run_path: A new folder.
+        model: As it was named.
+        fingerprints: Hash of each benchmark's data; None where it is not known.
+        seed: Of the evaluation.
+        command: Command line, for the manifest.
+    """
     manifest = collect_manifest(
         list(command), seed, {"method": EVALUATION, "model": model, "data": fingerprints}
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.assembly.objects import LAB_PREFIX
 from rephrase_rl.assembly.run_parts import starting_model
 from rephrase_rl.data import data_fingerprint
-from rephrase_rl.data.contamination import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,7 +106,7 @@ def _dataset(data: DataConfig, problems: Sequence[Problem]) -> JSON:
         "kind": _kind(data.path),
         **({"config_name": data.config_name} if data.config_name else {}),
         "split": data.split,
-        "revision": data.revision,
+        **({"revision": data.revision} if _kind(data.path) == "hub" else {}),
         "rows": len(problems),
         "ids_sha256": hashlib.sha256(ids.encode()).hexdigest(),
         "sha256": data_fingerprint(problems),
@@ -123,16 +123,21 @@ def _kind(path: str) -> str:
 def equal_questions(
     problems: Sequence[Problem], benchmarks: Sequence[LoadedBenchmark]
 ) -> dict[str, JSON]:
-    """How many questions of each benchmark are trained on, word by word.
+    """How many questions of each benchmark are trained on, as they stand but for space and case.
 
     Runs of words in common, as in paraphrases, are what ``data check --against`` looks for; that
     takes too long to be done at the start of every run.
     """
-    trained = {words_of(problem.question) for problem in problems} if benchmarks else set()
+    trained = {_plain(problem.question) for problem in problems} if benchmarks else set()
     return {
         benchmark.config.name: {
-            "equal_questions": sum(words_of(p.question) in trained for p in benchmark.problems),
+            "equal_questions": sum(_plain(p.question) in trained for p in benchmark.problems),
             "of": len(benchmark.problems),
         }
         for benchmark in benchmarks
     }
+
+
+def _plain(question: str) -> str:
+    """A question in one Unicode form, case and spacing; its signs stay, or 7+5 would be 7-5."""
+    return " ".join(unicodedata.normalize("NFKC", question).casefold().split())

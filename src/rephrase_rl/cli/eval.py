@@ -74,6 +74,17 @@ ResumeOption = Annotated[
 EngineOption = Annotated[
     Engine, typer.Option(help="What samples: transformers in float32, or vLLM.")
 ]
+HarnessOption = Annotated[
+    str | None,
+    typer.Option(
+        "--lm-eval",
+        metavar="TASK,TASK",
+        help="Tasks of lm-evaluation-harness in place of benchmarks (extra eval): names such as "
+        "mmlu_pro,arc_challenge, or a YAML file that declares one. --set: limit, num_fewshot, "
+        "batch_size, chat_template.",
+        show_default=False,
+    ),
+]
 ListOption = Annotated[
     bool, typer.Option("--list", help="Print the benchmarks that are declared, and end.")
 ]
@@ -88,6 +99,7 @@ def evaluate(  # noqa: PLR0913 - typer makes one option of each parameter
     out: OutOption = None,
     resume: ResumeOption = False,
     engine: EngineOption = Engine.transformers,
+    lm_eval: HarnessOption = None,
     list_benchmarks: ListOption = False,
     trust: TrustOption = False,
     as_json: JsonOption = False,
@@ -102,6 +114,15 @@ def evaluate(  # noqa: PLR0913 - typer makes one option of each parameter
             "`rephrase-rl eval lab:base --benchmark lab_hard`"
         )
     run = _config_of_run(target, trust)
+    chosen_seed = seed if seed is not None else (run.seed if run else 0)
+    if lm_eval is not None:
+        if benchmark or samples is not None or resume or engine is not Engine.transformers:
+            raise ConfigError(
+                "found --lm-eval with --benchmark, -k, --resume or --engine; required: the harness "
+                "asks in its own way; do this: evaluate in two commands with the same --out"
+            )
+        _tell(_with_harness(target, lm_eval, set_fields, chosen_seed, out), as_json)
+        return
     changes = [*set_fields, *([] if samples is None else [f"samples_per_problem={samples}"])]
     benchmarks = chosen_benchmarks(benchmark, run, changes)
     _check_storage(out, resume, benchmarks)
@@ -113,7 +134,7 @@ def evaluate(  # noqa: PLR0913 - typer makes one option of each parameter
         results = evaluate_policy(
             target,
             benchmarks,
-            seed=seed if seed is not None else (run.seed if run else 0),
+            seed=chosen_seed,
             run_path=out,
             setting=EvaluationSetting.of_run(run) if run else None,
             command=["rephrase-rl", *sys.argv[1:]],
@@ -122,10 +143,38 @@ def evaluate(  # noqa: PLR0913 - typer makes one option of each parameter
             ),
             options=EvaluationOptions(engine=engine.value, resume=resume),
         )
+    _tell(results, as_json)
+
+
+def _tell(results: Mapping[str, EvaluationResult], as_json: bool) -> None:
     if as_json:
         print_json(_as_plain(results))
     else:
         print_measures(results)
+
+
+def _with_harness(
+    target: str, tasks: str, changes: Sequence[str], seed: int, out: Path | None
+) -> dict[str, EvaluationResult]:
+    from rephrase_rl.config import parse_harness
+
+    options = parse_harness(changes)
+    names = [task.strip() for task in tasks.split(",") if task.strip()]
+    if not names:
+        raise ConfigError(
+            f"--lm-eval: found {tasks!r}; required: tasks, separated by commas; do this: "
+            "--lm-eval arc_challenge, for instance"
+        )
+    from rephrase_rl.assembly import evaluate_with_harness
+
+    return evaluate_with_harness(
+        target,
+        names,
+        seed=seed,
+        run_path=out,
+        command=["rephrase-rl", *sys.argv[1:]],
+        options=options,
+    )
 
 
 def chosen_benchmarks(

@@ -30,6 +30,7 @@ from rephrase_rl.config.guidance import (
     NoSpreadConfig,
     merge_blocks,
 )
+from rephrase_rl.config.harness import HarnessConfig
 from rephrase_rl.config.load import (
     config_hash,
     config_to_plain,
@@ -41,6 +42,7 @@ from rephrase_rl.config.load import (
     parse_endpoint,
     parse_experts,
     parse_guidance,
+    parse_harness,
 )
 from rephrase_rl.config.plan import PlanConfig, ShapeConfig
 from rephrase_rl.config.schema import (
@@ -74,6 +76,7 @@ __all__ = [
     "FailedShareGate",
     "Gate",
     "GuidanceConfig",
+    "HarnessConfig",
     "JudgeConfig",
     "LayoutConfig",
     "LogConfig",
@@ -115,6 +118,7 @@ __all__ = [
     "parse_endpoint",
     "parse_experts",
     "parse_guidance",
+    "parse_harness",
     "read_benchmark_file",
     "read_yaml",
     "require_trust",

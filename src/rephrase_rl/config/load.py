@@ -20,6 +20,7 @@ from rephrase_rl.config.evaluation import BenchmarkConfig, EvaluationConfig
 from rephrase_rl.config.experts import ExpertsConfig
 from rephrase_rl.config.faults import describe_faults
 from rephrase_rl.config.guidance import GuidanceConfig
+from rephrase_rl.config.harness import HarnessConfig
 from rephrase_rl.config.overrides import apply_overrides
 from rephrase_rl.config.schema import RunConfig
 from rephrase_rl.config.study import StudyConfig
@@ -112,6 +113,17 @@ def parse_benchmarks(
     title = "the benchmarks are not valid"
     checked = _validated(EvaluationConfig, {"benchmarks": changed}, title, [*unknown, *faults])
     return list(checked.benchmarks)
+
+
+def parse_harness(overrides: Sequence[str] = ()) -> HarnessConfig:
+    """Options of lm-evaluation-harness from overrides of the form ``field=value``.
+
+    Raises:
+        ConfigError: With every fault.
+    """
+    raw: dict[str, Any] = {}
+    faults = apply_overrides(raw, overrides)
+    return _validated(HarnessConfig, raw, "the options of --lm-eval are not valid", faults)
 
 
 def parse_endpoint(raw: Mapping[str, Any], where: str = "endpoint") -> EndpointConfig:

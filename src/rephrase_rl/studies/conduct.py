@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rephrase_rl.assembly import EvaluationSetting, evaluate_policy, train_run
 from rephrase_rl.config import BenchmarkConfig, TestDataConfig
 from rephrase_rl.config.study import BASE_ARM
+from rephrase_rl.errors import DataError
 from rephrase_rl.runs import RunDirectory
 from rephrase_rl.studies.cells import ANY
 from rephrase_rl.studies.measure import summary_of_base, summary_of_run
@@ -81,6 +82,7 @@ def conduct_cell(
     """
     folder = out / "runs" / cell.cell_id
     policy = starting_policy(out / POLICIES, cell.rewriter, starting_seed(study, cell))
+    _refuse_other_weights(policy, summaries)
     if cell.arm == BASE_ARM:
         _remove(folder)
         evaluate_policy(
@@ -148,6 +150,26 @@ def _test(
     policies += [(folder / "checkpoints" / f"checkpoint-{step}", study.test) for step in steps]
     for policy, benchmarks in policies:
         evaluate_policy(str(policy), benchmarks, seed=config.seed, setting=setting, run_path=folder)
+
+
+def _refuse_other_weights(
+    policy: StartingPolicy, summaries: Mapping[str, Mapping[str, JSON]]
+) -> None:
+    """Refuse to mix runs from two policies that only share their name.
+
+    Raises:
+        DataError: Earlier runs started from other weights of this name.
+    """
+    same = [s for s in summaries.values() if s["policy"]["name"] == policy.name]
+    others = [s for s in same if s["policy"]["sha256"] != policy.sha256]
+    if others:
+        raise DataError(
+            f"policy {policy.name} in {policy.folder} has the hash {policy.sha256[:12]}, and "
+            f"{len(others)} finished cells such as {others[0]['id']} started from "
+            f"{others[0]['policy']['sha256'][:12]}; required: the same weights, since another kind "
+            "of machine or another version of torch makes others from the same seed: copy that "
+            "policy from where it was made, or take these summaries away to run the cells again"
+        )
 
 
 def _remove(folder: Path) -> None:

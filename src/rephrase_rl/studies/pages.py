@@ -136,7 +136,7 @@ def levels_table(rows: Sequence[Row]) -> list[str]:
 
 
 def headline_table(runs: Sequence[Run]) -> list[str]:
-    """The README's table: equal prompts, with what each arm cost."""
+    """Equal prompts in short, with what each arm cost."""
     cpu_s = {row.arm: f"{row.cpu_s:.0f}" for row in behaviours(runs)}
     losses = {row.arm: interval(row.retention_loss) for row in behaviours(runs)}
     return table(

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Verdict: TypeAlias = Literal["holds", "fails", "undecided", "not run"]
+Verdict: TypeAlias = Literal["holds", "fails", "undecided", "too few runs", "not run"]
 
 GAIN_LIMIT = 0.05
 LEVEL = 0.05
 SEEDS_OF_A_TEST = 5
-"""Runs an arm needs before a permutation test can be asked for its level."""
+"""Runs that every arm needs before a verdict, and before the permutation test can be asked."""
 FIRST_SEEDS = 2
 """Fewer runs of an arm say nothing: no interval can be made."""
 
@@ -180,26 +180,29 @@ def judged(
         }
         arms = ArmRuns(matching(main, **wanted), matching(free, **wanted))
         verdict, effects = claim.judge(arms)
+        if effects and _fewest(effects) < SEEDS_OF_A_TEST:
+            verdict = "too few runs"
         rows.append(Judged(condition, verdict, tuple(effects)))
     return rows
 
 
 def overall(rows: Sequence[Judged]) -> str:
-    """The verdict over conditions; says where conditions are missing or differ."""
-    run = [row for row in rows if row.verdict != "not run"]
-    by_verdict = {v: [r.condition.name for r in run if r.verdict == v] for v in ("holds", "fails")}
-    holds, fails = by_verdict["holds"], by_verdict["fails"]
+    """The verdict over conditions, and how much it rests on."""
+    begun = [row for row in rows if row.verdict != "not run"]
+    run = [row for row in begun if row.verdict != "too few runs"] or begun
     if not run:
         return "not run yet"
-    missing = len(rows) - len(run)
-    rest = f" ({missing} of {len(rows)} conditions not run)" if missing else ""
-    if len(holds) == len(run):
-        return f"holds{rest}"
-    if len(fails) == len(run):
-        return f"fails{rest}"
-    if holds:
-        return f"holds only if: {'; '.join(holds)}{rest}"
-    return f"undecided{rest}"
+    holds = [row.condition.name for row in run if row.verdict == "holds"]
+    if len({row.verdict for row in run}) == 1:
+        words = str(run[0].verdict)
+    else:
+        words = f"holds only if: {'; '.join(holds)}" if holds else "undecided"
+    fewest = min(_fewest(row.effects) for row in run)
+    return f"{words} ({len(run)} of {len(rows)} conditions, {fewest} runs of an arm at least)"
+
+
+def _fewest(effects: Sequence[Effect]) -> int:
+    return min(n for one in effects for n in one.seeds if n)
 
 
 def _of(

@@ -106,7 +106,9 @@ def _describes(tokens: list[Token], left: _Side, right: Expression) -> bool:
     if not left.expression.operators:
         return any(token.kind != "number" for token in written)
     amounts = [token.value for token in written if token.kind == "number"]
-    is_share = [token.text for token in written if token.kind == "operator"] == ["/"]
+    operators = [token for token in written if token.kind == "operator"]
+    # "divided by" is an operation and no name of a share.
+    is_share = [token.text for token in operators] == ["/"] and not operators[0].is_spelled
     return (
         is_share
         and len(amounts) == 2

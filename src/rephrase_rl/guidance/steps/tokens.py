@@ -47,6 +47,8 @@ class Token(NamedTuple):
     """Of a number or a raised digit."""
     decimals: int = 0
     """Decimal places of a number."""
+    is_spelled: bool = False
+    """Whether an operator is a word of English, such as "plus"."""
 
 
 _OPERATORS = {
@@ -117,6 +119,14 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.MULTILINE,
 )
+MAX_UNITS_BEFORE_IS = 2
+"""Words between a number and the "is" that states a result."""
+_RESULT = re.compile(
+    r"""[ ][$£€]?-?\d[\d,]*(?:\.\d+)?%?
+    (?![ ](?:more|less|fewer|times|greater|smaller|higher|lower|older|younger|of|out)\b)
+    (?![\d.]*\d)""",
+    re.VERBOSE,
+)
 _BLANK = frozenset({"tag", "blank", "bold"})
 _END = frozenset({"bullet", "arrow", "end"})
 
@@ -135,6 +145,8 @@ def tokenize(text: str) -> list[Token]:
             tokens.append(Token("unknown", text[position : match.start()], position, match.start()))
         position = match.end()
         token = _token(match, text)
+        if token is not None and token.text == "is" and _states_a_result(tokens, text, token.end):
+            token = token._replace(kind="equal")
         if token is not None:
             tokens.append(token)
     if position < len(text):
@@ -142,12 +154,30 @@ def tokenize(text: str) -> list[Token]:
     return tokens
 
 
+def _states_a_result(tokens: list[Token], text: str, end: int) -> bool:
+    """Whether "is" stands for an equals sign: behind an operation in words, before a number.
+
+    "6 plus 2 cats is 8" does, "the second of 2 is 5 years old" does not. A number that is compared
+    ("2 plus 3 is 1 more than 4") is no result.
+    """
+    if _RESULT.match(text, end) is None:
+        return False
+    last = len(tokens) - 1
+    while last > 0 and len(tokens) - last <= MAX_UNITS_BEFORE_IS and tokens[last].kind == "word":
+        last -= 1
+    if last < 1 or tokens[last].kind != "number":
+        return False
+    operator = tokens[last - 1]
+    return operator.kind == "operator" and operator.is_spelled
+
+
 def _token(match: re.Match[str], text: str) -> Token | None:
     group, written, start, end = str(match.lastgroup), match.group(), match.start(), match.end()
     if group in _BLANK:
         return None
     if group in ("operator", "sign"):
-        return Token("operator", _OPERATORS[written], start, end)
+        spelled = len(written) > 1 and written[0].isalpha()
+        return Token("operator", _OPERATORS[written], start, end, is_spelled=spelled)
     if group == "number":
         return _number(written, start, end)
     if group == "raised":

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rephrase_rl.guidance.blocks import Guidance
 
 ROW_MEAN_MODES = ("seq-mean-token-sum", "seq-mean-token-sum-norm", "seq-mean-token-mean")
-"""verl's ``loss_agg_mode``s whose denominator counts rows, not tokens."""
+"""Values of verl's ``loss_agg_mode`` whose denominator counts rows, not tokens."""
 
 
 @dataclass(frozen=True, slots=True)

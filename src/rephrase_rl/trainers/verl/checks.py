@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 GUIDED = f"{WHERE}.guided"
 """Set by ``GuidedTrainer``: without it nobody corrects the log-probs of injected rows."""
-MANAGER = "rephrase_rl.trainers.verl.worker.GuidedManager"
 REWARD_MODULE = "pkg://rephrase_rl.trainers.verl.reward"
 REWARD_MANAGER = "VerifierRewardManager"
 
