@@ -54,6 +54,8 @@ NOT_RUN = {
     r"experts experts\.yaml": "the same",
     r"rephrase MODEL DATA": "MODEL and DATA stand for the reader's own",
     r"train recipes/gsm8k_smollm2_repo\.yaml$": "hub ids of model and data",
+    r"^eval (?:RUN|MODEL)": "RUN and MODEL are the reader's own; test_benchmarks.py of assembly "
+    "reads every declared benchmark, test_evaluating.py evaluates",
     r"RECIPE|runs/NAME": "these stand for one of the recipes",
     r"recipes/(?:openr1|supergpqa|finance)": "hub ids, 8 GPUs; tests/recipes does dry runs",
     r"(?:recipes|runs)/smollm2": "weights and word problems; tests/recipes/test_smollm2_study.py "

@@ -31,64 +31,76 @@ class Engine(Enum):
     vllm = "vllm"
 
 
+TargetArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="MODEL_OR_RUN",
+        help="Run directory, local folder of a model, checkpoint or LoRA adapter, hub id, or "
+        "lab:base.",
+        show_default=False,
+    ),
+]
+BenchmarkOption = Annotated[
+    list[str],
+    typer.Option(
+        help="Name of a benchmark of the run or of --list, YAML file that declares one, data file, "
+        "dataset folder or hub id, or lab:hard, lab:easy, lab:general; may be given several "
+        "times. A run: all of its own.",
+        show_default=False,
+    ),
+]
+SamplesOption = Annotated[
+    int | None, typer.Option("-k", "--samples", min=1, help="Completions for each problem.")
+]
+ChangeOption = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change a field of every benchmark: temperature, top_p, max_new_tokens, limit, "
+        "subset, data.path, data.mapping, name ...",
+        show_default=False,
+    ),
+]
+SeedOption = Annotated[int | None, typer.Option(min=0, help="Seed; a run: its own, else 0.")]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(help="Run directory to store results in; may be the evaluated run itself."),
+]
+ResumeOption = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on with an evaluation in --out that was not finished."),
+]
+EngineOption = Annotated[
+    Engine, typer.Option(help="What samples: transformers in float32, or vLLM.")
+]
+HarnessOption = Annotated[
+    str | None,
+    typer.Option(
+        "--lm-eval",
+        metavar="TASK,TASK",
+        help="Tasks of lm-evaluation-harness in place of benchmarks (extra eval): names such as "
+        "mmlu_pro,arc_challenge, or a YAML file that declares one. --set: limit, num_fewshot, "
+        "batch_size, chat_template.",
+        show_default=False,
+    ),
+]
+ListOption = Annotated[
+    bool, typer.Option("--list", help="Print the benchmarks that are declared, and end.")
+]
+
+
 def evaluate(  # noqa: PLR0913 - typer makes one option of each parameter
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="MODEL_OR_RUN",
-            help="Run directory, local folder of a model, checkpoint or LoRA adapter, hub id, or "
-            "lab:base.",
-            show_default=False,
-        ),
-    ] = None,
-    benchmark: Annotated[
-        list[str],
-        typer.Option(
-            help="Name of a benchmark of the run or of --list, YAML file that declares one, data "
-            "file, dataset folder or hub id, or lab:hard, lab:easy, lab:general; may be given "
-            "several times. A run: all of its own.",
-            show_default=False,
-        ),
-    ] = [],
-    samples: Annotated[
-        int | None, typer.Option("-k", "--samples", min=1, help="Completions for each problem.")
-    ] = None,
-    set_fields: Annotated[
-        list[str],
-        typer.Option(
-            "--set",
-            metavar="PATH=VALUE",
-            help="Change a field of every benchmark: temperature, top_p, max_new_tokens, limit, "
-            "subset, data.path, data.mapping, name ...",
-            show_default=False,
-        ),
-    ] = [],
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed; a run: its own, else 0.")] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Run directory to store results in; may be the evaluated run itself."),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on with an evaluation in --out that was not finished."),
-    ] = False,
-    engine: Annotated[
-        Engine, typer.Option(help="What samples: transformers in float32, or vLLM.")
-    ] = Engine.transformers,
-    lm_eval: Annotated[
-        str | None,
-        typer.Option(
-            "--lm-eval",
-            metavar="TASK,TASK",
-            help="Tasks of lm-evaluation-harness in place of benchmarks (extra eval): names such "
-            "as mmlu_pro,arc_challenge, or a YAML file that declares one. --set: limit, "
-            "num_fewshot, batch_size, chat_template.",
-            show_default=False,
-        ),
-    ] = None,
-    list_benchmarks: Annotated[
-        bool, typer.Option("--list", help="Print the benchmarks that are declared, and end.")
-    ] = False,
+    target: TargetArgument = None,
+    benchmark: BenchmarkOption = [],
+    samples: SamplesOption = None,
+    set_fields: ChangeOption = [],
+    seed: SeedOption = None,
+    out: OutOption = None,
+    resume: ResumeOption = False,
+    engine: EngineOption = Engine.transformers,
+    lm_eval: HarnessOption = None,
+    list_benchmarks: ListOption = False,
     trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -104,11 +116,7 @@ def evaluate(  # noqa: PLR0913 - typer makes one option of each parameter
     run = _config_of_run(target, trust)
     chosen_seed = seed if seed is not None else (run.seed if run else 0)
     if lm_eval is not None:
-        if benchmark or samples is not None or resume or engine is not Engine.transformers:
-            raise ConfigError(
-                "found --lm-eval with --benchmark, -k, --resume or --engine; required: the harness "
-                "asks in its own way; do this: evaluate in two commands with the same --out"
-            )
+        _refuse_with_harness(benchmark or samples or resume or engine.value != "transformers")
         _tell(_with_harness(target, lm_eval, set_fields, chosen_seed, out), as_json)
         return
     changes = [*set_fields, *([] if samples is None else [f"samples_per_problem={samples}"])]
@@ -139,6 +147,14 @@ def _tell(results: Mapping[str, EvaluationResult], as_json: bool) -> None:
         print_json(_as_plain(results))
     else:
         print_measures(results)
+
+
+def _refuse_with_harness(is_given: object) -> None:
+    if is_given:
+        raise ConfigError(
+            "found --lm-eval with --benchmark, -k, --resume or --engine; required: the harness "
+            "asks in its own way; do this: evaluate in two commands with the same --out"
+        )
 
 
 def _with_harness(
