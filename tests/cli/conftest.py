@@ -95,6 +95,7 @@ class FakeAssembly(ModuleType):
             "repo": {"hard": 0.9, "easy": 0.99, "general": 0.97},
         }
         self.failure: Exception | None = None
+        self.ended_early: str | None = None
         self.checked = data_check()
 
     def train_run(
@@ -114,6 +115,7 @@ class FakeAssembly(ModuleType):
             evaluations={name: result(mean) for name, mean in scores.items()},
             generated_tokens=2000,
             wall_s=2.0,
+            ended_early=self.ended_early,
         )
 
     class EvaluationSetting(SimpleNamespace):

@@ -34,6 +34,11 @@ def test_configuration_flags_and_place_reach_the_run(cli, assembly, config_file:
     assert call.command
 
 
+def test_an_early_end_is_told_with_its_reason(cli, assembly, config_file: Path) -> None:
+    assembly.ended_early = "early stop: hard not better in 2 evaluations"
+    assert "training ended early; early stop: hard" in cli("train", config_file).out
+
+
 def test_output_dir_of_the_configuration_wins(cli, assembly, config_file: Path) -> None:
     cli("train", config_file, "--set", "output_dir=elsewhere/run", "--resume")
     ((_, call),) = assembly.calls
