@@ -55,6 +55,8 @@ results-check: $(INSTALLED)
 compare-methods: $(INSTALLED)
 	$(BIN)/python scripts/compare_methods.py
 
+# Models this small gain nothing from threads.
+test: export OMP_NUM_THREADS = 1
 test: export HF_HUB_OFFLINE = 1
 test: $(INSTALLED)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
