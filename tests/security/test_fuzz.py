@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from rephrase_rl.config import config_hash, dump_config, load_config, parse_config, require_trust
@@ -419,6 +419,7 @@ def test_completions(text, other) -> None:
 
 @FEW
 @given(DAMAGES)
+@example([("manifest.json", b"{}")])
 def test_run_directories(folder, without_figures, broken) -> None:
     one_run(folder, broken)
 
