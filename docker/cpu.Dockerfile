@@ -1,5 +1,5 @@
 # rephrase-rl on CPUs. Configured, not run: no image was built from it in this repository's tests.
-#   docker build -f docker/cpu.Dockerfile -t rephrase-rl:cpu .
+#   docker build -f docker/cpu.Dockerfile --build-arg PIP_ARGS="..." -t rephrase-rl:cpu .
 #   docker run --rm -v "$PWD/runs:/work/runs" rephrase-rl:cpu demo
 FROM python:3.12-slim-bookworm
 
@@ -11,8 +11,10 @@ ENV PIP_NO_CACHE_DIR=1 \
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY src ./src
-# torch's own index has builds without CUDA; see https://pytorch.org/get-started/locally/
-RUN pip install --extra-index-url https://download.pytorch.org/whl/cpu -c constraints.txt ".[peft,gguf,judge]" \
+# The pip options that find torch's build without CUDA: https://pytorch.org/get-started/locally/
+ARG PIP_ARGS=""
+# hadolint ignore=SC2086
+RUN pip install ${PIP_ARGS} -c constraints.txt ".[peft,gguf,judge]" \
     && useradd --create-home --uid 1000 user \
     && install -d -o user /work
 
