@@ -80,7 +80,7 @@ def ignition_step(own_success: Sequence[float], level: float = 1 / GROUP) -> int
 
     Example:
         >>> ignition_step([0.0, 0.0, 0.2, 0.0, 0.3, 0.5])
-        3
+        2
         >>> ignition_step([0.0, 0.0, 0.0, 0.0]) is None
         True
     """
