@@ -41,8 +41,8 @@ def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
     faults = sorted(set(_unplain_parts(value, "")))
     if faults:
         raise ValueError(
-            "only text, finite numbers, true, false, null, lists and mappings can be stored; "
-            f"not so: {', '.join(faults)}"
+            f"found {', '.join(faults)}; required: text, finite numbers, true, false, null, lists "
+            "and mappings, which alone can be stored; do this: write it as one of these"
         )
     secrets = secrets_in(value)
     if secrets:
