@@ -18,6 +18,7 @@ from rephrase_rl.runs import atomic
 from rephrase_rl.studies import ablation_pages, figures
 from rephrase_rl.studies.ablation import compare_to_baseline
 from rephrase_rl.studies.analysis import Analysis, analyse, card_json, card_lines, verdict_lines
+from rephrase_rl.studies.ignition_pages import ignition_table
 from rephrase_rl.studies.outcomes import runs_of
 from rephrase_rl.studies.pages import claim_effects, headline_table
 from rephrase_rl.studies.shipped import shipped_study
@@ -65,6 +66,7 @@ def texts(root: Path) -> dict[str, str]:
         "claims-in-docs": verdict_lines(analysis, "../results/claims/card.md"),
         "headline": headline(analysis),
         **{f"claim-{claim.number}": claim_effects(rows) for claim, rows in analysis.claims},
+        "ignition": ignition_table(summaries.values(), int(study.run["trainer"]["max_steps"])),
         "method-table": method_table(root),
     }
     made = {
@@ -72,7 +74,7 @@ def texts(root: Path) -> dict[str, str]:
         f"{STUDY}/card.json": json.dumps(card_json(study, summaries, analysis), indent=1) + "\n",
     }
     made |= ablation_texts(root)
-    for name in ("README.md", "docs/reproduction.md", "docs/methods.md"):
+    for name in ("README.md", "docs/reproduction.md", "docs/methods.md", "docs/mechanism.md"):
         made[name] = with_blocks((root / name).read_text(encoding="utf-8"), blocks)
     return made
 

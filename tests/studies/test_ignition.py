@@ -8,6 +8,7 @@ import pytest
 
 from rephrase_rl.studies.cells import Cell
 from rephrase_rl.studies.ignition import Ignition, foresight, foretell, ignition_step, observe
+from rephrase_rl.studies.ignition_pages import ignition_table
 from study_fakes import finished
 
 CELL = Cell("repo", "hard", "alien", "good", 0, 2e-4)
@@ -54,8 +55,31 @@ def test_a_run_is_read_from_its_summary() -> None:
 
 def test_errors_are_over_runs_with_both_and_false_alarms_are_told() -> None:
     runs = [ignition(4, 6.0), ignition(10, None), ignition(None, 5.0), ignition(None, 90.0)]
-    others = [ignition(7, None), ignition(9, None), ignition(None, None)]
-    found = foresight(runs, others, last=40)
+    found = foresight(runs, last=40)
     assert (found.runs, found.ignited, found.foretold, found.false_alarms) == (4, 2, 1, 1)
-    assert (found.error, found.constant_error) == (2.0, 4.0)
-    assert foresight([ignition(None, None)], [], last=40).error is None
+    # The other run that ignites does so at 10.
+    assert (found.error, found.constant_error) == (2.0, 6.0)
+    assert foresight([ignition(None, None)], last=40).error is None
+    assert foresight([ignition(3, 3.5)], last=40).constant_error is None
+
+
+def test_the_table_has_a_row_for_each_condition_and_rate_of_repo_alone() -> None:
+    series = {"accepted": [8.0] * 5, "whole_text_logp": [-16.0, -8.0, -4.0, None, None]}
+    cells = [
+        Cell(arm, "hard", "alien", "good", seed, rate)
+        for arm, seed, rate in (
+            ("repo", 0, 2e-4),
+            ("repo", 1, 2e-4),
+            ("repo", 2, 4e-4),
+            ("nll", 0, 2e-4),
+        )
+    ]
+    own = {0: [0.0] * 4 + [0.5] * 3, 1: [0.0] * 7, 2: [0.5] * 7}
+    rows = [finished(cell, own_hard=own[cell.seed], series=series) for cell in cells]
+    head, _, *lines = ignition_table(rows, 40)
+    assert head.startswith("| condition | rate | runs | ignite |")
+    assert [line.split(" | ")[1:4] for line in lines] == [
+        ["2.0e-04", "2", "1"], ["4.0e-04", "1", "1"], ["", "3", "2"],
+    ]  # fmt: skip
+    # Own success starts at step 3 (the mean of steps 3 to 5), foretold for 2.94.
+    assert "| 3 (3 to 3) | 24 (24 to 24) | 1 of 1 | 1 of 1 | 0.1 |" in lines[0]

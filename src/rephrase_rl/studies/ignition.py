@@ -60,7 +60,7 @@ class Foresight:
     error: float | None
     """Mean of |foretold - seen| in steps, over runs with both."""
     constant_error: float | None
-    """The same for the median step of the other runs, which is what one knows without the rule."""
+    """The same for the median step of all other runs, which is what one knows without the rule."""
 
 
 def observe(summary: Mapping[str, JSON]) -> Ignition | None:
@@ -114,28 +114,27 @@ def foretell(text_logps: Sequence[float | None], group: int = GROUP) -> float | 
     return max(0.0, float((math.log(math.log(group)) - start) / slope))
 
 
-def foresight(runs: Sequence[Ignition], others: Sequence[Ignition], last: int) -> Foresight:
+def foresight(runs: Sequence[Ignition], last: int) -> Foresight:
     """Hold the rule against what happened.
 
     Args:
         runs: To judge it by.
-        others: Runs whose median step is the constant that it is compared with.
         last: Steps of a run; what is foretold for later counts as never.
     """
     seen = [run for run in runs if run.step is not None]
     said = [run for run in runs if run.foretold is not None and run.foretold <= last]
     both = [run for run in said if run.step is not None]
-    known = [run.step for run in others if run.step is not None]
-    constant = median(known) if known else None
     return Foresight(
         runs=len(runs),
         ignited=len(seen),
         foretold=len(both),
         false_alarms=len(said) - len(both),
         error=_mean(abs((run.foretold or 0.0) - (run.step or 0)) for run in both),
-        constant_error=None
-        if constant is None
-        else _mean(abs(constant - (run.step or 0)) for run in both),
+        constant_error=_mean(
+            abs(median(other.step or 0 for other in seen if other is not run) - (run.step or 0))
+            for run in both
+            if len(seen) > 1
+        ),
     )
 
 
