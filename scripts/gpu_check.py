@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -39,8 +40,8 @@ def main() -> int:
     checks: dict[str, Callable[[], dict[str, Any]]] = {
         "logps": lambda: compare_logps(model),
         "vllm_steps": lambda: train_with_vllm(model, arguments.work / "vllm"),
-        "lora_steps": lambda: train_adapter(model, arguments.work / "lora", quantised=False),
-        "qlora_steps": lambda: train_adapter(model, arguments.work / "qlora", quantised=True),
+        "lora_steps": lambda: train_adapter(model, arguments.work / "lora", four_bits=False),
+        "qlora_steps": lambda: train_adapter(model, arguments.work / "qlora", four_bits=True),
     }
     card: dict[str, Any] = {"device": torch.cuda.get_device_name(), "torch": torch.__version__}
     for name, check in checks.items():
@@ -104,31 +105,54 @@ def compare_logps(folder: Path) -> dict[str, Any]:
 
 def train_with_vllm(model: Path, run: Path) -> dict[str, Any]:
     """Twenty RePO steps by the command line, rollouts and rewrites from vLLM beside training."""
-    config = run.with_suffix(".yaml")
-    config.write_text(
-        json.dumps(
-            {
-                "method": "repo",
-                "model": {"path": str(model)},
-                "data": [{"name": "lab", "path": "lab:hard", "limit": 64}],
-                "output_dir": str(run),
-                "trainer": {
-                    "max_steps": 20,
-                    "num_generations": 4,
-                    "per_device_train_batch_size": 16,
-                    "max_completion_length": 64,
-                    "bf16": True,
-                    "use_vllm": True,
-                    "vllm_mode": "colocate",
-                    "vllm_gpu_memory_utilization": 0.3,
-                    "vllm_max_model_length": 512,
-                },
-            }
-        )
-    )
-    command = [sys.executable, "-m", "rephrase_rl.cli.main", "train", str(config), "--overwrite"]
-    subprocess.run(command, check=True)
+    vllm = {
+        "use_vllm": True,
+        "vllm_mode": "colocate",
+        "vllm_gpu_memory_utilization": 0.3,
+        "vllm_max_model_length": 512,
+    }
+    train(run, {"path": str(model)}, {"max_steps": 20, **vllm})
     return steps_of(run, 20)
+
+
+def train_adapter(model: Path, run: Path, *, four_bits: bool) -> dict[str, Any]:
+    """Five RePO steps of an adapter, on weights in bfloat16 or in four bits; then it is merged."""
+    policy = {
+        "path": str(model),
+        "dtype": "bfloat16",
+        "lora": {"r": 8},
+        "load_in_4bit": four_bits,
+    }
+    train(run, policy, {"max_steps": 5, "learning_rate": 1e-4})
+    merged = run.with_name(f"{run.name}-merged")
+    shutil.rmtree(merged, ignore_errors=True)
+    command_line("export", "merged", str(run), str(merged))
+    return steps_of(run, 5)
+
+
+def train(run: Path, model: dict[str, Any], trainer: dict[str, Any]) -> None:
+    """RePO on the lab by the command line, four rollouts of four problems a step."""
+    config = run.with_suffix(".yaml")
+    raw = {
+        "method": "repo",
+        "model": model,
+        "data": [{"name": "lab", "path": "lab:hard", "limit": 64}],
+        "output_dir": str(run),
+        "trainer": {
+            "num_generations": 4,
+            "per_device_train_batch_size": 16,
+            "max_completion_length": 64,
+            "bf16": True,
+            **trainer,
+        },
+    }
+    config.write_text(json.dumps(raw))
+    command_line("train", str(config), "--overwrite")
+
+
+def command_line(*words: str) -> None:
+    """``rephrase-rl`` in a process of its own, which gives the GPU's memory back."""
+    subprocess.run([sys.executable, "-m", "rephrase_rl.cli.main", *words], check=True)
 
 
 def steps_of(run: Path, count: int) -> dict[str, Any]:
@@ -143,56 +167,6 @@ def steps_of(run: Path, count: int) -> dict[str, Any]:
         )
     opened = [step.metrics.get("gate/open_fraction") for step in steps]
     return {"steps": count, "gate_open_first": opened[0], "gate_open_last": opened[-1]}
-
-
-def train_adapter(model: Path, folder: Path, *, quantised: bool) -> dict[str, Any]:
-    """Five RePO steps of an adapter, on weights in bfloat16 or in four bits."""
-    from datasets import Dataset
-    from peft import LoraConfig
-    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
-    from trl import GRPOConfig
-
-    from rephrase_rl import RePOTrainer, VerifierReward, get_verifier, preset_guidance
-    from rephrase_rl.lab.problems import hard_problems
-
-    loading: dict[str, Any] = {"dtype": torch.bfloat16}
-    if quantised:
-        loading["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
-        )
-    rows = [
-        {
-            "prompt": [{"role": "user", "content": problem.question}],
-            "expert_solution": problem.expert_solution,
-            "reference_answer": problem.reference_answer,
-            "problem_id": problem.problem_id,
-            "task_kind": problem.task_kind,
-        }
-        for problem in hard_problems(16, split="train", seed=0)
-    ]
-    trainer = RePOTrainer(
-        model=AutoModelForCausalLM.from_pretrained(model, device_map="cuda", **loading),
-        reward_funcs=[VerifierReward(get_verifier("exact"))],
-        args=GRPOConfig(
-            str(folder),
-            max_steps=5,
-            num_generations=4,
-            per_device_train_batch_size=8,
-            max_completion_length=64,
-            bf16=True,
-            report_to="none",
-            logging_steps=1,
-        ),
-        train_dataset=Dataset.from_list(rows),
-        processing_class=AutoTokenizer.from_pretrained(model),
-        peft_config=LoraConfig(r=8, target_modules="all-linear"),
-        guidance=preset_guidance("repo"),
-    )
-    trainer.train()
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    if len(losses) != 5 or any(loss != loss for loss in losses):
-        raise RuntimeError(f"found losses {losses}, required five numbers")
-    return {"losses": losses}
 
 
 if __name__ == "__main__":

@@ -58,6 +58,9 @@ def run_of(method: str = "repo", **changes):
         ({"trainer": {"optim": "sgd"}}, "optim"),
         ({"trainer": {"num_train_epochs": 1.5}}, "num_train_epochs"),
         ({"trainer": {"neftune_noise_alpha": 1.0}}, "neftune_noise_alpha"),
+        ({"model": {"lora": {"dropout": 0.1}}}, "model.lora.dropout"),
+        ({"model": {"lora": {"use_rslora": True}}}, "model.lora.use_rslora"),
+        ({"model": {"lora": {}, "load_in_4bit": True}}, "model.load_in_4bit"),
     ],
 )
 def test_what_has_no_counterpart_is_refused(changes, word, tmp_path) -> None:
@@ -76,6 +79,23 @@ def test_fields_of_trl_alone_are_named_where_the_user_set_them(tmp_path) -> None
     launch = plan_launch(run_of(trainer={"use_vllm": True, "vllm_mode": "colocate"}), tmp_path)
     assert set(launch.unused) == {"trainer.use_vllm", "trainer.vllm_mode"}
     assert plan_launch(run_of(), tmp_path).unused == ()
+
+
+def test_adapters_are_handed_on(tmp_path) -> None:
+    lora = {"r": 8, "target_modules": ["q_proj", "v_proj"]}
+    settings = translate(resolve_config(run_of(model={"lora": lora})), files_in(tmp_path)).settings
+    model = "actor_rollout_ref.model"
+    assert settings[f"{model}.lora_rank"] == 8
+    assert settings[f"{model}.lora_alpha"] == 32
+    assert settings[f"{model}.target_modules"] == ["q_proj", "v_proj"]
+    whole = translate(resolve_config(run_of()), files_in(tmp_path)).settings
+    assert not [path for path in whole if "lora" in path]
+
+
+def test_a_policy_that_is_an_adapter_is_to_be_merged_first(tmp_path) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "m"}')
+    with pytest.raises(ConfigError, match="export merged"):
+        plan_launch(run_of(init_from=str(tmp_path)), tmp_path / "run")
 
 
 def test_every_default_of_ours_is_translated_or_named(tmp_path) -> None:

@@ -44,10 +44,12 @@ from rephrase_rl.config.load import (
     parse_guidance,
     parse_harness,
 )
+from rephrase_rl.config.lora import LoraConfig
 from rephrase_rl.config.plan import PlanConfig, ShapeConfig
 from rephrase_rl.config.schema import (
     LogConfig,
     ModelConfig,
+    PolicyConfig,
     PromptsConfig,
     RewardConfig,
     RunConfig,
@@ -80,6 +82,7 @@ __all__ = [
     "JudgeConfig",
     "LayoutConfig",
     "LogConfig",
+    "LoraConfig",
     "MappingConfig",
     "ModelConfig",
     "ModelTeacher",
@@ -87,6 +90,7 @@ __all__ = [
     "NoSource",
     "NoSpreadConfig",
     "PlanConfig",
+    "PolicyConfig",
     "PromptsConfig",
     "RephraseSource",
     "ReplaceWorstSlot",

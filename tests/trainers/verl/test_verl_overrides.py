@@ -79,16 +79,15 @@ def test_fields_arrive(trainer, path, value) -> None:
     assert OmegaConf.select(composed(run_config(trainer=trainer)), path) == value
 
 
-def test_the_adapter_of_the_page_is_taken() -> None:
-    import re
-
-    import yaml
-
-    page = (RECIPES.parent / "docs" / "scaling.md").read_text(encoding="utf-8")
-    (block,) = [b for b in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "lora" in b]
-    run = run_config(verl=yaml.safe_load(block)["verl"])
-    model = composed(run).actor_rollout_ref.model
-    assert (model.lora_rank, model.lora_alpha, model.target_modules) == (32, 32, "all-linear")
+def test_adapters_of_the_configuration_are_verls() -> None:
+    config = composed(run_config(model={"path": "lab:base", "lora": {"r": 32, "alpha": 64}}))
+    model = config.actor_rollout_ref.model
+    assert (model.lora_rank, model.lora_alpha, model.target_modules) == (32, 64, "all-linear")
+    assert config.actor_rollout_ref.rollout.load_format == "safetensors"
+    names = {"r": 8, "target_modules": ["q_proj", "v_proj"]}
+    model = composed(run_config(model={"path": "lab:base", "lora": names})).actor_rollout_ref.model
+    assert list(model.target_modules) == ["q_proj", "v_proj"]
+    assert composed(run_config()).actor_rollout_ref.model.lora_rank == 0
 
 
 def test_users_own_settings_have_the_last_word() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.assembly.objects import model_path
 from rephrase_rl.assembly.run_parts import starting_model
+from rephrase_rl.assembly.verl.adapters import adapter_faults, adapter_settings
 from rephrase_rl.assembly.verl.hydra_text import override
 from rephrase_rl.assembly.verl.parts import FACTORY
 from rephrase_rl.config import all_benchmarks, parse_guidance
@@ -107,7 +108,7 @@ def translate(config: RunConfig, files: Files) -> Translation:
     """
     guidance = parse_guidance(config.guidance)
     trainer = dict(config.trainer)
-    faults = _method_faults(config, guidance) + _trainer_faults(trainer)
+    faults = _method_faults(config, guidance) + _trainer_faults(trainer) + adapter_faults(config)
     if faults:
         raise ConfigError(f"method {config.method!r} cannot be run on verl as it is", faults)
     settings = {
@@ -190,6 +191,7 @@ def _model(config: RunConfig, trainer: Mapping[str, Any]) -> dict[str, Any]:
         f"{MODEL}.path": model_path(starting_model(config)),
         f"{MODEL}.trust_remote_code": config.model.trust_remote_code,
         f"{MODEL}.enable_gradient_checkpointing": trainer.get("gradient_checkpointing", True),
+        **adapter_settings(config),
     }
 
 
