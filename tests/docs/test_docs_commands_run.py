@@ -36,6 +36,7 @@ PAGES = (
     "docs/evaluation.md",
     "docs/experts.md",
     "docs/hard-subsets.md",
+    "docs/how-to.md",
     "docs/lab.md",
     "docs/lora.md",
     "docs/methods.md",
@@ -64,7 +65,7 @@ NOT_RUN = {
     r"^eval (?:RUN|MODEL) ": "the reader's own; tests/cli/test_cli_eval.py",
     r"^report RUN$": "RUN stands for the reader's own; the demo's pages report theirs",
     r"^compare runs/": "runs of the reader's own; tests/cli/test_cli_looking.py compares some",
-    r"^study claims": "hours; tests/studies runs one with a fake machine",
+    r"^study (?:claims|ablations)": "hours; tests/studies runs one with a fake machine",
     r"^train .*--resume": "tests/cli/test_cli_train.py and make resume-check",
 }
 """Pattern of a command -> why it is not run here, and what runs it."""
@@ -84,6 +85,7 @@ SHORT = (
     (r"train mine", [*ONE_STEP, "trainer.gradient_accumulation_steps=1", "evaluation.before=false",
                      "evaluation.benchmarks.0.data.limit=2"]),
     (r"train (?:workshop|days)", [*ONE_STEP, "trainer.gradient_accumulation_steps=1"]),
+    (r"train runs?[./]", ONE_STEP),
     (r"train recipe\.yaml", ["trainer.max_steps=1", "trainer.max_completion_length=48"]),
     # Only machines that were measured have a plan as `this` device.
     (r"^plan recipes/gsm8k", [*TINY, "plan.device=h100-sxm", "data.gsm8k.path=gsm8k/train.jsonl"]),

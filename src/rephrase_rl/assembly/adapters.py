@@ -174,18 +174,22 @@ def _refuse_another_adapter(policy: Any, lora: LoraConfig, path: str) -> None:
         "use_rslora": getattr(found, "use_rslora", None),
     }
     faults = [
-        f"model.lora.{name}: found {getattr(lora, name)!r}, the adapter has {value!r}"
+        f"model.lora.{name}: found {getattr(lora, name)!r}, the adapter has {value!r}; set it to "
+        "that"
         for name, value in own.items()
         if getattr(lora, name) != value
     ]
     bare = sorted(_linear_layers_without_adapter(policy))
     if lora.takes_all_linear and bare:
-        faults.append(f"model.lora.target_modules: all-linear, the adapter has none on {bare}")
+        faults.append(
+            f"model.lora.target_modules: all-linear, the adapter has none on {bare}; name those "
+            f"that it has: {sorted(found.target_modules or ())}"
+        )
     targets = sorted(found.target_modules or ())
     if not lora.takes_all_linear and sorted(lora.target_modules) != targets:
         faults.append(
             f"model.lora.target_modules: found {sorted(lora.target_modules)}, the adapter has "
-            f"{targets}"
+            f"{targets}; set it to that"
         )
     if faults:
         raise ConfigError(

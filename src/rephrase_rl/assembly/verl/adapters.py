@@ -36,13 +36,15 @@ def adapter_faults(config: RunConfig) -> list[str]:
     model, lora = starting_model(config), config.model.lora
     if adapter_base(model.path) is not None:
         faults.append(
-            f"the policy {model.path} is an adapter, and verl loads whole models: merge it with "
-            "`rephrase-rl export merged` and give the new folder as model.path"
+            f"the policy {model.path} is an adapter, and verl loads whole models; write it as one "
+            "(`rephrase-rl export merged`) and give the new folder as model.path"
         )
     if lora is None:
         return faults
     if lora.dropout:
-        faults.append(f"model.lora.dropout is {lora.dropout:g}, and verl's adapters have none")
+        faults.append(
+            f"model.lora.dropout is {lora.dropout:g}, and verl's adapters have none; leave it out"
+        )
     if lora.use_rslora:
         faults.append(
             "model.lora.use_rslora is set, and verl scales by alpha / r: leave it out and set "
