@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from accelerate.commands.config.config_args import ClusterConfig
+from recipe_scripts import load
 
 from rephrase_rl.trainers.trl.arguments import grpo_arguments
 
@@ -90,3 +93,56 @@ def test_gpu_check_says_that_there_is_no_gpu() -> None:
     )
     assert ended.returncode == 3, ended.stderr
     assert "not run" in ended.stdout
+
+
+@pytest.mark.slow
+def test_gpu_check_works_in_its_form_without_a_gpu(tmp_path) -> None:
+    """The same code but for vLLM and four bits, so that a GPU does not wait for a slip of a pen."""
+    ended = subprocess.run(
+        [
+            *(sys.executable, str(ROOT / "scripts" / "gpu_check.py"), "--cpu"),
+            *("--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")),
+        ],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr[-2000:]
+    card = json.loads((tmp_path / "out" / "card.json").read_text())
+    assert card["device"] == "cpu"
+    for name in ("logps", "steps", "vllm", "lora", "qlora"):
+        assert card[name]["passed"], card[name]
+    assert card["steps"]["injected"] > 0
+    assert card["lora"]["injected"] > 0
+    assert (card["vllm"]["vllm"], card["qlora"]["four_bits"]) == (False, False)
+    assert card["logps"]["largest_difference"]["float32"] == 0.0
+
+
+def test_gpu_check_sees_a_figure_that_is_another(monkeypatch) -> None:
+    check = load("gpu_check")
+    step = dict.fromkeys(check.FIGURES, 1.0)
+    assert check.largest_difference([step], [dict(step)])[1] == 0.0
+    assert check.largest_difference([step], [step | {"loss": 1.5}]) == ("loss", 0.25)
+    assert check.largest_difference([step], [step | {"loss": float("nan")}])[1] == float("inf")
+    with pytest.raises(RuntimeError, match="one device alone"):
+        check.largest_difference([step], [{k: v for k, v in step.items() if k != "loss"}])
+    with pytest.raises(RuntimeError, match="found 0 steps"):
+        check.largest_difference([step], [])
+
+
+def test_gpu_check_fails_where_the_device_computes_something_else(monkeypatch, tmp_path) -> None:
+    check = load("gpu_check")
+    step = dict.fromkeys(check.FIGURES, 1.0)
+    other = iter([[step], [step | {"grad_norm": 1.1}]])
+    monkeypatch.setattr(check, "train_steps", lambda *a, **k: next(other))
+    at = check.Setting("cpu", tmp_path)
+    with pytest.raises(RuntimeError, match="grad_norm differs from the CPU's"):
+        check.compare_steps(at, tmp_path, ("float32",))
+
+
+def test_gpu_check_fails_where_nothing_entered(monkeypatch, tmp_path) -> None:
+    check = load("gpu_check")
+    step = dict.fromkeys(check.FIGURES, 0.0)
+    monkeypatch.setattr(check, "train_steps", lambda *a, **k: [step])
+    with pytest.raises(RuntimeError, match="shows nothing"):
+        check.compare_steps(check.Setting("cpu", tmp_path), tmp_path, ("float32",))

@@ -46,6 +46,8 @@ from rephrase_rl.config.load import (
 )
 from rephrase_rl.config.plan import PlanConfig, ShapeConfig
 from rephrase_rl.config.schema import (
+    ComputeConfig,
+    GuardsConfig,
     LogConfig,
     ModelConfig,
     PromptsConfig,
@@ -66,6 +68,7 @@ __all__ = [
     "BenchmarkPromptConfig",
     "BudgetConfig",
     "ClippedRatioTrain",
+    "ComputeConfig",
     "CustomBlock",
     "DataConfig",
     "EarlyStopConfig",
@@ -75,6 +78,7 @@ __all__ = [
     "ExpertsConfig",
     "FailedShareGate",
     "Gate",
+    "GuardsConfig",
     "GuidanceConfig",
     "HarnessConfig",
     "JudgeConfig",

@@ -41,6 +41,11 @@ folder="$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)"
     exit 2
 }}
 export PYTHONPATH="$folder/package${{PYTHONPATH:+:$PYTHONPATH}}"
+[[ "$PYTHONPATH" =~ ^[A-Za-z0-9_/.:@%+~-]+$ ]] || {{
+    echo "error: found PYTHONPATH=$PYTHONPATH, of which verl's configuration would make something" \
+        "else; required: letters, digits and _ / . : @ % + ~ - alone; set another" >&2
+    exit 2
+}}
 python - <<'CHECK'
 from importlib.metadata import version
 found = version("verl")
