@@ -8,6 +8,8 @@ the language model server (``ScriptedServer``) and, except in the test with Ray,
 from __future__ import annotations
 
 import asyncio
+import copy
+import functools
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -25,7 +27,8 @@ from verl.workers.rollout.replica import TokenOutput
 
 from fakes import problem
 from rephrase_rl.assembly.objects import solve_template
-from rephrase_rl.assembly.verl.overrides import Files, translate
+from rephrase_rl.assembly.verl.launching import files_in
+from rephrase_rl.assembly.verl.overrides import translate
 from rephrase_rl.assembly.verl.parts import TRAINING, facts_of
 from rephrase_rl.config import RunConfig, parse_config
 from rephrase_rl.methods import resolve_config
@@ -55,17 +58,21 @@ def verl_config(
     run: RunConfig, folder: Path, *, overrides: Sequence[str] = (), problems: Sequence[Problem] = ()
 ) -> Any:
     """verl's whole configuration of a run, as its workers get it."""
-    names = ("train.parquet", "val.parquet", "facts.json", "run")
-    files = Files(*(folder / name for name in names))
-    settings = translate(run, files).overrides()
+    settings = translate(run, files_in(Path("/nothing/is/here"))).overrides()
     asked = [o for o in settings if not o.startswith("hydra.")]
-    with initialize_config_dir(VERL_CONFIG, version_base=None):
-        config = compose("ppo_trainer", [*asked, *overrides])
+    config = copy.deepcopy(_composed((*asked, *overrides)))
+    OmegaConf.update(config, "trainer.default_local_dir", str(folder / "checkpoints"))
     facts = facts_of(run, problems or [lab_problem("a")])
     OmegaConf.update(config, f"{WHERE}.text", sealed(facts), force_add=True)
     OmegaConf.update(config, f"{WHERE}.run_path", None, force_add=True)
     OmegaConf.update(config, f"{WHERE}.guided", True, force_add=True)
     return config
+
+
+@functools.cache
+def _composed(overrides: tuple[str, ...]) -> Any:
+    with initialize_config_dir(VERL_CONFIG, version_base=None):
+        return compose("ppo_trainer", list(overrides))
 
 
 def lab_problem(name: str, **changes: Any) -> Problem:

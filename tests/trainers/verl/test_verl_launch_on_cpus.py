@@ -88,32 +88,24 @@ def cluster():
     head.communicate("\n", timeout=60)
 
 
-def exported(run, tmp_path: Path, **environment: str) -> str:
-    """What a moved export prints."""
-    export_run(run, tmp_path / "out", command=["test"])
+def test_an_exported_folder_reaches_it_on_a_cluster_that_is_there_already(
+    run, tmp_path, cluster
+) -> None:
+    """Its workers find the package of the folder, and not one that is installed."""
+    size = ("ray_kwargs.ray_init.num_cpus", "+ray_kwargs.ray_init.include_dashboard")
+    ours = {n: value for n, value in run.verl.overrides.items() if n not in size}
+    verl = run.verl.model_copy(update={"overrides": ours})
+    export_run(run.model_copy(update={"verl": verl}), tmp_path / "out", command=["test"])
     folder = (tmp_path / "out").rename(tmp_path / "moved")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     ended = subprocess.run(
         ["/bin/bash", str(folder / "launch.sh")],
-        env=os.environ | {"PATH": path, "PYTHONPATH": ""} | environment,
+        env=os.environ | {"PATH": path, "PYTHONPATH": "", "RAY_ADDRESS": cluster},
         capture_output=True,
         text=True,
     )
     assert ended.returncode != 0
-    assert f"{folder}/package/rephrase_rl/trainers/verl/launch.py" in ended.stderr
-    return ended.stdout + ended.stderr
-
-
-def test_an_exported_folder_reaches_it_too(run, tmp_path) -> None:
-    reached_the_search_for_gpus(exported(run, tmp_path))
-
-
-def test_so_does_it_on_a_cluster_that_is_there_already(run, tmp_path, cluster) -> None:
-    """Its workers find the package of the folder, and not one that is installed."""
-    # Ray gives a cluster's size to nobody but the cluster.
-    del run.verl.overrides["ray_kwargs.ray_init.num_cpus"]
-    del run.verl.overrides["+ray_kwargs.ray_init.include_dashboard"]
-    printed = exported(run, tmp_path, RAY_ADDRESS=cluster)
+    printed = ended.stdout + ended.stderr
     reached_the_search_for_gpus(printed)
-    package = re.escape(f"{tmp_path}/moved/package/rephrase_rl/trainers/verl/launch.py")
-    assert re.search(rf"ray::GuidedTaskRunner.*?{package}", printed, re.DOTALL)
+    launch = re.escape(f"{folder}/package/rephrase_rl/trainers/verl/launch.py")
+    assert re.search(rf"ray::GuidedTaskRunner.*?{launch}", printed, re.DOTALL)

@@ -48,9 +48,15 @@ def test_hydra_composes_verls_configuration(method) -> None:
     validate_config(config, use_reference_policy=False, use_critic=False)
 
 
-@pytest.mark.parametrize("recipe", RUNS, ids=lambda path: path.stem)
-@pytest.mark.parametrize("mode", ["sync", "colocate_async", "separate_async"])
-def test_every_recipe_is_taken_in_every_mode(recipe, mode) -> None:
+LARGE = RECIPES / "openr1_hard_qwen2.5_math_7b_repo.yaml"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "mode"),
+    [*((path, "sync") for path in RUNS), (LARGE, "colocate_async"), (LARGE, "separate_async")],
+    ids=lambda value: getattr(value, "stem", value),
+)
+def test_every_recipe_is_taken_and_every_mode(recipe, mode) -> None:
     apart = ["verl.rollout_nodes=1"] if mode == "separate_async" else []
     run = resolve_config(load_config(recipe, [f"verl.mode={mode}", *apart]))
     config = composed(run)
