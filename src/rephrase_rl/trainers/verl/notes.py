@@ -55,7 +55,9 @@ def notes_of_group(
     """
     rollouts = guided.group.rollouts
     drops = guidance.no_spread == "drop" and not _has_signal(guided)
-    record = group_record(guided, [math.nan] * len(rollouts), context, tokens=tokens)
+    # Of an accepted candidate the trainer knows the log-probs; of others the servers do, if asked.
+    measured = tokens if tokens.kept == "all" else None
+    record = group_record(guided, [math.nan] * len(rollouts), context, tokens=measured)
     notes = []
     for i, rollout in enumerate(rollouts):
         injected = i == guided.slot
