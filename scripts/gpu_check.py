@@ -13,7 +13,7 @@ The model has learned nothing, so a verifier that a third of all texts satisfy m
 every kind: without rewrites that enter, a check fails. Writes ``results/gpu_check/card.json``.
 Without a GPU it says so and ends with status 3. ``--cpu`` runs the same code without one, smaller
 and without vLLM and four bits, and writes to ``build/`` alone: it shows that the script works, and
-nothing about GPUs.
+nothing about GPUs. On a GPU it wants vLLM and bitsandbytes beside this package.
 """
 
 from __future__ import annotations
@@ -91,6 +91,7 @@ def main() -> int:
     for title, check in checks.items():
         card[title] = outcome_of(check)
         print(f"{title}: {json.dumps(card[title])}", flush=True)
+    card["seconds"] = round(sum(card[title]["seconds"] for title in checks), 1)
     out.mkdir(parents=True, exist_ok=True)
     (out / "card.json").write_text(json.dumps(card, indent=2) + "\n")
     return 0 if all(card[title]["passed"] for title in checks) else 1
