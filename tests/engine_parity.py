@@ -31,6 +31,7 @@ from rephrase_rl.assembly.verl.parts import facts_of, run_parts
 from rephrase_rl.config import RunConfig
 from rephrase_rl.records import Problem
 from rephrase_rl.trainers.trl.arguments import grpo_arguments
+from rephrase_rl.trainers.trl.honesty import record_honesty
 from rephrase_rl.trainers.trl.trainer import RePOTrainer
 from rephrase_rl.trainers.verl.liveness import Liveness
 from rephrase_rl.trainers.verl.loss import guided_loss, take_shares
@@ -161,6 +162,8 @@ def with_trl(run: RunConfig, problems: Sequence[Problem], script: Script, folder
     trainer.compute = type(trainer.compute)(skip_untrained=False, tokens_per_pass=None)
     trainer.in_loss = True
     loss, _ = trainer.loss_of_rows(trainer.model, output)
+    if "injected_mask" in output:
+        record_honesty(trainer, output, trainer.logps)
     (gradient,) = torch.autograd.grad(loss, trainer.logps)
     advantages = output["advantages"]
     if advantages.dim() == 1:
@@ -276,7 +279,8 @@ def with_verl(played: Any, problems: Sequence[Problem]) -> Outcome:
     keys = [(key.split("_")[0].removeprefix("uid"), int(key.split("_")[1])) for key in batch.keys]
     data = queue.kv_batch_get(batch.keys, "train")
     loss, figures, gradients = loss_of(trainer.actor_rollout_wg.loss_fn, data, rows)
-    take_shares(reduce_metrics(figures))
+    shares = take_shares(reduce_metrics(figures))
+    figures |= shares if trainer.guidance.active else {}
     timings = {"step": 1.0, "gen": 1.0}
     trainer._compute_metrics(batch, figures, timings, global_steps=1, epoch=0)
     return Outcome(

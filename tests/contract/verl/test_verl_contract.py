@@ -326,7 +326,9 @@ def test_buffers_wait_in_a_method_that_can_be_watched() -> None:
 
 def test_sums_of_micro_batches_stay_in_proportion() -> None:
     """Why a share can be made of two sums after verl has reduced them."""
-    first, second = Metric("sum", [1.0, 3.0]), Metric("sum", [2.0, 4.0])
+    first, second = Metric("sum", 1.0), Metric("sum", 2.0)
+    first.append(3.0)
+    second.append(4.0)
     assert Metric.aggregate_dp([first, second]) == 5.0, breaks("Metric.aggregate_dp", LOSS)
     assert reduce_metrics({"a": [2.0, 4.0]}) == {"a": 3.0}, breaks("reduce_metrics", LOSS)
 

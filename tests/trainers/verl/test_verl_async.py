@@ -303,7 +303,7 @@ def test_verl_counts_how_old_guided_groups_are(stage, tmp_path, mode) -> None:
 
 
 def test_a_launch_of_the_separate_mode_satisfies_verls_trainer(tmp_path, monkeypatch) -> None:
-    run = run_config(verl={"prompts_per_step": 4, "max_prompt_length": 128, **SEPARATE})
+    run = run_config(verl={"prompts_per_step": 4, "gpus_per_node": 1, **SEPARATE})
     config = verl_config(run, tmp_path)
     register_guided_trainers()
     config.trainer.v1.trainer_mode = PREFIX + "separate_async"

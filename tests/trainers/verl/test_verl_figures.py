@@ -32,9 +32,17 @@ def names_in(run: RunDirectory) -> set[str]:
 
 @pytest.fixture
 def of_trl(tmp_path) -> set[str]:
-    run = run_config(trainer={"max_steps": 1, "per_device_train_batch_size": 16})
+    """Of steps in which a rewrite has entered a group."""
+    run = run_config(
+        data=[{"name": "lab", "path": "lab:hard", "limit": 16}],
+        rewards=[{"verifier": "verl_blocks:Third"}],
+        guidance={"accept": ["reward_above_replaced"]},
+        trainer={"max_steps": 4, "per_device_train_batch_size": 16, "max_completion_length": 16},
+    )
     train_run(run, run_path=tmp_path / "trl", command=["test"])
-    return names_in(RunDirectory.open(tmp_path / "trl"))
+    found = names_in(RunDirectory.open(tmp_path / "trl"))
+    assert "injection/clip_fraction" in found, "no rewrite has entered a group"
+    return found
 
 
 @pytest.fixture
@@ -70,9 +78,11 @@ def listed(name: str, patterns: list[str]) -> bool:
 
 def test_what_one_engine_alone_has_is_on_the_page(of_trl, of_verl) -> None:
     missing = sorted(of_trl - of_verl)
-    assert [name for name in missing if not listed(name, named_on_the_page(0))] == []
+    unlisted = [name for name in missing if not listed(name, named_on_the_page(0))]
+    assert not unlisted, unlisted
     further = sorted(of_verl - of_trl)
-    assert [name for name in further if not listed(name, named_on_the_page(1))] == []
+    unlisted = [name for name in further if not listed(name, named_on_the_page(1))]
+    assert not unlisted, unlisted
 
 
 def test_the_page_names_nothing_that_both_have(of_trl, of_verl) -> None:
@@ -80,5 +90,7 @@ def test_the_page_names_nothing_that_both_have(of_trl, of_verl) -> None:
     assert {"gate/open_fraction", "injection/clip_fraction", "expert/policy_logp"} <= both
     for column, own in ((0, of_trl), (1, of_verl)):
         patterns = named_on_the_page(column)
-        assert [name for name in both if listed(name, patterns)] == []
-        assert [p for p in patterns if not fnmatch.filter(own, p)] == [], "no run has these"
+        wrong = [name for name in both if listed(name, patterns)]
+        assert not wrong, wrong
+        stale = [pattern for pattern in patterns if not fnmatch.filter(own, pattern)]
+        assert not stale, stale

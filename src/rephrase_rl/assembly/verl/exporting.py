@@ -52,8 +52,10 @@ found = version("verl")
 assert found == "0.9.1", f"found verl {{found}}, required 0.9.1, which this was written for"
 import math_verify, pebble, rapidfuzz, regex
 CHECK
+# Ray's workers have the environment of their node, and not that of this script.
 exec python -m {module} \\
 {overrides} \\
+    "+ray_kwargs.ray_init.runtime_env.env_vars.PYTHONPATH=$PYTHONPATH" \\
     "$@"
 """
 

@@ -15,7 +15,7 @@ from rephrase_rl.assembly.objects import model_path
 from rephrase_rl.assembly.run_parts import starting_model
 from rephrase_rl.assembly.verl.hydra_text import override
 from rephrase_rl.assembly.verl.parts import FACTORY
-from rephrase_rl.assembly.verl.refusals import LOSSES, faults_of, unused_fields
+from rephrase_rl.assembly.verl.refusals import LOSSES, blocks_of, faults_of, unused_fields
 from rephrase_rl.config import all_benchmarks, parse_guidance
 from rephrase_rl.errors import ConfigError
 
@@ -165,7 +165,8 @@ def _rollout(
     config: RunConfig, trainer: Mapping[str, Any], guidance: GuidanceConfig
 ) -> dict[str, Any]:
     verl, length = config.verl, trainer["max_completion_length"]
-    longest = max(verl.max_prompt_length, getattr(guidance.source, "max_prompt_tokens", 0))
+    blocks = blocks_of(config, guidance)
+    longest = max(verl.max_prompt_length, blocks.max_prompt_tokens if blocks.active else 0)
     return {
         f"{ROLLOUT}.name": verl.rollout,
         f"{ROLLOUT}.n": trainer["num_generations"],

@@ -63,7 +63,7 @@ def faults_of(config: RunConfig, guidance: GuidanceConfig) -> list[str]:
     """
     trainer = dict(config.trainer)
     return [
-        *(_method_faults(config, guidance) or guidance_faults(_blocks_of(config, guidance))),
+        *(_method_faults(config, guidance) or guidance_faults(blocks_of(config, guidance))),
         *_trainer_faults(trainer),
         *_schedule_faults(trainer),
         *_rule_faults(config),
@@ -71,7 +71,8 @@ def faults_of(config: RunConfig, guidance: GuidanceConfig) -> list[str]:
     ]
 
 
-def _blocks_of(config: RunConfig, guidance: GuidanceConfig) -> Guidance:
+def blocks_of(config: RunConfig, guidance: GuidanceConfig) -> Guidance:
+    """The method's blocks, as verl's processes build them."""
     return build_guidance(guidance, config.prompts, None, gates_of_sets(config, guidance))
 
 

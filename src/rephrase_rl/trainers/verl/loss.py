@@ -78,19 +78,21 @@ def guided_loss(
     return loss + injected, metrics
 
 
-def take_shares(metrics: MutableMapping[str, Any]) -> None:
-    """Put means and shares in the place of the sums that ``guided_loss`` has left in metrics.
+def take_shares(metrics: MutableMapping[str, Any]) -> dict[str, float]:
+    """Take the sums of ``guided_loss`` out of metrics, and make means and shares of them.
 
     verl adds up micro-batches and averages over processes and updates; both do the same to
     numerator and denominator.
     """
+    shares = {}
     for kind in KINDS:
-        count = metrics.pop(f"actor/{kind}_tokens", 0.0)
-        logps = metrics.pop(f"actor/{kind}_logps", 0.0)
-        clipped = metrics.pop(f"actor/{kind}_clipped", 0.0)
+        count, logps, clipped = (
+            metrics.pop(f"actor/{kind}_{name}", 0.0) for name in ("tokens", "logps", "clipped")
+        )
         if count:
-            metrics[f"{kind}/policy_logp"] = logps / count
-            metrics[f"{kind}/clip_fraction"] = clipped / count
+            shares[f"{kind}/policy_logp"] = float(logps / count)
+            shares[f"{kind}/clip_fraction"] = float(clipped / count)
+    return shares
 
 
 class _Tokens(NamedTuple):
@@ -126,7 +128,7 @@ def _tallies(
     advantages_B = (
         padded["advantages"].float().sum(dim=1) if rule is None else data[ADVANTAGE].reshape(-1)
     )
-    tallies = {}
+    tallies: dict[str, Metric] = {}
     own_BT = tokens.mask_BT & ~tokens.injected_BT
     for kind, kind_BT in zip(KINDS, (own_BT, tokens.injected_BT), strict=True):
         count = kind_BT.sum()

@@ -102,7 +102,7 @@ def step_figures(
     """
     figures = {"groups/unguided": float(num_prompts - len(records))}
     if records:
-        figures |= step_metrics(records, failure_reward_threshold) | trl_figures(records)
+        figures |= {**step_metrics(records, failure_reward_threshold), **trl_figures(records)}
     own = [row for row in rows if not row.is_padding]
     measured = [tuple(row.notes[EXPERT]) for row in own if row.notes[EXPERT] is not None]
     if measured:

@@ -138,7 +138,9 @@ class GuidedTrainer:
 
     def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         batch = super()._update_actor(batch, metrics)  # type: ignore[misc]
-        take_shares(metrics)
+        shares = take_shares(metrics)
+        if self.guidance.active:  # as under TRL, where nothing is marked otherwise
+            metrics.update(shares)
         return batch
 
     def _compute_metrics(
