@@ -33,15 +33,3 @@ class Choosy:
 
     def close(self) -> None:
         pass
-
-
-class Third:
-    """Right is about a third of all texts, whatever they say."""
-
-    name = "third"
-
-    def verify(self, completions, reference_answers) -> list[Verdict]:
-        return [Verdict("scored", float(sum(map(ord, text)) % 3 == 0)) for text in completions]
-
-    def close(self) -> None:
-        pass

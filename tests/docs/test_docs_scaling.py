@@ -29,7 +29,7 @@ def test_every_claim_says_how_far_it_was_taken() -> None:
 def test_sections_that_show_how_say_how_far_that_was_taken() -> None:
     sections = re.split(r"^#{2,3} ", PAGE, flags=re.MULTILINE)[1:]
     shows = [s for s in sections if re.search(r"^(?:    |```)", s, re.MULTILINE)]
-    assert len(shows) > 3
+    assert len(shows) >= 3
     for section in shows:
         assert any(label in section for label in LABELS[1:]), section.splitlines()[0]
 

@@ -35,9 +35,8 @@ def of_trl(tmp_path) -> set[str]:
     """Of steps in which a rewrite has entered a group."""
     run = run_config(
         data=[{"name": "lab", "path": "lab:hard", "limit": 16}],
-        rewards=[{"verifier": "verl_blocks:Third"}],
-        guidance={"accept": ["reward_above_replaced"]},
-        trainer={"max_steps": 4, "per_device_train_batch_size": 16, "max_completion_length": 16},
+        rewards=[{"verifier": "exact"}],
+        trainer={"max_steps": 4, "per_device_train_batch_size": 16, "max_completion_length": 48},
     )
     train_run(run, run_path=tmp_path / "trl", command=["test"])
     found = names_in(RunDirectory.open(tmp_path / "trl"))
