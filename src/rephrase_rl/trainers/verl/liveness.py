@@ -56,7 +56,8 @@ class Liveness:
         try:
             ray.get(answer)
         except RayActorError as error:
+            reason = str(error).splitlines()[0]
             raise TrainingError(
-                f"{name} has died, and the groups that it held will never be whole ({error}); look "
+                f"{name} has died, and the groups that it held will never be whole ({reason}); look "
                 "for its end in Ray's logs, most often memory, and go on with --resume"
             ) from error
