@@ -58,6 +58,6 @@ class Liveness:
         except RayActorError as error:
             reason = str(error).splitlines()[0]
             raise TrainingError(
-                f"{name} has died, and the groups that it held will never be whole ({reason}); look "
-                "for its end in Ray's logs, most often memory, and go on with --resume"
+                f"{name} has died, and the groups that it held will never be whole ({reason}); "
+                "look for its end in Ray's logs, most often memory, and go on with --resume"
             ) from error
