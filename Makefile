@@ -21,7 +21,7 @@ VERL_BIN := $(VERL_VENV)/bin
 VERL_INSTALLED := $(VERL_VENV)/installed
 SMOLLM2 := models/SmolLM2-135M-Instruct
 
-.PHONY: install demo demo-seeds method-table compare-methods results results-check test test-slow test-verl gpu-check check audit resume-check bench bench-verifiers torture docs errors-page lint-docker dist-check smollm2 clean
+.PHONY: install demo demo-seeds method-table compare-methods metric-curves results results-check test test-slow test-verl gpu-check check audit resume-check bench bench-verifiers torture docs errors-page lint-docker dist-check smollm2 clean
 
 install: $(INSTALLED)
 
@@ -54,6 +54,10 @@ results-check: $(INSTALLED)
 # Four methods over three seeds; rewrites results/compare_methods and the tables of docs/compare.md.
 compare-methods: $(INSTALLED)
 	$(BIN)/python scripts/compare_methods.py
+
+# A healthy run and three sick ones on the lab; rewrites results/metric_curves and the picture of docs/metrics.md.
+metric-curves: $(INSTALLED)
+	$(BIN)/python scripts/metric_curves.py
 
 # Models this small gain nothing from threads.
 test: export OMP_NUM_THREADS = 1

@@ -1,6 +1,6 @@
 # rephrase-rl on CPUs. Configured, not run: no image was built from it in this repository's tests.
 #   docker build -f docker/cpu.Dockerfile --build-arg PIP_ARGS="..." -t rephrase-rl:cpu .
-#   docker run --rm -v "$PWD/runs:/work/runs" rephrase-rl:cpu demo
+#   docker run --rm -v "$PWD/runs:/workspace/runs" rephrase-rl:cpu demo
 FROM python:3.12-slim-bookworm
 
 # math-verify and tokenizers come as wheels; a compiler is needed by nothing that is installed.
@@ -16,9 +16,9 @@ ARG PIP_ARGS=""
 # hadolint ignore=SC2086
 RUN pip install ${PIP_ARGS} -c constraints.txt ".[peft,gguf,judge]" \
     && useradd --create-home --uid 1000 user \
-    && install -d -o user /work
+    && install -d -o user /workspace
 
 USER 1000
-WORKDIR /work
+WORKDIR /workspace
 ENTRYPOINT ["rephrase-rl"]
 CMD ["doctor"]

@@ -1,6 +1,6 @@
 # rephrase-rl on NVIDIA GPUs. Configured, not run: no image was built from it, and no GPU was used.
 #   docker build -f docker/cuda.Dockerfile -t rephrase-rl:cuda .
-#   docker run --rm --gpus all --shm-size 16g -v "$PWD:/work" rephrase-rl:cuda train run.yaml
+#   docker run --rm --gpus all --shm-size 16g -v "$PWD:/workspace" rephrase-rl:cuda train run.yaml
 # torch's wheels bring CUDA's libraries with them; the machine has to bring the driver.
 FROM python:3.12-slim-bookworm
 
@@ -21,9 +21,9 @@ COPY src ./src
 ARG EXTRAS=peft,gguf,judge
 RUN pip install -c constraints.txt ".[${EXTRAS}]" \
     && useradd --create-home --uid 1000 user \
-    && install -d -o user /work
+    && install -d -o user /workspace
 
 USER 1000
-WORKDIR /work
+WORKDIR /workspace
 ENTRYPOINT ["rephrase-rl"]
 CMD ["doctor"]

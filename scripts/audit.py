@@ -109,7 +109,7 @@ def not_asked(reasons: list[str]) -> int:
     print("NOT AUDITED: no advisory service could be asked. Nothing is known about the packages.")
     for reason in reasons:
         print(f"  {reason}")
-    print("Run `make audit` on a machine that reaches pypi.org or api.osv.dev.")
+    print("Run `make audit` on a machine that reaches the advisories of PyPI or OSV.")
     return NOT_ASKED
 
 

@@ -6,6 +6,10 @@
 An error is found where its class is called; its message is the template there. The cure is the last
 part of the message, which starts with ``do this:`` or with an imperative; a message that has
 neither but says what is required is cured by giving that. A message without a cure is a fault.
+
+Many errors carry a list of faults. These are found where they are put into a list named so, where a
+function named after faults returns them, and where a validator of the configuration refuses a
+value; those of rows where a row's fault is noted.
 """
 
 from __future__ import annotations
@@ -25,11 +29,11 @@ PAGE = ROOT / "docs" / "errors.md"
 
 IMPERATIVES = (
     "add", "ask", "begin", "call", "change", "check", "choose", "compute", "copy", "correct",
-    "do", "drop", "enter", "evaluate", "export", "give", "go on", "install", "lay", "leave",
-    "look", "lower", "make", "map", "measure", "mend", "move", "name", "pass", "plan", "put",
-    "raise", "read", "remove", "rename", "repeat", "report", "resolve", "restore",
-    "resume", "run", "sample", "score", "see", "set", "start", "take", "train", "use",
-    "wait", "write",
+    "describe", "do", "download", "drop", "end", "enter", "evaluate", "export", "fetch",
+    "fill", "give", "go on", "install", "keep", "lay", "leave", "load", "look", "lower",
+    "make", "map", "measure", "mend", "move", "name", "pass", "plan", "put", "raise", "read",
+    "remove", "rename", "repeat", "report", "resolve", "restore", "resume", "run", "sample",
+    "score", "see", "set", "start", "take", "train", "use", "wait", "write",
 )  # fmt: skip
 _CURE = re.compile(
     rf"(?:[;:.] |, or )(?=(?:{'|'.join(IMPERATIVES)}|did you mean)\b(?!:))",
@@ -40,6 +44,15 @@ _ALSO_REQUIRED = re.compile(r"; (?:it (?:takes|has)|known are|expected) (.+)$", 
 NAMED_CURES = ("REMEDY", "OVER_BUDGET", "HINT")
 """Places of a message that are filled with what is to be done."""
 FAULTS = "each fault of the list says what to do"
+FAULT = "Faults in these lists"
+ROW_FAULT = "Faults of rows"
+LISTED_BY_TITLE = (
+    "assembly.prompt_lengths", "assembly.stored", "assembly.training", "assembly.verl.data_files",
+    "config.foreign", "evaluation.journal", "planning.shape", "runs.resumable", "config.declared",
+    "assembly.mixture", "assembly.problems", "config.overrides", "rewards.registry",
+    "runs.checkpoints", "runs.shapes",
+)  # fmt: skip
+"""Modules whose errors say in their title what to do with all that is listed."""
 
 
 @dataclass(frozen=True, order=True)
@@ -78,6 +91,105 @@ def _error_calls(tree: ast.Module) -> Iterator[ast.Call]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
             yield node
+
+
+@functools.cache
+def fault_entries() -> list[Entry]:
+    """Every fault that an error lists; those that say no more than where it is are left out."""
+    found = set()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        if module.startswith(("reports.", "data.", "cli.demo")) and module != "data.mappings":
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in _fault_texts(tree, is_config=module.startswith("config.")):
+            message = _template(node)
+            if len(re.findall(r"[a-z]{2,}", message)) < 3:
+                continue
+            cause, cure = _parts(message)
+            if cure or module not in LISTED_BY_TITLE:
+                found.add(Entry(FAULT, module, cause, cure))
+    return sorted(found)
+
+
+def _fault_texts(tree: ast.Module, *, is_config: bool) -> Iterator[ast.expr]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            target = node.func
+            if isinstance(target, ast.Attribute) and target.attr == "append":
+                if _last_name(target.value) in ("faults", "found"):
+                    yield from _texts(node.args[0])
+            elif is_config and isinstance(target, ast.Name) and target.id == "ValueError":
+                yield from _texts(node.args[0])
+        elif isinstance(node, ast.AugAssign | ast.Assign | ast.AnnAssign) and node.value:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(_last_name(target) == "faults" for target in targets):
+                yield from _texts(node.value)
+        elif isinstance(node, ast.FunctionDef) and "fault" in node.name:
+            for inner in ast.walk(node):
+                if isinstance(inner, ast.Return) and inner.value:
+                    yield from _texts(inner.value)
+
+
+def _last_name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+def _texts(node: ast.expr) -> Iterator[ast.expr]:
+    """The texts in an expression: it itself, items of a list, what a list is made of."""
+    if isinstance(node, ast.JoinedStr) or (
+        isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ):
+        yield node
+    elif isinstance(node, ast.List | ast.Tuple):
+        for item in node.elts:
+            yield from _texts(item)
+    elif isinstance(node, ast.ListComp):
+        yield from _texts(node.elt)
+    elif isinstance(node, ast.IfExp):
+        yield from _texts(node.body)
+
+
+@functools.cache
+def row_entries() -> list[Entry]:
+    """Every fault of a row: what is found there, and its remedy."""
+    found = set()
+    for path in sorted((PACKAGE / "data").rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef):
+                constants = _constants(function)
+                for node in ast.walk(function):
+                    told = _row_fault(node, constants)
+                    if told is not None:
+                        found.add(Entry(ROW_FAULT, f"data.{path.stem}", *told))
+    return sorted(found)
+
+
+def _constants(function: ast.FunctionDef) -> dict[str, ast.expr]:
+    return {
+        node.targets[0].id: node.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+
+
+def _row_fault(node: ast.AST, constants: dict[str, ast.expr]) -> tuple[str, str] | None:
+    """What is found, and the remedy; None where no row's fault is noted."""
+    if not isinstance(node, ast.Call):
+        return None
+    noted = isinstance(node.func, ast.Attribute) and node.func.attr == "fault"
+    made = isinstance(node.func, ast.Name) and node.func.id == "RowFault"
+    if not (noted or made) or len(node.args) < 3:
+        return None
+    found, remedy = node.args[1:3] if noted else node.args[2:4]
+    named = constants.get(remedy.id, remedy) if isinstance(remedy, ast.Name) else remedy
+    cure = _template(named)
+    if not re.search(r"[a-z]{3}", cure):
+        return None  # handed on
+    if isinstance(found, ast.Call):  # found_text(value), str(error)
+        return "the value as it was found", cure
+    return _template(found), cure
 
 
 def _messages(call: ast.Call, tree: ast.Module) -> list[str]:
@@ -161,12 +273,20 @@ def lists() -> str:
         own = [entry for entry in found if entry.error == name]
         if not own:
             continue
-        rows = [
-            f"| {_cell(entry.cause)} | {_cell(entry.cure)} | `{entry.module}` |" for entry in own
-        ]
-        table = "\n".join(["| cause | cure | module |", "|---|---|---|", *rows])
-        blocks.append(f"### {name}\n\n{meaning}\n\n{table}")
+        blocks.append(f"### {name}\n\n{meaning}\n\n{_table(own)}")
+    for name, own, meaning in (
+        (FAULT, fault_entries(), "What errors with a list of faults tell one by one."),
+        (ROW_FAULT, row_entries(), "Told with row and column: `row 3, column 'answer': ...`."),
+    ):
+        blocks.append(f"### {name}\n\n{meaning}\n\n{_table(own)}")
     return "\n\n".join(blocks)
+
+
+def _table(entries: list[Entry]) -> str:
+    rows = [
+        f"| {_cell(entry.cause)} | {_cell(entry.cure)} | `{entry.module}` |" for entry in entries
+    ]
+    return "\n".join(["| cause | cure | module |", "|---|---|---|", *rows])
 
 
 def _cell(text: str) -> str:
@@ -187,7 +307,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing")
     arguments = parser.parse_args()
-    without = [entry for entry in entries() if not entry.cure]
+    told = [*entries(), *fault_entries(), *row_entries()]
+    without = [entry for entry in told if not entry.cure]
     for entry in without:
         print(f"no cure: {entry.module}: {entry.error}: {entry.cause}")
     page = PAGE.read_text(encoding="utf-8")

@@ -16,7 +16,13 @@ from pydantic import BaseModel
 
 import rephrase_rl
 from rephrase_rl.cli.main import app as command_line
-from rephrase_rl.config import ExpertsConfig, GuidanceConfig, RunConfig
+from rephrase_rl.config import (
+    ExpertsConfig,
+    GuidanceConfig,
+    HarnessConfig,
+    RunConfig,
+    StudyConfig,
+)
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -26,6 +32,8 @@ ROOTS = {
     "A run": (RunConfig, "`rephrase-rl train`, `config`, `plan`, `data check`"),
     "Guidance": (GuidanceConfig, "under `guidance:`; presets fill it in"),
     "Expert sampling": (ExpertsConfig, "`rephrase-rl experts FILE.yaml`"),
+    "lm-evaluation-harness": (HarnessConfig, "`rephrase-rl eval --lm-eval ... --set FIELD=VALUE`"),
+    "A study": (StudyConfig, "`rephrase-rl study claims --config FILE.yaml`"),
 }
 WITHOUT_PAGE = ("cli", "__main__")
 """The command line has a page of its own."""

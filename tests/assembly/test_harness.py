@@ -76,9 +76,10 @@ def test_unknown_tasks_and_files_are_told_before_a_policy_is_loaded(tmp_path) ->
     with pytest.raises(ConfigError, match="no readable file"):
         evaluate_with_harness("no/such/model", [str(tmp_path / "t.yaml")], seed=0)
     nameless = tmp_path / "nameless.yaml"
-    nameless.write_text("dataset_path: json\n")
-    with pytest.raises(ConfigError, match="0 lines `task: NAME`"):
-        evaluate_with_harness("no/such/model", [str(nameless)], seed=0)
+    for text, lines in (("dataset_path: json\n", 0), ("task: [a\n", 1), ("task: 2024-13-45\n", 1)):
+        nameless.write_text(text)
+        with pytest.raises(ConfigError, match=f"found {lines} lines with `task:`"):
+            evaluate_with_harness("no/such/model", [str(nameless)], seed=0)
 
 
 def test_a_task_whose_data_cannot_be_read_is_told(tmp_path) -> None:

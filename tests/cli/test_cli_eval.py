@@ -183,6 +183,6 @@ def test_the_harness_asks_in_its_own_way(cli, assembly) -> None:
     words = ("eval", "some/model", "--lm-eval", "arc_challenge")
     for more in (("--benchmark", "lab:hard"), ("-k", "4"), ("--engine", "vllm")):
         outcome = cli(*words, *more)
-        assert (outcome.status, "in its own way" in outcome.err) == (2, True)
+        assert (outcome.status, f"--lm-eval with {more[0]};" in outcome.err) == (2, True)
     assert cli("eval", "some/model", "--lm-eval", " , ").status == 2
     assert not assembly.calls

@@ -83,7 +83,7 @@ def test_open_gates_need_a_source() -> None:
 
 def test_accept_rules_occur_once() -> None:
     (fault,) = faults_of({"accept": ["finished", "finished"]})
-    assert "at most once" in fault
+    assert "more than once; required: every rule at most once; do this: remove" in fault
 
 
 def test_plain_form_is_valid_input() -> None:

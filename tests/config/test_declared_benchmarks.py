@@ -91,11 +91,11 @@ def test_unknown_names_are_told_with_the_nearest() -> None:
 @pytest.mark.parametrize(
     ("prompt", "match"),
     [
-        ({}, "either template or text"),
-        ({"template": "a", "text": "{question}"}, "either template or text"),
-        ({"template": "a", "system": "s"}, "system goes with text"),
-        ({"text": "no place"}, "exactly once"),
-        ({"text": "{question} {question}"}, "exactly once"),
+        ({}, "neither template nor text; required: either"),
+        ({"template": "a", "text": "{question}"}, "template and text; required: either"),
+        ({"template": "a", "system": "s"}, "found system beside template"),
+        ({"text": "no place"}, "0 times in text; required: exactly once"),
+        ({"text": "{question} {question}"}, "2 times in text; required: exactly once"),
     ],
 )
 def test_a_prompt_is_a_template_or_a_text(prompt, match) -> None:

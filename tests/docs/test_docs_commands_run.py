@@ -36,6 +36,7 @@ PAGES = (
     "docs/evaluation.md",
     "docs/experts.md",
     "docs/hard-subsets.md",
+    "docs/how-to.md",
     "docs/lab.md",
     "docs/methods.md",
     "docs/plan.md",
@@ -80,6 +81,7 @@ SHORT = (
     (r"train mine", [*ONE_STEP, "trainer.gradient_accumulation_steps=1", "evaluation.before=false",
                      "evaluation.benchmarks.0.data.limit=2"]),
     (r"train (?:workshop|days)", [*ONE_STEP, "trainer.gradient_accumulation_steps=1"]),
+    (r"train runs?[./]", ONE_STEP),
     (r"train recipe\.yaml", ["trainer.max_steps=1", "trainer.max_completion_length=48"]),
     # Only machines that were measured have a plan as `this` device.
     (r"^plan recipes/gsm8k", [*TINY, "plan.device=h100-sxm", "data.gsm8k.path=gsm8k/train.jsonl"]),

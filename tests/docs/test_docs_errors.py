@@ -33,7 +33,31 @@ def test_lists_are_those_of_the_sources() -> None:
 
 
 def test_every_message_tells_a_cure() -> None:
-    assert [entry for entry in SCRIPT.entries() if not entry.cure] == []
+    told = [*SCRIPT.entries(), *SCRIPT.fault_entries(), *SCRIPT.row_entries()]
+    assert [entry for entry in told if not entry.cure] == []
+
+
+def test_faults_in_lists_and_rows_are_there_too() -> None:
+    """One of each way in which they come about."""
+    faults = {(entry.module, entry.cure) for entry in SCRIPT.fault_entries()}
+    assert {
+        ("config.guidance", "remove the repetition"),  # a validator
+        ("trainers.trl.checks", "choose a multiple"),  # returned
+        ("assembly.verl.overrides", "set trainer.max_steps"),  # appended
+        ("config.sets", "name another split, or for a file another path"),  # a list
+    } <= faults
+    rows = {(entry.module, entry.cure) for entry in SCRIPT.row_entries()}
+    assert {
+        ("data.files", "correct or remove the line"),
+        ("data.questions", "write the question or remove the row"),
+        ("data.rows", "give a letter, the text of one option or its index from 0"),
+    } <= rows
+
+
+def test_a_fault_without_a_cure_is_seen() -> None:
+    tree = ast.parse('def _faults(x):\n    faults = []\n    faults.append(f"found {x} here")')
+    (text,) = SCRIPT._fault_texts(tree, is_config=False)
+    assert SCRIPT._parts(SCRIPT._template(text)) == ("found X here", "")
 
 
 def test_every_raised_class_has_its_list() -> None:

@@ -10,6 +10,7 @@ import tomllib
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 import rephrase_rl
 from pages import ROOT
@@ -17,6 +18,7 @@ from pages import ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TARGETS = set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+FORMS = sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("[!c]*.yml"))
 IMAGES = sorted((ROOT / "docker").glob("*.Dockerfile"))
 
 
@@ -48,6 +50,44 @@ def test_workflows_run_the_targets_of_the_makefile(path) -> None:
     assert set(re.findall(r"run: make ([a-z][a-z-]*)", text)) <= TARGETS
     # A value that an outsider chooses must not be pasted into a shell.
     assert not re.search(r"run:.*\$\{\{\s*github\.", text)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_every_step_of_a_workflow_does_one_thing(path) -> None:
+    workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert set(workflow) >= {"name", True, "jobs"}  # YAML 1.1 reads `on` as true
+    for job in workflow["jobs"].values():
+        for step in job["steps"]:
+            assert ("uses" in step) != ("run" in step), step
+            assert "uses" not in step or re.fullmatch(r"actions/[a-z-]+@v\d+", step["uses"]), step
+
+
+@pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)
+def test_issue_forms_have_what_their_host_asks_for(path) -> None:
+    form = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert {"name", "description", "body"} <= set(form)
+    ids = [item["id"] for item in form["body"]]
+    assert len(ids) == len(set(ids)) > 0
+    for item in form["body"]:
+        assert item["type"] in ("textarea", "input", "dropdown", "checkboxes")
+        assert item["attributes"]["label"]
+    for file in re.findall(r"\b(?:docs/\S+|[A-Z]+)\.md", path.read_text(encoding="utf-8")):
+        assert (ROOT / file).is_file(), file
+
+
+def test_the_range_of_trl_is_one_and_the_same() -> None:
+    """Declared, accepted when a run starts, and pinned."""
+    source = (ROOT / "src/rephrase_rl/trainers/trl/compatibility.py").read_text(encoding="utf-8")
+    accepted = dict(re.findall(r'^(LOWEST|BELOW) = "([\d.]+)"', source, re.MULTILINE))
+    declared = {r.name: r.specifier for r in map(Requirement, PROJECT["dependencies"])}
+    assert declared["trl"] == SpecifierSet(f">={accepted['LOWEST']},<{accepted['BELOW']}")
+    pinned = dict(
+        line.split("==")
+        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if re.match(r"(?:trl|transformers)==", line)
+    )
+    for name, version in pinned.items():
+        assert version in declared[name]
 
 
 def test_lanes_hold_to_the_declared_ranges() -> None:

@@ -111,13 +111,23 @@ def _declared_name(file: Path) -> str:
             f"--lm-eval: found no readable file {file} ({error}); required: a task of "
             "lm-evaluation-harness; do this: check the path"
         ) from error
-    named = [yaml.safe_load(line) for line in lines if line.startswith("task:")]
-    if len(named) != 1 or not isinstance(named[0]["task"], str):
+    named = [line for line in lines if line.startswith("task:")]
+    name = _text_of(named[0]) if len(named) == 1 else None
+    if name is None:
         raise ConfigError(
-            f"--lm-eval: found {len(named)} lines `task: NAME` in {file}; required: one; do this: "
-            "name the task there"
+            f"--lm-eval: found {len(named)} lines with `task:` in {file}; required: one, "
+            "`task: NAME`; do this: name the task there"
         )
-    return str(named[0]["task"])
+    return name
+
+
+def _text_of(line: str) -> str | None:
+    """The name in ``task: NAME``; None if something else stands there."""
+    try:
+        name = yaml.safe_load(line)["task"]
+    except (yaml.YAMLError, ValueError):  # PyYAML converts dates by hand
+        return None
+    return name if isinstance(name, str) else None
 
 
 def _task_manager(names: Sequence[str], folders: Sequence[str]) -> Any:
@@ -175,7 +185,10 @@ def _evaluate(
             "a connection) and its requirements"
         ) from error
     if found is None:
-        raise EvaluationError("lm-evaluation-harness gave no results; required: one process")
+        raise EvaluationError(
+            "lm-evaluation-harness gave no results, as in all but the first of several processes; "
+            "required: one process; do this: start the command without a launcher"
+        )
     return found
 
 

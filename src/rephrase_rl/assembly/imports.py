@@ -14,6 +14,9 @@ from rephrase_rl.errors import ConfigError
 if TYPE_CHECKING:
     from types import ModuleType
 
+MAX_NAMES = 20
+"""So many names of a module are told where the one asked for is missing."""
+
 
 def import_object(target: str) -> Any:
     """Import ``package.module:name``, or ``path/to/file.py:name``.
@@ -26,15 +29,17 @@ def import_object(target: str) -> Any:
     where, _, name = target.partition(":")
     if not name:
         raise ConfigError(
-            f"found {target!r}; required: package.module:name or path/to/file.py:name"
+            f"found {target!r}, without a name after a colon; required: package.module:name or "
+            "path/to/file.py:name; do this: add the class or function that is meant"
         )
     module = _file_module(where) if where.endswith(".py") else _named_module(where)
     found: Any = module
     for part in name.split("."):
         if not hasattr(found, part):
-            public = [n for n in vars(module) if not n.startswith("_")]
+            public = [n for n in vars(module) if not n.startswith("_")][:MAX_NAMES] or ["nothing"]
             raise ConfigError(
-                f"found no {part!r} in {where} (from {target!r}); it has {', '.join(public)}"
+                f"found no {part!r} in {where} (from {target!r}), which has {', '.join(public)}; "
+                "do this: correct the name after the colon"
             )
         found = getattr(found, part)
     return found
@@ -72,6 +77,7 @@ def _file_module(path: str) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         raise ConfigError(
-            f"{path} cannot be loaded ({type(error).__name__}: {error}); mend it and try again"
+            f"{path} cannot be loaded ({type(error).__name__}: {error}); required: a file that "
+            f"Python runs to its end; do this: mend it until `python {path}` does"
         ) from error
     return module

@@ -81,17 +81,18 @@ class PolicyEvaluations:
         return self._done[step]
 
 
-def refuse_with_divided_weights(benchmarks: Sequence[object]) -> None:
+def refuse_with_divided_weights(benchmarks: Sequence[LoadedBenchmark]) -> None:
     """Refuse evaluations during a run whose weights lie on several processes.
 
     Raises:
         ConfigError: There are any.
     """
     if benchmarks:
+        names = ", ".join(benchmark.config.name for benchmark in benchmarks)
         raise ConfigError(
-            "evaluation.benchmarks or data.evaluate is set, and FSDP or DeepSpeed divides the "
-            "weights over processes, where the first process cannot evaluate alone: leave them "
-            "out and run `rephrase-rl eval RUN` afterwards"
+            f"found evaluations during training ({names}; evaluation.benchmarks or data.evaluate), "
+            "and FSDP or DeepSpeed divides the weights over processes, where the first process "
+            "cannot evaluate alone: leave them out and run `rephrase-rl eval RUN` afterwards"
         )
 
 

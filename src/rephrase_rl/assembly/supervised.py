@@ -170,7 +170,8 @@ def refuse_unused(guidance: GuidanceConfig) -> None:
         )
     if source.kind == "expert_text" and guidance.accept:
         faults.append(
-            "guidance.accept has rules, and expert texts are taken as they are: leave it empty"
+            f"guidance.accept has {len(guidance.accept)} rules, and expert texts are taken as they "
+            "are: leave it empty"
         )
     if source.kind == "rephrase" and (source.choice != "first" or source.cache_steps):
         faults.append(

@@ -191,7 +191,8 @@ def training_dataset(
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise DataError(
             f"metadata {', '.join(context_columns)} that the verifiers ask for does not make "
-            f"columns of one type ({error}); required: the same type in every problem"
+            f"columns of one type ({error}); required: the same type in every problem; do this: "
+            "correct these values in the data"
         ) from error
 
 

@@ -166,4 +166,7 @@ def _refuse_faulty(found: DataCheck) -> None:
             "remove them"
         )
     if not report.problems:
-        raise DataError("found no rows; required: at least one problem")
+        raise DataError(
+            f"found no rows ({report.rows} read, {report.problems} problems); required: at least "
+            "one problem; do this: check path, split and limit"
+        )

@@ -116,7 +116,14 @@ def evaluate(  # noqa: PLR0913 - typer makes one option of each parameter
     run = _config_of_run(target, trust)
     chosen_seed = seed if seed is not None else (run.seed if run else 0)
     if lm_eval is not None:
-        _refuse_with_harness(benchmark or samples or resume or engine.value != "transformers")
+        _refuse_with_harness(
+            {
+                "--benchmark": benchmark,
+                "-k": samples,
+                "--resume": resume,
+                "--engine": engine.value != "transformers",
+            }
+        )
         _tell(_with_harness(target, lm_eval, set_fields, chosen_seed, out), as_json)
         return
     changes = [*set_fields, *([] if samples is None else [f"samples_per_problem={samples}"])]
@@ -149,11 +156,12 @@ def _tell(results: Mapping[str, EvaluationResult], as_json: bool) -> None:
         print_measures(results)
 
 
-def _refuse_with_harness(is_given: object) -> None:
-    if is_given:
+def _refuse_with_harness(options: Mapping[str, object]) -> None:
+    given = [name for name, value in options.items() if value]
+    if given:
         raise ConfigError(
-            "found --lm-eval with --benchmark, -k, --resume or --engine; required: the harness "
-            "asks in its own way; do this: evaluate in two commands with the same --out"
+            f"found --lm-eval with {', '.join(given)}; required: --lm-eval without these, since "
+            "the harness asks in its own way; do this: evaluate in two commands with the same --out"
         )
 
 

@@ -53,9 +53,11 @@ def ledger(
     as_json: JsonOption = False,
 ) -> None:
     """Count the problems that began all failed, and which of them were solved unguided later."""
-    if not utilisation and not (samples is None and limit is None and seed is None):
+    options = {"-k": samples, "--limit": limit, "--seed": seed}
+    given = [name for name, value in options.items() if value is not None]
+    if given and not utilisation:
         raise ConfigError(
-            "found -k, --limit or --seed without --utilisation, which alone they belong to; do "
+            f"found {', '.join(given)} without --utilisation, which alone they belong to; do "
             "this: add --utilisation, or leave them out"
         )
     from rephrase_rl.guidance.ledger import Ledger

@@ -41,8 +41,8 @@ def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
     faults = sorted(set(_unplain_parts(value, "")))
     if faults:
         raise ValueError(
-            "only text, finite numbers, true, false, null, lists and mappings can be stored; "
-            f"not so: {', '.join(faults)}"
+            f"found {', '.join(faults)}; required: text, finite numbers, true, false, null, lists "
+            "and mappings, which alone can be stored; do this: write it as one of these"
         )
     secrets = secrets_in(value)
     if secrets:
@@ -57,7 +57,7 @@ def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
 def _unplain_parts(value: object, path: str) -> list[str]:
     """Paths of everything below ``value`` that would not survive a way through YAML."""
     if isinstance(value, Mapping):
-        faults = [f"{path}{key!r}" for key in value if not _is_text(key)]
+        faults = [f"{path}{key!r} as a key" for key in value if not _is_text(key)]
         return faults + [
             fault for key, item in value.items() for fault in _unplain_parts(item, f"{path}{key}.")
         ]

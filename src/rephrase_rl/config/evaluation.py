@@ -81,14 +81,21 @@ class BenchmarkPromptConfig(ConfigModel):
     @model_validator(mode="after")
     def _one_of_both(self) -> BenchmarkPromptConfig:
         if (self.template is None) == (self.text is None):
+            given = "neither template nor text" if self.text is None else "template and text"
             raise ValueError(
-                "required: either template or text; write one of them (a template brings its own "
-                "system turn)"
+                f"found {given}; required: either template or text; write one of them (a template "
+                "brings its own system turn)"
             )
         if self.template is not None and self.system is not None:
-            raise ValueError("system goes with text alone; a template brings its own system turn")
-        if self.text is not None and self.text.count("{question}") != 1:
-            raise ValueError("text has to hold {question} exactly once; write it where q goes")
+            raise ValueError(
+                "found system beside template, which brings its own system turn; leave system out"
+            )
+        places = (self.text or "").count("{question}")
+        if self.text is not None and places != 1:
+            raise ValueError(
+                f"found {{question}} {places} times in text; required: exactly once; write it "
+                "where the question goes"
+            )
         return self
 
 
@@ -203,7 +210,8 @@ class EvaluationConfig(ConfigModel):
             )
         if self.retention is not None and not self.before:
             raise ValueError(
-                "retention compares with the starting policy; set evaluation.before to true"
+                "found retention with before: false; it compares with the starting policy; "
+                "set evaluation.before to true"
             )
         return self
 

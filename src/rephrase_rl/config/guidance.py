@@ -77,7 +77,11 @@ class GuidanceConfig(ConfigModel):
     def _rules_once(cls, accept: tuple[AcceptRule, ...]) -> tuple[AcceptRule, ...]:
         shipped = [rule.kind for rule in accept if rule.kind != "custom"]
         if len(set(shipped)) < len(shipped):
-            raise ValueError("every rule at most once")
+            repeated = sorted({kind for kind in shipped if shipped.count(kind) > 1})
+            raise ValueError(
+                f"found {', '.join(repeated)} more than once; required: every rule at most once; "
+                "do this: remove the repetition"
+            )
         return accept
 
     @model_validator(mode="after")

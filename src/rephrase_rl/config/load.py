@@ -155,7 +155,9 @@ def parse_experts(
         ConfigError: The file cannot be read, or there are faults, all of which are listed.
     """
     raw = (
-        copy.deepcopy(dict(source)) if isinstance(source, Mapping) else _read_mapping(Path(source))
+        copy.deepcopy(dict(source))
+        if isinstance(source, Mapping)
+        else _read_mapping(Path(source), "sampling of experts", "data, teacher and output")
     )
     for name, value in changes.items():
         raw[name] = _merged(raw.get(name), value)
@@ -173,7 +175,7 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> StudyConfig:
     Raises:
         ConfigError: The file cannot be read, or the study has faults, all of which are listed.
     """
-    raw = _read_mapping(Path(path))
+    raw = _read_mapping(Path(path), "study", "name, arms and order")
     faults = apply_overrides(raw, overrides)
     return _validated(StudyConfig, raw, f"{path} is not a valid study", faults)
 
@@ -222,14 +224,16 @@ def config_hash(config: RunConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _read_mapping(path: Path) -> dict[str, Any]:
+def _read_mapping(
+    path: Path, what: str = "run configuration", fields: str = "method, model and data"
+) -> dict[str, Any]:
     try:
         with path.open(encoding="utf-8") as file:
             raw = read_yaml(file.read(MAX_CHARACTERS + 1))
     except OSError as error:
         raise ConfigError(
-            f"found no readable file {path} ({error.strerror}); required: a YAML file with a run "
-            "configuration; do this: check the path (recipes/ holds examples)"
+            f"found no readable file {path} ({error.strerror}); required: a YAML file, the {what}; "
+            "do this: check the path (recipes/ holds examples)"
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         shown = without_secrets(str(error))  # it quotes the line
@@ -240,7 +244,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise ConfigError(
             f"found {type(raw).__name__} in {path}; required: a YAML mapping with at least "
-            "method, model and data; do this: see recipes/ for examples"
+            f"{fields}; do this: write the {what} so (recipes/ holds examples)"
         )
     return raw
 

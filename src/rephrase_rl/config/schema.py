@@ -223,8 +223,8 @@ class RunConfig(ConfigModel):
         correctness = guidance.get("correctness")
         if correctness is None and len(names) > 1:
             raise ValueError(
-                "guidance.correctness has to name the reward that decides failure if there are "
-                f"several; write one of: {', '.join(names)}"
+                f"found {len(names)} rewards and no guidance.correctness; required: the one that "
+                f"decides failure; write one of: {', '.join(names)}"
             )
         if correctness is not None and names and correctness not in names:
             raise ValueError(

@@ -67,7 +67,9 @@ class ProblemMixConfig(ConfigModel):
     @model_validator(mode="after")
     def _at_most_one(self) -> Self:
         if self.hard + self.easy > 1:
-            raise ValueError(f"hard {self.hard} and easy {self.easy} are more than 1 together")
+            raise ValueError(
+                f"hard {self.hard} and easy {self.easy} are more than 1 together; lower one of them"
+            )
         return self
 
 
@@ -150,7 +152,10 @@ class StudyConfig(ConfigModel):
         known = {"protocols": {*self.protocols}, "arms": {*self.arms, BASE_ARM}}
         unknown = sorted({f"{name} ({of})" for name, of in asked if name not in known[of]})
         if unknown:
-            raise ValueError(f"the order or an arm names {', '.join(unknown)}, not described here")
+            raise ValueError(
+                f"the order or an arm names {', '.join(unknown)}, not described here; describe it "
+                "there, or name one of those that are"
+            )
         if BASE_ARM in self.arms:
             raise ValueError(f"{BASE_ARM!r} is the starting policy; give that arm another name")
         return self
@@ -160,11 +165,14 @@ class StudyConfig(ConfigModel):
         for field in ("validation", "test"):
             names = [benchmark.name for benchmark in getattr(self, field)]
             if sorted(names) != ["easy", "general", "hard"]:
-                raise ValueError(f"{field} has {names}; required: hard, easy and general")
+                raise ValueError(
+                    f"{field} has {', '.join(names)}; required: hard, easy and general, each once; "
+                    "do this: name three benchmarks so"
+                )
         most = max(benchmark.samples_per_problem for benchmark in self.test)
         if most > MOST_SAMPLES:
             raise ValueError(
                 f"test has {most} samples per problem; required: at most {MOST_SAMPLES}, since "
-                "summaries keep one digit for each problem"
+                "summaries keep one digit for each problem; do this: lower samples_per_problem"
             )
         return self

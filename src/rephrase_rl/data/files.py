@@ -51,7 +51,10 @@ def file_rows(path: Path, table: TableFormat) -> Iterator[RawRow]:
         return _text_rows(path, table, _TABLE_DELIMITERS[suffix])
     if suffix is not None:
         return _text_rows(path, table, None)
-    raise DataError(f"found file {str(path)!r}; required: one of {', '.join(FILE_SUFFIXES)}")
+    raise DataError(
+        f"found file {str(path)!r}, whose ending names no format that is read; required: one of "
+        f"{', '.join(FILE_SUFFIXES)}; do this: rename the file by what it holds, or convert it"
+    )
 
 
 def file_suffix(name: str) -> str | None:
@@ -72,7 +75,10 @@ def _parquet_rows(path: Path) -> Iterator[RawRow]:
         yield from (RawRow(number, row) for number, row in enumerate(records, start=1))
     # A date beyond Python's is an OverflowError or a ValueError, as is a text that is no UTF-8.
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise DataError(f"{path} cannot be read as Parquet ({error}); write it again") from error
+        raise DataError(
+            f"{path} cannot be read as Parquet ({error}); required: a whole Parquet file; do this: "
+            "fetch or write it again, or rename it if it holds something else"
+        ) from error
 
 
 def _text_rows(path: Path, table: TableFormat, delimiter: str | None) -> Iterator[RawRow]:
@@ -88,7 +94,11 @@ def _text_rows(path: Path, table: TableFormat, delimiter: str | None) -> Iterato
                     raise _too_long(path, "the file", MAX_JSON_CHARS, "write it as JSON lines")
                 yield from _json_rows(path, text)
     except (UnicodeDecodeError, EOFError, zlib.error, OSError) as error:
-        raise DataError(f"{path} cannot be read as UTF-8 text ({error}); write it again") from error
+        raise DataError(
+            f"{path} cannot be read as UTF-8 text ({error}); required: UTF-8, packed by gzip if "
+            "the name ends in .gz; do this: convert it (iconv -f LATIN1 -t UTF-8, for instance), "
+            "or fetch it again if it is cut off"
+        ) from error
 
 
 @contextmanager
@@ -174,7 +184,10 @@ def _array_rows(path: Path, text: str) -> Iterator[RawRow]:
         items = json.loads(text)
     # A number of too many digits is a plain ValueError.
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is no valid JSON ({error}); correct the file") from error
+        raise DataError(
+            f"{path} is no valid JSON ({error}); required: a whole list of objects; do this: "
+            "correct that place, or write one object a line"
+        ) from error
     for number, item in enumerate(items, start=1):
         yield _object_row(number, item)
 

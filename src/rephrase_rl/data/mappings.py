@@ -143,7 +143,7 @@ class ColumnMapping:
             if given
         ]
         if len(ways) > 1:
-            found.append(f"{' and '.join(ways)} are given; the options stand in one place only")
+            found.append(f"{' and '.join(ways)} are given; options stand in one place: keep one")
         if self.fixed_options and not is_option_list(self.fixed_options):
             found.append(
                 f"fixed_options are {list(self.fixed_options)}; give 2 to {len(LETTERS)} texts, "
@@ -152,7 +152,7 @@ class ColumnMapping:
         if self.wrong_options and self.answer_form != "text":
             found.append(
                 f"answer_form is {self.answer_form!r}; wrong_options go with text, since the right "
-                "option is one"
+                "option is one: set it to text"
             )
         if ways and self.worked_answer is not None:
             found.append(f"worked_answer does not go with {ways[0]}; name reference_answer")
@@ -161,6 +161,7 @@ class ColumnMapping:
         if (self.expert_form == "first_correct") != bool(self.expert_flags):
             found.append(
                 f"expert_form is {self.expert_form!r} and expert_flags are "
-                f"{list(self.expert_flags)}; first_correct needs flags, and nothing else has them"
+                f"{list(self.expert_flags)}; first_correct needs flags, and nothing else has "
+                "them: give both or neither"
             )
         return found

@@ -82,7 +82,11 @@ def table_rows(file: IO[str], path: str, table: TableFormat, delimiter: str) -> 
             return
         except csv.Error as error:
             if header is None:
-                raise DataError(f"{path} has no readable header ({error}); correct it") from error
+                raise DataError(
+                    f"{path} has no readable first line ({error}); required: the names of the "
+                    "columns; do this: correct its quotes, or set table.quoted to false if quotes "
+                    "are part of the text"
+                ) from error
             number += 1
             yield RawRow(number, None, _unreadable(number, reader.line_num, error))
             continue

@@ -67,11 +67,14 @@ class Recording:
                 if not isinstance(line, dict):
                     raise DataError(
                         f"{self.path}: line {number} is {type(line).__name__}, required: a "
-                        "recorded reply; name another file"
+                        "recorded reply; name another file in `cache`"
                     )
                 yield line
         except CheckpointError as error:
-            raise DataError(f"found damaged recorded replies; do this: {error}") from error
+            raise DataError(
+                f"found damaged recorded replies ({error}); do this: do what that says, or name "
+                "another file in `cache`"
+            ) from error
 
     def _loaded(self) -> dict[str, ChatReply]:
         if self._replies is None:
@@ -84,7 +87,7 @@ class Recording:
                     raise DataError(
                         f"{self.path}: line {number} is no recorded reply "
                         f"({type(error).__name__}: {error}); required: a file that a `cache` "
-                        "wrote; name another file"
+                        "wrote; name another file in `cache`"
                     ) from error
             self._replies = replies
         return self._replies

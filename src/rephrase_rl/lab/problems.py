@@ -147,7 +147,7 @@ def mixed_training_problems(
         raise DataError(
             f"hard_share is {hard_share}, easy_share {easy_share}; "
             "both must be at least 0 and their sum at most 1: "
-            "change them"
+            "lower one of them"
         )
     hard_count = round(count * hard_share)
     easy_count = round(count * easy_share)

@@ -62,10 +62,11 @@ class PromptTemplate:
                 f"template {self.template_id!r} must have {QUESTION} once and every other place "
                 f"at most once; found {', '.join(places) or 'none'}: correct its text"
             )
-        if self.system is not None and _PLACEHOLDER.search(self.system):
+        in_system = _PLACEHOLDER.search(self.system or "")
+        if in_system is not None:
             raise PromptError(
-                f"template {self.template_id!r} has a place in its system turn, which is not "
-                "filled; move it to the text"
+                f"template {self.template_id!r} has {in_system[0]} in its system turn, where "
+                "nothing is filled in; move it to the text"
             )
         if REFERENCE_ANSWER in places and len(places) > 2:
             raise PromptError(

@@ -43,7 +43,10 @@ class Rubric:
         if unknown:
             faults.append(f"found the places {', '.join(unknown)}; known are {', '.join(PLACES)}")
         if places.count(COMPLETION) != 1 or len(set(places)) < len(places):
-            faults.append(f"required: {COMPLETION} once, and every other place at most once")
+            faults.append(
+                f"found the places {', '.join(places) or 'none'}; required: {COMPLETION} once, and "
+                "every other place at most once"
+            )
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             faults.append(
                 f"found the scale {self.low:g} to {self.high:g}; required: two finite numbers, the "

@@ -161,7 +161,9 @@ class RunDirectory:
         refuse_links(folder, (*FILES, *FOLDERS))
         manifest = read_checked(file, shapes.MANIFEST)
         if manifest is None:
-            raise CheckpointError(f"{file} holds null, an object is required: restore it")
+            raise CheckpointError(
+                f"{file} holds null, an object is required: restore it from a copy"
+            )
         return cls(folder, manifest)
 
     # ---------------------------------------------------------------- paths

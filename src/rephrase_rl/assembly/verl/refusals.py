@@ -126,22 +126,26 @@ def _method_faults(config: RunConfig, guidance: GuidanceConfig) -> list[str]:
 def _trainer_faults(trainer: Mapping[str, Any]) -> list[str]:
     """Fields of TRL's without a counterpart, or with another value than the one that has it."""
     faults = [
-        f"trainer.{name}: found {trainer[name]!r}; on verl only {value!r} is held equal to TRL"
+        f"trainer.{name}: found {trainer[name]!r}; on verl only {value!r} is held equal to TRL; "
+        "set it to that"
         for name, value in ONLY.items()
         if name in trainer and trainer[name] != value
     ]
     if trainer["loss_type"] not in LOSSES:
         faults.append(
-            f"trainer.loss_type: found {trainer['loss_type']!r}, required one of "
+            f"trainer.loss_type: found {trainer['loss_type']!r}, required: one of "
             f"{', '.join(LOSSES)}, which verl reduces in the same way"
         )
     if trainer["beta"] != 0.0 and trainer.get("use_bias_correction_kl"):
         faults.append(
-            "trainer.beta is not 0 with use_bias_correction_kl, which weighs the KL term by the "
-            "ratio; verl does not: set trainer.use_bias_correction_kl: false"
+            f"trainer.beta: found {trainer['beta']} with use_bias_correction_kl, which weighs the "
+            "KL term by the ratio; verl does not: set trainer.use_bias_correction_kl: false"
         )
     if not str(trainer["optim"]).startswith("adamw_torch"):
-        faults.append(f"trainer.optim: found {trainer['optim']!r}; verl trains with AdamW")
+        faults.append(
+            f"trainer.optim: found {trainer['optim']!r}; verl trains with AdamW: set it to "
+            "adamw_torch"
+        )
     known = {*TRANSLATED, *ONLY, *OF_TRL_ALONE}
     unknown = [name for name in trainer if name not in known and not name.startswith("vllm_")]
     faults += [
@@ -156,7 +160,10 @@ def _schedule_faults(trainer: Mapping[str, Any]) -> list[str]:
     """Rates, lengths and checkpoints that verl counts otherwise."""
     faults = []
     if trainer["lr_scheduler_type"] not in ("constant", "cosine"):
-        faults.append("trainer.lr_scheduler_type: verl has constant and cosine")
+        faults.append(
+            f"trainer.lr_scheduler_type: found {trainer['lr_scheduler_type']!r}; verl has constant "
+            "and cosine: set it to one of them"
+        )
     epochs, steps = trainer["num_train_epochs"], trainer.get("max_steps", -1)
     if steps <= 0 and epochs != int(epochs):
         faults.append(

@@ -21,8 +21,12 @@ def required_together(model: Any, first: str, second: str) -> None:
     Raises:
         ValueError: Exactly one of the two is None.
     """
-    if (getattr(model, first) is None) != (getattr(model, second) is None):
-        raise ValueError(f"{first} and {second} belong together; give both or neither")
+    without = [name for name in (first, second) if getattr(model, name) is None]
+    if len(without) == 1:
+        given = second if without == [first] else first
+        raise ValueError(
+            f"found {given} without {without[0]}; the two belong together; give both or neither"
+        )
 
 
 class CustomBlock(ConfigModel):

@@ -199,7 +199,7 @@ def _stream_faults(trainer: RePOTrainer) -> list[str]:
         return [
             f"found slot {type(slot).__name__} and stream {type(trainer.stream).__name__}; a slot "
             "with the placement 'stream' needs stream=JointStream(...) or BufferedStream(...), and "
-            "any other slot has none"
+            "any other slot has none: give both or neither"
         ]
     if trainer.stream is None:
         return []

@@ -129,8 +129,8 @@ def _problems_per_step(trainer: Mapping[str, Any]) -> tuple[int, int]:
     if min(rollouts, accumulation, generations) < 1:
         raise ConfigError(
             f"found trainer.per_device_train_batch_size {rollouts}, gradient_accumulation_steps "
-            f"{accumulation} and num_generations {generations}; each has to be at least 1: "
-            "change them"
+            f"{accumulation} and num_generations {generations}; required: at least 1 each; do "
+            "this: raise what is below"
         )
     problems = max(1, rollouts * accumulation // generations)
     # A forward pass never holds more rows than in RL; groups may be spread over several there.

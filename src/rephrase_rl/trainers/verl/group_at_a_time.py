@@ -34,7 +34,10 @@ def guidance_faults(guidance: Guidance) -> list[str]:
             "verl's workers; use failed_share, or train with TRL"
         )
     if guidance.no_spread == "resample":
-        faults.append("guidance.no_spread.policy 'resample': use keep or drop, or train with TRL")
+        faults.append(
+            "guidance.no_spread.policy 'resample' draws further problems, which verl hands out "
+            "itself; use keep or drop, or train with TRL"
+        )
     if guidance.sampling == "anticipated":
         faults.append(
             "guidance.source.sampling 'anticipated' saves a pass that verl's servers make for "
