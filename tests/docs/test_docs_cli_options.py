@@ -36,6 +36,9 @@ FROZEN = {
     "rephrase": ["--json", "--out", "--samples", "--set", "-k"],
     "plan": ["--devices", "--json", "--measure", "--open-share", "--set"],
     "report": [],
+    "study ablations": [
+        "--config", "--hours", "--known", "--max-runs", "--out", "--set", "--status",
+    ],
     "study claims": [
         "--config", "--hours", "--known", "--max-runs", "--out", "--set", "--status",
     ],

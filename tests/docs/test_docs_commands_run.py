@@ -64,7 +64,7 @@ NOT_RUN = {
     r"^eval (?:RUN|MODEL) ": "the reader's own; tests/cli/test_cli_eval.py",
     r"^report RUN$": "RUN stands for the reader's own; the demo's pages report theirs",
     r"^compare runs/": "runs of the reader's own; tests/cli/test_cli_looking.py compares some",
-    r"^study claims": "hours; tests/studies runs one with a fake machine",
+    r"^study (?:claims|ablations)": "hours; tests/studies runs one with a fake machine",
     r"^train .*--resume": "tests/cli/test_cli_train.py and make resume-check",
 }
 """Pattern of a command -> why it is not run here, and what runs it."""
