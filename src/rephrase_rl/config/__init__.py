@@ -47,6 +47,8 @@ from rephrase_rl.config.load import (
 from rephrase_rl.config.lora import LoraConfig
 from rephrase_rl.config.plan import PlanConfig, ShapeConfig
 from rephrase_rl.config.schema import (
+    ComputeConfig,
+    GuardsConfig,
     LogConfig,
     ModelConfig,
     PolicyConfig,
@@ -68,6 +70,7 @@ __all__ = [
     "BenchmarkPromptConfig",
     "BudgetConfig",
     "ClippedRatioTrain",
+    "ComputeConfig",
     "CustomBlock",
     "DataConfig",
     "EarlyStopConfig",
@@ -77,6 +80,7 @@ __all__ = [
     "ExpertsConfig",
     "FailedShareGate",
     "Gate",
+    "GuardsConfig",
     "GuidanceConfig",
     "HarnessConfig",
     "JudgeConfig",
