@@ -140,7 +140,8 @@ class ScriptedServer:
 class InterruptedServer(ScriptedServer):
     """Breaks every request off after a token and goes on with newer weights, as verl's servers do.
 
-    In the asynchronous modes weights come while requests are running.
+    In the asynchronous modes weights come while requests are running. Rewrites are asked for later
+    than rollouts: version 2 is there by then, and 3 comes.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -154,7 +155,7 @@ class InterruptedServer(ScriptedServer):
         asked = tuple(prompt_ids)
         if self._left[asked]:
             self.requests.append((self._tokenizer.decode(prompt_ids), dict(sampling_params)))
-            return self._part(self._left[asked].pop(0), "completed", version=1)
+            return self._part(self._left[asked].pop(0), "completed", version=1 + self._age(asked))
         if "prompt_logprobs" in sampling_params and asked not in self._read:
             self._read.add(asked)
             return self._part([], "aborted", version=0)
@@ -165,7 +166,10 @@ class InterruptedServer(ScriptedServer):
             return whole
         first, rest = whole.token_ids[:1], whole.token_ids[1:]
         self._left[*asked, *first].append(rest)
-        return self._part(first, "aborted", version=0)
+        return self._part(first, "aborted", version=self._age(asked))
+
+    def _age(self, prompt_ids: Sequence[int]) -> int:
+        return 2 if "the expert says" in self._tokenizer.decode(prompt_ids) else 0
 
     def _part(self, token_ids: list[int], stop_reason: str, version: int) -> TokenOutput:
         return TokenOutput(

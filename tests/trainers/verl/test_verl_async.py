@@ -83,11 +83,14 @@ def test_a_rewrite_has_the_rest_of_its_room_after_a_break(stage) -> None:
 def test_an_injected_row_carries_the_versions_of_its_own_weights(stage) -> None:
     played = stage(script, interrupted=True)
     played.play([lab_problem("a"), lab_problem("b")])
-    tags = played.queue.tags["train"]
-    assert rows_of(played, "uida")[0][INJECTED] > 0
+    injected = []
     for key in played.queue.batch().keys:
-        assert (tags[key]["min_global_steps"], tags[key]["max_global_steps"]) == (0, 1)
-        assert tags[key]["global_steps"] == 1
+        tag, row = played.queue.tags["train"][key], played.queue.rows["train"][key]
+        versions = (2, 3) if row[INJECTED] else (0, 1)
+        injected.append(bool(row[INJECTED]))
+        assert (tag["min_global_steps"], tag["max_global_steps"]) == versions
+        assert tag["global_steps"] == 1
+    assert sum(injected) == 1
 
 
 def test_a_text_that_was_not_sampled_counts_as_old_as_the_row_it_replaces(stage) -> None:

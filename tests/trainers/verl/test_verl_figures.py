@@ -30,16 +30,17 @@ def names_in(run: RunDirectory) -> set[str]:
     return steps | {name for one in run.timings() for name in one.timings}
 
 
-@pytest.fixture
-def of_trl(tmp_path) -> set[str]:
+@pytest.fixture(scope="module")
+def of_trl(tmp_path_factory) -> set[str]:
     """Of steps in which a rewrite has entered a group."""
     run = run_config(
         data=[{"name": "lab", "path": "lab:hard", "limit": 16}],
         rewards=[{"verifier": "exact"}],
         trainer={"max_steps": 4, "per_device_train_batch_size": 16, "max_completion_length": 48},
     )
-    train_run(run, run_path=tmp_path / "trl", command=["test"])
-    found = names_in(RunDirectory.open(tmp_path / "trl"))
+    folder = tmp_path_factory.mktemp("trl") / "run"
+    train_run(run, run_path=folder, command=["test"])
+    found = names_in(RunDirectory.open(folder))
     assert "injection/clip_fraction" in found, "no rewrite has entered a group"
     return found
 
