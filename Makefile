@@ -45,7 +45,7 @@ method-table: $(INSTALLED)
 # New summaries of `rephrase-rl study claims` are taken in; rewrites results/claims and every table in
 # README and docs that stored results make.
 results: $(INSTALLED)
-	$(BIN)/python scripts/results.py --collect runs/claims/summaries
+	$(BIN)/python scripts/results.py --collect runs
 
 # Makes all of these again from what is stored, and fails where one differs.
 results-check: $(INSTALLED)

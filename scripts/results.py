@@ -12,20 +12,21 @@ import re
 import runpy
 import shutil
 import sys
-from importlib import resources
 from pathlib import Path
 
-from rephrase_rl.config import StudyConfig, load_study
 from rephrase_rl.runs import atomic
-from rephrase_rl.studies import figures
+from rephrase_rl.studies import ablation_pages, figures
+from rephrase_rl.studies.ablation import compare_to_baseline
 from rephrase_rl.studies.analysis import Analysis, analyse, card_json, card_lines, verdict_lines
+from rephrase_rl.studies.outcomes import runs_of
 from rephrase_rl.studies.pages import claim_effects, headline_table
+from rephrase_rl.studies.shipped import shipped_study
 from rephrase_rl.studies.store import read_summaries
 
 ROOT = Path(__file__).parents[1]
 STUDY = Path("results/claims")
 SUMMARIES = STUDY / "runs"
-NEW = Path("runs/claims/summaries")
+ABLATIONS = Path("results/ablations")
 HEADLINE = ("mixed", "alien", "good")
 """Condition of the table in ``docs/reproduction.md``: the first in the study's order."""
 
@@ -34,11 +35,13 @@ def main() -> int:
     """Write or compare; 1 where something differs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare, and write nothing")
-    parser.add_argument("--collect", type=Path, help="take in new summaries from this folder first")
+    parser.add_argument(
+        "--collect", type=Path, help="folder of studies whose new summaries are taken in first"
+    )
     options = parser.parse_args()
     if options.collect:
-        for path in sorted(options.collect.glob("*.json")):
-            shutil.copy(path, ROOT / SUMMARIES / path.name)
+        for study in (STUDY, ABLATIONS):
+            _collect(options.collect / study.name / "summaries", ROOT / study / "runs")
     made = texts(ROOT)
     differing = [name for name, text in made.items() if not _same(ROOT / name, text)]
     if options.check:
@@ -53,15 +56,9 @@ def main() -> int:
     return 0
 
 
-def shipped_study() -> StudyConfig:
-    """The study that the results are of."""
-    with resources.as_file(resources.files("rephrase_rl.studies") / "claims.yaml") as path:
-        return load_study(path)
-
-
 def texts(root: Path) -> dict[str, str]:
     """Every generated text by its path, as it should be."""
-    study, summaries = shipped_study(), read_summaries([root / SUMMARIES])
+    study, summaries = shipped_study("claims"), read_summaries([root / SUMMARIES])
     analysis = analyse(study, summaries)
     blocks = {
         "claims": verdict_lines(analysis, "results/claims/card.md"),
@@ -74,9 +71,24 @@ def texts(root: Path) -> dict[str, str]:
         f"{STUDY}/card.md": "\n".join(card_lines(study, summaries, analysis)) + "\n",
         f"{STUDY}/card.json": json.dumps(card_json(study, summaries, analysis), indent=1) + "\n",
     }
+    made |= ablation_texts(root)
     for name in ("README.md", "docs/reproduction.md", "docs/methods.md"):
         made[name] = with_blocks((root / name).read_text(encoding="utf-8"), blocks)
     return made
+
+
+def ablation_texts(root: Path) -> dict[str, str]:
+    """The card of the ablations by its paths."""
+    study, summaries = shipped_study("ablations"), read_summaries([root / ABLATIONS / "runs"])
+    if not summaries:
+        return {}
+    compared = compare_to_baseline(study, runs_of(summaries.values()))
+    page = ablation_pages.card_lines(study, summaries, compared)
+    data = ablation_pages.card_json(study, summaries, compared)
+    return {
+        f"{ABLATIONS}/card.md": "\n".join(page) + "\n",
+        f"{ABLATIONS}/card.json": json.dumps(data, indent=1) + "\n",
+    }
 
 
 def headline(analysis: Analysis) -> list[str]:
@@ -109,7 +121,7 @@ def with_blocks(page: str, blocks: dict[str, list[str]]) -> str:
 
 def pictures() -> dict[str, str]:
     """Pictures by their paths; not compared, since fonts differ between versions of matplotlib."""
-    study, summaries = shipped_study(), read_summaries([ROOT / SUMMARIES])
+    study, summaries = shipped_study("claims"), read_summaries([ROOT / SUMMARIES])
     analysis = analyse(study, summaries)
     drawn = {
         f"{STUDY}/trilemma.svg": figures.trilemma(analysis),
@@ -117,6 +129,12 @@ def pictures() -> dict[str, str]:
         f"{STUDY}/rates.svg": figures.rates_front(study, summaries),
     }
     return {name: svg for name, svg in drawn.items() if svg is not None}
+
+
+def _collect(new: Path, known: Path) -> None:
+    for path in sorted(new.glob("*.json")):
+        known.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, known / path.name)
 
 
 def _same(path: Path, text: str) -> bool:

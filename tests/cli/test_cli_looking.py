@@ -159,8 +159,10 @@ def test_doctor_names_the_extra_of_what_is_missing() -> None:
     on_cpu = "\n".join(doctor.advice(facts(optional=without)))
     assert "pip install 'rephrase-rl[judge]'" in on_cpu
     assert "vllm" not in on_cpu
+    assert "qlora" not in on_cpu
     on_gpu = "\n".join(doctor.advice(facts(optional=without, machine={"gpus": [gpu(80)]})))
     assert "pip install 'rephrase-rl[vllm]'" in on_gpu
+    assert "pip install 'rephrase-rl[qlora]'" in on_gpu
 
 
 def test_doctor_sees_the_offline_switch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,7 @@ def test_dry_run_says_what_a_run_would_be_and_trains_nothing(
     assert "steps: 21 of 512 problems x 8 rollouts, over 8 processes, epochs 1" in outcome.out
     assert "set d: 11,000 problems, drawn 12,000 times, 9,000 with an expert" in outcome.out
     assert "benchmark math500: 500 problems x 4" in outcome.out
+    assert "  trained: adapters of rank 8 on all-linear, rate 1e-05" in outcome.out
     assert "  accept: finished" in outcome.out
     assert "SOLVE [bold]x[/bold]" in outcome.out  # prompts as they are
     assert "nothing was written" in outcome.out

@@ -28,6 +28,7 @@ FROZEN = {
         "--json", "--keep-unsolved", "--out", "--samples", "--set", "--teacher", "--teacher-model",
         "-k",
     ],
+    "export merged": ["--dtype"],
     "export verl": ["--set", "--trust"],
     "init": ["--column", "--mapping", "--out", "--overwrite", "--split"],
     "ledger": ["--json", "--limit", "--samples", "--seed", "--trust", "--utilisation", "-k"],
@@ -36,6 +37,9 @@ FROZEN = {
     "rephrase": ["--json", "--out", "--samples", "--set", "-k"],
     "plan": ["--devices", "--json", "--measure", "--open-share", "--set"],
     "report": [],
+    "study ablations": [
+        "--config", "--hours", "--known", "--max-runs", "--out", "--set", "--status",
+    ],
     "study claims": [
         "--config", "--hours", "--known", "--max-runs", "--out", "--set", "--status",
     ],

@@ -48,6 +48,7 @@ def test_metrics_by_hand() -> None:
     assert metrics["injection/rescued_fraction"] == pytest.approx(1 / 5)
     # Only the accepted rewrite counts; the refused one had -9.
     assert metrics["injection/logp_on_q"] == -2.0
+    assert metrics["injection/text_logp"] == -2.0 * 5  # "good" and the end token
     assert metrics["injection/logp_on_context"] == -0.5
     # Every token of "good" has the ratio exp(-2 - -0.5).
     ratio = pytest.approx(math.exp(-1.5))

@@ -129,6 +129,14 @@ def test_an_adapter_is_asked_for_on_its_base(vllm, tmp_path) -> None:
     (llm,) = vllm.made
     assert (llm.arguments["model"], llm.arguments["enable_lora"]) == ("the/base", True)
     assert llm.requests[0][2] == ("policy", 1, str(tmp_path))
+    assert "revision" not in llm.arguments
+
+
+def test_an_adapter_names_the_commit_of_its_base(vllm, tmp_path) -> None:
+    named = '{"base_model_name_or_path": "the/base", "revision": "abc"}'
+    (tmp_path / "adapter_config.json").write_text(named)
+    VllmEngine(str(tmp_path))
+    assert vllm.made[-1].arguments["revision"] == "abc"
 
 
 def test_what_cannot_be_loaded_or_does_not_fit_is_told(vllm, monkeypatch) -> None:

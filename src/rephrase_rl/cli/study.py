@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -19,42 +18,84 @@ study_app = typer.Typer(
 )
 
 
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="Study (YAML). Without it: the shipped one.", show_default=False),
+]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder of runs and new summaries.")]
+KnownOption = Annotated[
+    Path,
+    typer.Option("--known", help="Folder of summaries from before; these cells are not run again."),
+]
+HoursOption = Annotated[
+    float | None,
+    typer.Option("--hours", min=0.0, help="Begin no run later.", show_default=False),
+]
+MaxRunsOption = Annotated[
+    int | None,
+    typer.Option("--max-runs", min=1, help="Most runs of this call.", show_default=False),
+]
+StatusOption = Annotated[
+    bool, typer.Option("--status", help="Only say what is done and what is left.")
+]
+
+
 @study_app.command()
 def claims(
-    config: Annotated[
-        Path | None,
-        typer.Option(help="Study (YAML). Without it: the shipped one.", show_default=False),
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of runs and new summaries.")] = Path(
-        "runs/claims"
-    ),
-    known: Annotated[
-        Path, typer.Option(help="Folder of summaries from before; these cells are not run again.")
-    ] = Path("results/claims/runs"),
-    hours: Annotated[
-        float | None, typer.Option(min=0.0, help="Begin no run later.", show_default=False)
-    ] = None,
-    max_runs: Annotated[
-        int | None, typer.Option(min=1, help="Most runs of this call.", show_default=False)
-    ] = None,
-    status: Annotated[
-        bool, typer.Option("--status", help="Only say what is done and what is left.")
-    ] = False,
+    config: ConfigOption = None,
+    out: OutOption = Path("runs/claims"),
+    known: KnownOption = Path("results/claims/runs"),
+    hours: HoursOption = None,
+    max_runs: MaxRunsOption = None,
+    status: StatusOption = False,
     overrides: SetOption = [],
 ) -> None:
     """Test the paper's claims: all arms, conditions and seeds of a study, most important first."""
-    study = _study(config, overrides)
+    study = _study("claims", config, overrides)
+    _go_through(study, Folders(out, known), Limits(hours, max_runs), status=status)
+
+
+@study_app.command()
+def ablations(
+    config: ConfigOption = None,
+    out: OutOption = Path("runs/ablations"),
+    known: KnownOption = Path("results/ablations/runs"),
+    hours: HoursOption = None,
+    max_runs: MaxRunsOption = None,
+    status: StatusOption = False,
+    overrides: SetOption = [],
+) -> None:
+    """Change one block of RePO at a time: what each does to hard problems and to retention."""
+    study = _study("ablations", config, overrides)
+    _go_through(study, Folders(out, known), Limits(hours, max_runs), status=status)
+
+
+class Folders(NamedTuple):
+    """Where a study lies."""
+
+    out: Path
+    known: Path
+
+
+class Limits(NamedTuple):
+    """Where a sitting ends."""
+
+    hours: float | None
+    max_runs: int | None
+
+
+def _go_through(study: StudyConfig, folders: Folders, limits: Limits, *, status: bool) -> None:
     if status:
-        _show_status(study, out, known)
+        _show_status(study, folders.out, folders.known)
         return
     from rephrase_rl.studies.study import run_study
 
     done = run_study(
         study,
-        out,
-        [known],
-        hours=hours,
-        max_runs=max_runs,
+        folders.out,
+        [folders.known],
+        hours=limits.hours,
+        max_runs=limits.max_runs,
         on_cell=lambda name, spent: output.print(f"{spent:6.2f} h  {name}"),
         on_finished=lambda summary: output.print(f"          {outcome(summary)}"),
     )
@@ -76,14 +117,11 @@ def outcome(summary: dict[str, Any]) -> str:
     return f"step {last['step']}: {scores}"
 
 
-def _study(config: Path | None, overrides: list[str]) -> StudyConfig:
+def _study(name: str, config: Path | None, overrides: list[str]) -> StudyConfig:
     from rephrase_rl.config import load_study
+    from rephrase_rl.studies.shipped import shipped_study
 
-    if config is not None:
-        return load_study(config, overrides)
-    source = resources.files("rephrase_rl.studies") / "claims.yaml"
-    with resources.as_file(source) as path:
-        return load_study(path, overrides)
+    return shipped_study(name, overrides) if config is None else load_study(config, overrides)
 
 
 def _show_status(study: StudyConfig, out: Path, known: Path) -> None:

@@ -49,11 +49,21 @@ class ArmConfig(ConfigModel):
     """Which problems bring a text: hard ones the expert's; with ``all`` the other problems too,
     their right solution in the policy's own style, so that supervised arms see the same batch."""
     rate_of: Name | None = None
-    """Arm whose selected learning rate is used. null: its own, found by the sweep."""
+    """Arm whose selected learning rate is used. null: its own."""
+    rate: Rate | None = None
+    """Learning rate. null: found by the sweep."""
     first: FirstStageConfig | None = None
     """Stage before this one."""
     test_steps: Many[Positive] = ()
     """Optimiser steps after which the policy is tested besides the end."""
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> Self:
+        if self.rate is not None and self.rate_of is not None:
+            raise ValueError(
+                f"an arm has rate {self.rate} and rate_of {self.rate_of!r}; give it one of them"
+            )
+        return self
 
 
 class ProblemMixConfig(ConfigModel):
@@ -63,6 +73,13 @@ class ProblemMixConfig(ConfigModel):
     """Share of hard problems."""
     easy: Share = 0.0
     """Share of easy problems of the same domain."""
+    wrong_experts: Share = 0.0
+    """Share of expert texts with a wrong step, carried on to the answer."""
+    rewriting: Share = 0.0
+    """Share of hard problems that are asked with the expert's text, as a rewrite is: what is
+    trained on them is rewriting itself."""
+    against: Name | None = None
+    """Protocol whose runs of the baseline its own are compared with. null: itself."""
 
     @model_validator(mode="after")
     def _at_most_one(self) -> Self:
@@ -110,7 +127,9 @@ class OrderConfig(ConfigModel):
     arms: Annotated[Many[Name], Field(min_length=1)]
     """Arms, by their names under ``arms``; ``base`` for the starting policies."""
     seeds: Annotated[int, Field(ge=0)] = 0
-    """Number of seeds, from 0; ``sweep`` has its own."""
+    """Number of seeds; ``sweep`` has its own."""
+    first_seed: Seed = 0
+    """First of the seeds."""
 
 
 class StudyConfig(ConfigModel):
@@ -137,8 +156,10 @@ class StudyConfig(ConfigModel):
     """Samples of each."""
     arms: dict[Name, ArmConfig]
     """Arms by name."""
-    sweep: SweepConfig
-    """How learning rates are found."""
+    sweep: SweepConfig | None = None
+    """How learning rates are found. null: every arm has one."""
+    baseline: Name | None = None
+    """Arm that the others are compared with, seed by seed."""
     order: Annotated[Many[OrderConfig], Field(min_length=1)]
     """Ranked: what comes first matters most. A cell that occurs again is run once."""
 
@@ -146,6 +167,8 @@ class StudyConfig(ConfigModel):
     def _names_exist(self) -> Self:
         asked = [(name, "protocols") for entry in self.order for name in entry.protocols]
         asked += [(name, "arms") for entry in self.order for name in entry.arms]
+        asked += [(self.baseline, "arms")] if self.baseline else []
+        asked += [(mix.against, "protocols") for mix in self.protocols.values() if mix.against]
         for arm in self.arms.values():
             asked += [(arm.rate_of, "arms")] if arm.rate_of else []
             asked += [(arm.first.arm, "arms")] if arm.first else []
@@ -158,6 +181,23 @@ class StudyConfig(ConfigModel):
             )
         if BASE_ARM in self.arms:
             raise ValueError(f"{BASE_ARM!r} is the starting policy; give that arm another name")
+        return self
+
+    @model_validator(mode="after")
+    def _rates_are_found(self) -> Self:
+        swept = sorted(n for n, arm in self.arms.items() if arm.rate is None and not arm.rate_of)
+        if swept and self.sweep is None:
+            raise ValueError(
+                f"arms {', '.join(swept)} have no rate and the study no sweep to find one; give "
+                "each arm a rate, or the study a sweep"
+            )
+        asked = {name for entry in self.order if entry.kind == "sweep" for name in entry.arms}
+        fixed = sorted(asked - {*swept})
+        if fixed:
+            raise ValueError(
+                f"the order sweeps {', '.join(fixed)}, whose rate is given; take them out of the "
+                "entries of kind sweep"
+            )
         return self
 
     @model_validator(mode="after")

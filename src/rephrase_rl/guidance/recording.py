@@ -178,6 +178,9 @@ def step_metrics(
         ),
         "injection/rescued_fraction": sum(r.rescued for r in records) / count,
         "injection/logp_on_q": _mean(c.logp_on_q for c in accepted),
+        "injection/text_logp": _mean(
+            None if c.logp_on_q is None else c.logp_on_q * c.num_tokens for c in accepted
+        ),
         "injection/logp_on_context": _mean(c.logp_on_context for c in accepted),
         **_ratio_quantiles(accepted),
         **_refusals(wanted, failure_reward_threshold),

@@ -61,7 +61,7 @@ class VllmEngine:
             ) from error
         base = adapter_base(path)
         arguments: dict[str, Any] = {
-            "model": base or path,
+            "model": path if base is None else base.path,
             "generation_config": "vllm",
             "trust_remote_code": False,
             **vllm_options,
@@ -70,6 +70,8 @@ class VllmEngine:
         if base is not None:
             from vllm.lora.request import LoRARequest
 
+            if base.revision is not None:
+                arguments["revision"] = base.revision
             arguments |= {"enable_lora": True, "max_lora_rank": DEFAULT_LORA_RANK}
             self._lora = LoRARequest("policy", 1, path)
         try:

@@ -5,7 +5,6 @@ Reads summaries only, so it runs anywhere and gives the same text each time.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from rephrase_rl.records import to_json
 from rephrase_rl.studies import pages
 from rephrase_rl.studies.cells import ANY
 from rephrase_rl.studies.order import chosen_rate, sweep_cells
+from rephrase_rl.studies.origins import made_with, policies_table
 from rephrase_rl.studies.outcomes import matching, runs_of
 from rephrase_rl.studies.selection import validated
 from rephrase_rl.studies.tables import behaviours, prompts_table, tokens_table
@@ -161,7 +161,7 @@ def card_json(
                 if runs
             ],
             "sweep": sweep_rows(study, summaries),
-            "made_with": _provenance(summaries),
+            "made_with": made_with(summaries),
         }
     )
 
@@ -208,8 +208,8 @@ def card_lines(
     ]
     lines += ["![front over learning rates](rates.svg)", ""]
     lines += [*pages.rates_table(sweep_rows(study, summaries)), ""]
-    lines += ["## Starting policies", "", *_policies(summaries), ""]
-    return [*lines, "## Made with", "", *_provenance(summaries), ""]
+    lines += ["## Starting policies", "", *policies_table(summaries), ""]
+    return [*lines, "## Made with", "", *made_with(summaries), ""]
 
 
 def _extent(study: StudyConfig, summaries: Mapping[str, Mapping[str, JSON]]) -> list[str]:
@@ -234,46 +234,3 @@ def _was_run(condition: Condition, cells: Sequence[Mapping[str, JSON]]) -> bool:
         and not cell["sweep"]
         for cell in cells
     )
-
-
-def _policies(summaries: Mapping[str, Mapping[str, JSON]]) -> list[str]:
-    rows = []
-    for summary in summaries.values():
-        if summary["cell"]["arm"] != BASE_ARM:
-            continue
-        bars = summary["bars"]
-        rewriting = ", ".join(f"{name} {share:.3f}" for name, share in bars["rewriting"].items())
-        nll = ", ".join(f"{name} {value:.2f}" for name, value in bars["expert_nll"].items())
-        rows.append(
-            [
-                summary["policy"]["name"],
-                summary["policy"]["sha256"][:12],
-                f"{min(bars['easy_accuracy'].values()):.3f}",
-                f"{bars['hard_success']:.5f}",
-                rewriting,
-                f"{min(bars['abilities'].values()):.3f}",
-                nll,
-                f"{bars['own_nll']:.2f}",
-            ]
-        )
-    head = ["policy", "weights", "easy, lowest", "hard", "rewriting", "ability, lowest"]
-    return pages.table([*head, "expert's text, nats per token", "own style"], rows)
-
-
-def _provenance(summaries: Mapping[str, Mapping[str, JSON]]) -> list[str]:
-    commits = Counter(
-        f"{s['git']['commit']}{' (with changes)' if s['git']['dirty'] else ''}"
-        for s in summaries.values()
-    )
-    processors = Counter(s["hardware"]["cpu"] for s in summaries.values())
-    versions = Counter(
-        ", ".join(f"{name} {number}" for name, number in s["versions"].items())
-        for s in summaries.values()
-    )
-    started = sorted(s["started_at"] for s in summaries.values())
-    return [
-        *(f"* commit {commit}: {count} cells" for commit, count in commits.most_common()),
-        *(f"* {name}: {count} cells" for name, count in processors.most_common()),
-        *(f"* {name}" for name, _ in versions.most_common()),
-        f"* started between {started[0]} and {started[-1]}" if started else "* nothing yet",
-    ]

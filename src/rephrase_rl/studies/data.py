@@ -9,7 +9,9 @@ from rephrase_rl.data.writing import canonical_row
 from rephrase_rl.lab.abilities import ABILITIES
 from rephrase_rl.lab.bars import own_solution
 from rephrase_rl.lab.chains import ANSWER_MARK, HARD_LEVELS
-from rephrase_rl.lab.problems import CHAIN, mixed_training_problems
+from rephrase_rl.lab.problems import CHAIN, TASK_KIND, mixed_training_problems
+from rephrase_rl.prompts.rendering import render_prompt
+from rephrase_rl.prompts.templates import default_template
 from rephrase_rl.runs import atomic, jsonl
 
 if TYPE_CHECKING:
@@ -18,7 +20,11 @@ if TYPE_CHECKING:
 
     from rephrase_rl.config.study import ProblemMixConfig
     from rephrase_rl.lab.experts import ExpertStyle
+    from rephrase_rl.prompts.templates import PromptTemplate
     from rephrase_rl.records import Problem
+
+REWRITING = "rewriting"
+"""Kind of a hard problem that is asked with its expert's text."""
 
 
 def training_problems(
@@ -35,16 +41,54 @@ def training_problems(
             solution in the policy's own style.
     """
     problems = mixed_training_problems(
-        count, seed, expert=expert, hard_share=mix.hard, easy_share=mix.easy
+        count,
+        seed,
+        expert=expert,
+        expert_error_rate=mix.wrong_experts,
+        hard_share=mix.hard,
+        easy_share=mix.easy,
     )
+    problems = _some_as_rewriting(problems, mix.rewriting)
     if texts == "hard":
         return problems
     return [p if p.expert_solution is not None else _with_own_text(p) for p in problems]
 
 
+def _some_as_rewriting(problems: Sequence[Problem], share: float) -> list[Problem]:
+    """Ask a share of the hard problems, evenly spread, with their expert's text."""
+    template = default_template(TASK_KIND, "rephrase")
+    made, seen = [], 0
+    for problem in problems:
+        if is_hard(problem):
+            seen += 1
+            # Every time that the running count passes a whole number.
+            if int(seen * share) > int((seen - 1) * share):
+                made.append(_as_rewriting(problem, template))
+                continue
+        made.append(problem)
+    return made
+
+
+def _as_rewriting(problem: Problem, template: PromptTemplate) -> Problem:
+    return dataclasses.replace(
+        problem,
+        problem_id=f"{REWRITING}/{problem.question}",
+        messages=render_prompt(problem, template),
+        expert_solution=None,
+        metadata={**problem.metadata, "kind": REWRITING},
+    )
+
+
 def _with_own_text(problem: Problem) -> Problem:
-    is_ability = problem.metadata["kind"] in ABILITIES
-    text = ANSWER_MARK + problem.reference_answer if is_ability else own_solution(problem)
+    kind = problem.metadata["kind"]
+    if kind in ABILITIES:
+        text = ANSWER_MARK + problem.reference_answer
+    elif kind == REWRITING:
+        asked = problem.problem_id.removeprefix(f"{REWRITING}/")
+        plain = ({"role": "user", "content": asked},)
+        text = own_solution(dataclasses.replace(problem, messages=plain))
+    else:
+        text = own_solution(problem)
     return dataclasses.replace(problem, expert_solution=text)
 
 

@@ -38,6 +38,7 @@ SERIES = {
     "own_logp": "rollouts/policy_logp",
     "expert_logp": "expert/policy_logp",
     "text_logp": "injection/logp_on_q",
+    "whole_text_logp": "injection/text_logp",
     "context_logp": "injection/logp_on_context",
 }
 """Figures of every step that a summary keeps, by their names in ``steps.jsonl``."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from rephrase_rl.config import StudyConfig
-    from rephrase_rl.config.study import OrderConfig
+    from rephrase_rl.config.study import OrderConfig, SweepConfig
     from rephrase_rl.records import JSON
 
 SWEPT_REWRITER = "good"
@@ -51,7 +51,7 @@ def planned(
     if entry.kind == "sweep":
         yield from _sweep(study, entry, summaries)
         return
-    for seed in range(entry.seeds):
+    for seed in range(entry.first_seed, entry.first_seed + entry.seeds):
         for rewriter in entry.rewriters:
             for protocol in entry.protocols:
                 for arm in entry.arms:
@@ -89,16 +89,22 @@ def sweep_cells(
     summaries: Mapping[str, Mapping[str, JSON]],
 ) -> list[Cell]:
     """The sweep of an arm in a condition, as far as it is known: further rates come last."""
-    seen = condition_expert(study, arm, expert)
-    cell = Cell(arm, protocol, seen, SWEPT_REWRITER, study.sweep.seed, sweep=True)
-    cells = [at_rate(cell, rate) for rate in study.sweep.learning_rates]
+    seen, sweep = condition_expert(study, arm, expert), sweep_of(study)
+    cell = Cell(arm, protocol, seen, SWEPT_REWRITER, sweep.seed, sweep=True)
+    cells = [at_rate(cell, rate) for rate in sweep.learning_rates]
     while all(known.cell_id in summaries for known in cells):
         outcomes = [validated(summaries[known.cell_id]) for known in cells]
-        further = further_rate(outcomes, study.sweep)
+        further = further_rate(outcomes, sweep)
         if further is None:
             break
         cells.append(at_rate(cell, further))
     return cells
+
+
+def sweep_of(study: StudyConfig) -> SweepConfig:
+    """The sweep of a study that has arms without a rate."""
+    assert study.sweep is not None  # noqa: S101  (narrows the type: the configuration asks for it)
+    return study.sweep
 
 
 def chosen_rate(
@@ -112,13 +118,19 @@ def chosen_rate(
 ) -> float | None:
     """The learning rate of an arm in a condition; None while its sweep is not finished.
 
+    One that the study gives is that, wherever it is asked for.
     Where every rate of a finished sweep costs more than allowed, it is the lowest.
     """
-    cells = sweep_cells(study, rate_arm(study, arm), protocol, expert, summaries)
+    swept = rate_arm(study, arm)
+    given = study.arms[swept].rate
+    if given is not None:
+        return given
+    sweep = sweep_of(study)
+    cells = sweep_cells(study, swept, protocol, expert, summaries)
     if not all(cell.cell_id in summaries for cell in cells):
         return None
     outcomes = [validated(summaries[cell.cell_id]) for cell in cells]
-    limit = None if free else study.sweep.retention_loss
+    limit = None if free else sweep.retention_loss
     rate = selected_rate(outcomes, limit)
     return min(outcome.rate for outcome in outcomes) if rate is None else rate
 

@@ -15,6 +15,8 @@ from verl.experimental.reward_loop.reward_loop import RewardLoopWorker
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.utils import tensordict_utils as tu
 
+from rephrase_rl.errors import TrainingError
+from rephrase_rl.trainers.verl.liveness import Liveness
 from rephrase_rl.trainers.verl.notes import INJECTED, record_of
 from rephrase_rl.trainers.verl.rows import NOTES
 from rephrase_rl.trainers.verl.worker import GuidedManager
@@ -108,8 +110,8 @@ def test_gates_may_open_on_one_worker_alone(cluster) -> None:
     }
 
 
-def test_a_killed_worker_leaves_nothing_half_done(cluster) -> None:
-    """Its groups never appear in part, and the other worker's are whole."""
+def test_a_killed_worker_leaves_nothing_half_done_and_is_noticed(cluster) -> None:
+    """Its groups never appear in part, the other worker's are whole, and who waits is told."""
     _, _, manager = cluster
     submit(cluster, "ez")  # z takes long, on the second worker
     time.sleep(0.5)
@@ -120,3 +122,24 @@ def test_a_killed_worker_leaves_nothing_half_done(cluster) -> None:
     assert [record.problem_id for record in records] == ["e"]
     left = tq.kv_list("train")["train"]
     assert {key: tag["status"] for key, tag in left.items()} == {"uidz": "running"}
+    liveness = Liveness(every_s=0.0)
+    workers = [(f"worker {i}", one) for i, one in enumerate(manager.agent_loop_workers)]
+
+    def wait_for_ever() -> None:
+        while True:
+            liveness.require(workers)
+            time.sleep(0.1)
+
+    with pytest.raises(TrainingError, match=r"worker 1 has died.*--resume"):
+        wait_for_ever()
+
+
+def test_workers_that_live_are_not_taken_for_dead(cluster) -> None:
+    """One that is busy answers later, and nobody waits for it."""
+    _, _, manager = cluster
+    liveness = Liveness(every_s=0.0)
+    started = time.monotonic()
+    for _ in range(20):
+        liveness.require([("worker 0", manager.agent_loop_workers[0])])
+        time.sleep(0.05)
+    assert time.monotonic() - started < 10

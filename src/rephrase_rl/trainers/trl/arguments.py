@@ -33,6 +33,8 @@ RESERVED = {
     "remove_unused_columns": "nothing: rewards need every column",
 }
 """Fields that have one other place in the configuration; two places would contradict each other."""
+WITH_A_WORD_NO = ("save_strategy", "eval_strategy")
+"""Fields with a choice ``no``, which without quotes is false in YAML."""
 
 
 def grpo_arguments(
@@ -56,7 +58,8 @@ def grpo_arguments(
         ConfigError: A field is unknown, or has its place elsewhere, or TRL refuses the values.
     """
     check_fields(trainer, (GRPOConfig,))
-    values: dict[str, Any] = {**machine_defaults(), **logger_defaults(output_dir), **trainer}
+    given = with_the_word_no(trainer)
+    values: dict[str, Any] = {**machine_defaults(), **logger_defaults(output_dir), **given}
     try:
         arguments = GRPOConfig(
             output_dir=output_dir,
@@ -76,6 +79,19 @@ def grpo_arguments(
     if faults:
         raise ConfigError("the trainer section is not valid", faults)
     return arguments
+
+
+def with_the_word_no(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """The section with ``no`` where YAML made it false, as in ``--set trainer.save_strategy=no``.
+
+    Example:
+        >>> with_the_word_no({"save_strategy": False, "bf16": False})
+        {'save_strategy': 'no', 'bf16': False}
+    """
+    return {
+        name: "no" if value is False and name in WITH_A_WORD_NO else value
+        for name, value in trainer.items()
+    }
 
 
 def sharding_fault(arguments: TrainingArguments) -> str | None:

@@ -1,0 +1,217 @@
+"""Arms against the baseline of a study, seed by seed: what each change does, and at what cost.
+
+Two primary endpoints for each change, fixed in ``results/PLAN_ABLATIONS.md``: accuracy on hard
+problems at equal generated tokens, and retention. Seeds pair runs: both start from the same policy
+and see the same problems in the same order.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from rephrase_rl.statistics.correction import holm
+from rephrase_rl.statistics.intervals import seed_mean_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rephrase_rl.config import StudyConfig
+    from rephrase_rl.studies.outcomes import Run
+
+LEVEL = 0.05
+_ALIKE = 1e-9
+"""Differences that lie closer together are the same number: there is no spread to test by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Mean over paired seeds of a variant minus its baseline, with a 95 % t interval."""
+
+    mean: float
+    low: float
+    """NaN with fewer than two pairs."""
+    high: float
+    p_value: float | None
+    """Of the paired t test, Holm-corrected over the variants of a condition; None: fewer than two
+    pairs, or all differences are the same number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One change against the baseline in one condition."""
+
+    arm: str
+    protocol: str
+    """Its own; that of its baseline is the condition's."""
+    pairs: int
+    hard: float
+    """Accuracy on hard problems at the end, avg over samples; mean over seeds."""
+    hard_at_tokens: Difference
+    """Validation accuracy on hard problems at equal generated tokens. Primary."""
+    retention: Difference
+    """Accuracy on easy and general problems at the end. Primary."""
+    hard_at_end: Difference
+    """Test accuracy on hard problems after as many prompts."""
+    area: Difference
+    """Mean of the validation accuracy on hard problems over the steps: how early it learns."""
+    tokens: float
+    """Generated tokens over those of the baseline."""
+    seconds: float
+    """CPU seconds of training over those of the baseline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The variants of a condition, and the baseline's own level."""
+
+    protocol: str
+    expert: str
+    rewriter: str
+    seeds: int
+    """Runs of the baseline."""
+    hard: float
+    """Of the baseline at the end."""
+    retention: float
+    variants: tuple[Variant, ...]
+    """By accuracy at equal tokens, highest first."""
+
+    @property
+    def name(self) -> str:
+        """In words."""
+        return f"{self.protocol}, {self.expert} expert, {self.rewriter} rewriter"
+
+
+def compare_to_baseline(study: StudyConfig, runs: Sequence[Run]) -> list[Compared]:
+    """Every condition of a study in which the baseline was run.
+
+    Args:
+        study: With a baseline.
+        runs: Finished cells of the study proper.
+    """
+    conditions = dict.fromkeys(
+        (run.cell["protocol"], run.cell["expert"], run.cell["rewriter"])
+        for run in runs
+        if run.cell["arm"] == study.baseline
+    )
+    found = (_in_condition(study, runs, *condition) for condition in conditions)
+    return [one for one in found if one.variants]
+
+
+def _in_condition(
+    study: StudyConfig, runs: Sequence[Run], protocol: str, expert: str, rewriter: str
+) -> Compared:
+    where = [r for r in runs if (r.cell["expert"], r.cell["rewriter"]) == (expert, rewriter)]
+    ours = [run for run in where if run.cell["protocol"] == protocol]
+    baseline = {run.cell["seed"]: run for run in ours if run.cell["arm"] == study.baseline}
+    compared = [
+        *((run.cell["arm"], protocol) for run in ours if run.cell["arm"] != study.baseline),
+        *(
+            (str(study.baseline), name)
+            for name, mix in study.protocols.items()
+            if mix.against == protocol
+        ),
+    ]
+    variants = []
+    for arm, own in dict.fromkeys(compared):
+        its = [run for run in where if (run.cell["arm"], run.cell["protocol"]) == (arm, own)]
+        pairs = [(run, baseline[s]) for run in its if (s := run.cell["seed"]) in baseline]
+        if pairs:
+            variants.append(_variant(arm, own, pairs))
+    return Compared(
+        protocol,
+        expert,
+        rewriter,
+        len(baseline),
+        fmean(_hard(run) for run in baseline.values()),
+        fmean(_retention(run) for run in baseline.values()),
+        tuple(sorted(_corrected(variants), key=lambda v: v.hard_at_tokens.mean, reverse=True)),
+    )
+
+
+def _variant(arm: str, protocol: str, pairs: Sequence[tuple[Run, Run]]) -> Variant:
+    def paired(figure: Callable[[Run], float]) -> Difference:
+        return difference([figure(run) - figure(base) for run, base in pairs])
+
+    return Variant(
+        arm=arm,
+        protocol=protocol,
+        pairs=len(pairs),
+        hard=fmean(_hard(run) for run, _ in pairs),
+        hard_at_tokens=difference([_at_equal_tokens(run, base) for run, base in pairs]),
+        retention=paired(_retention),
+        hard_at_end=paired(_hard),
+        area=paired(_area),
+        tokens=_ratio([(r.summary["tokens"], b.summary["tokens"]) for r, b in pairs]),
+        seconds=_ratio([(r.cpu_seconds[-1], b.cpu_seconds[-1]) for r, b in pairs]),
+    )
+
+
+def difference(values: Sequence[float]) -> Difference:
+    """The mean of paired differences, its t interval and the p-value of the paired t test.
+
+    Example:
+        >>> found = difference([0.1, 0.2, 0.3])
+        >>> round(found.mean, 3), round(found.low, 3), round(found.p_value, 3)
+        (0.2, -0.048, 0.074)
+        >>> difference([0.2]).p_value is None
+        True
+    """
+    interval = seed_mean_interval(values)
+    p_value = None
+    if len(values) > 1 and np.ptp(values) > _ALIKE:
+        p_value = float(stats.ttest_1samp(values, 0.0).pvalue)
+    return Difference(interval.mean, interval.low, interval.high, p_value)
+
+
+def _corrected(variants: Sequence[Variant]) -> list[Variant]:
+    """With the p-values of each primary endpoint corrected over the variants of the condition."""
+    corrected = list(variants)
+    for name in ("hard_at_tokens", "retention"):
+        adjusted = holm([getattr(variant, name).p_value for variant in corrected])
+        corrected = [
+            replace(variant, **{name: replace(getattr(variant, name), p_value=p_value)})
+            for variant, p_value in zip(corrected, adjusted, strict=True)
+        ]
+    return corrected
+
+
+def _hard(run: Run) -> float:
+    return float(run.tests[run.last].hard.mean())
+
+
+def _retention(run: Run) -> float:
+    return float(run.tests[run.last].retained.mean())
+
+
+def _area(run: Run) -> float:
+    """Mean height of the validation curve, straight between its points."""
+    curve = run.summary["curve"]
+    steps = [point["step"] for point in curve]
+    return float(np.trapezoid([point["hard"] for point in curve], steps)) / (steps[-1] - steps[0])
+
+
+def _at_equal_tokens(run: Run, base: Run) -> float:
+    """Difference of the validation curves where the one that generated less ends."""
+    budget = min(run.summary["tokens"], base.summary["tokens"])
+    return _after_tokens(run, budget) - _after_tokens(base, budget)
+
+
+def _after_tokens(run: Run, tokens: float) -> float:
+    """Validation accuracy on hard problems after so many tokens, straight between its points."""
+    curve = run.summary["curve"]
+    spent = [0, *run.summary["tokens_by_step"]]
+    return float(
+        np.interp(tokens, [spent[point["step"]] for point in curve], [p["hard"] for p in curve])
+    )
+
+
+def _ratio(pairs: Sequence[tuple[float, float]]) -> float:
+    """Sum over sum; NaN where the baseline has none."""
+    below = sum(base for _, base in pairs)
+    return sum(own for own, _ in pairs) / below if below else math.nan

@@ -1,0 +1,110 @@
+"""The card of a study of ablations: a table for each condition, as a page and as data."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from rephrase_rl.records import to_json
+from rephrase_rl.studies.ablation import LEVEL
+from rephrase_rl.studies.origins import made_with, policies_table
+from rephrase_rl.studies.pages import table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rephrase_rl.config import StudyConfig
+    from rephrase_rl.records import JSON
+    from rephrase_rl.studies.ablation import Compared, Difference, Variant
+
+
+def card_lines(
+    study: StudyConfig,
+    summaries: Mapping[str, Mapping[str, JSON]],
+    compared: Sequence[Compared],
+) -> list[str]:
+    """The card as a page."""
+    command, plan = f"rephrase-rl study {study.name}", f"PLAN_{study.name.upper()}.md"
+    lines = [
+        f"# Study `{study.name}`",
+        "",
+        f"Made by `{command}` and `make results`, by the rules of [{plan}](../{plan}).",
+        f"Every number is computed from the {len(summaries)} summaries in `runs/`. What an arm",
+        f"changes stands under its name in `src/rephrase_rl/studies/{study.name}.yaml`.",
+        "",
+        f"Differences to `{study.baseline}` with the same seeds: mean [95 % t interval], p of the",
+        "paired t test after Holm's correction over the rows of the table. Bold: the corrected p",
+        f"is below {LEVEL}.",
+        "",
+    ]
+    for condition in compared:
+        lines += [f"## {condition.name}", "", *condition_lines(study, condition), ""]
+    lines += ["## Starting policies", "", *policies_table(summaries), ""]
+    return [*lines, "## Made with", "", *made_with(summaries), ""]
+
+
+def condition_lines(study: StudyConfig, condition: Compared) -> list[str]:
+    """One condition: the baseline's level, and a row for each change."""
+    head = [
+        "change",
+        "pairs",
+        "hard at equal tokens",
+        "retention",
+        "hard at the end",
+        "mean height",
+    ]
+    return [
+        f"`{study.baseline}`: {condition.seeds} runs, hard {condition.hard:.3f}, retention "
+        f"{condition.retention:.3f}.",
+        "",
+        *table([*head, "tokens", "CPU s"], [_row(condition, v) for v in condition.variants]),
+    ]
+
+
+def _row(condition: Compared, variant: Variant) -> list[str]:
+    own = variant.protocol == condition.protocol
+    return [
+        variant.arm if own else f"batches `{variant.protocol}`",
+        str(variant.pairs),
+        _primary(variant.hard_at_tokens),
+        _primary(variant.retention),
+        _shown(variant.hard_at_end),
+        _shown(variant.area),
+        _times(variant.tokens),
+        _times(variant.seconds),
+    ]
+
+
+def _shown(found: Difference) -> str:
+    if math.isnan(found.low):
+        return f"{found.mean:+.3f}"
+    return f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+
+
+def _primary(found: Difference) -> str:
+    if found.p_value is None:
+        return _shown(found)
+    text = f"{_shown(found)}, p {found.p_value:.3f}"
+    return f"**{text}**" if found.p_value < LEVEL else text
+
+
+def _times(ratio: float) -> str:
+    return "" if math.isnan(ratio) else f"x {ratio:.2f}"
+
+
+def card_json(
+    study: StudyConfig,
+    summaries: Mapping[str, Mapping[str, JSON]],
+    compared: Sequence[Compared],
+) -> JSON:
+    """The card as data."""
+    return to_json(
+        {
+            "study": study.name,
+            "command": f"rephrase-rl study {study.name}",
+            "cells": len(summaries),
+            "baseline": study.baseline,
+            "conditions": compared,
+            "made_with": made_with(summaries),
+        }
+    )
