@@ -37,8 +37,10 @@ def test_the_healthy_run_is_as_the_page_says() -> None:
     failed = curve(HEALTHY, "groups/all_failed_fraction")
     assert (failed[0], failed[-1]) == (0.5, 0.0)
     accepted = curve(HEALTHY, "injection/accept_fraction")
-    assert {a for a in accepted if a is not None} == {1.0}
-    assert None in accepted
+    there = [fraction for fraction in accepted if fraction is not None]
+    assert set(there[:-1]) == {1.0}
+    assert there[-1] == 0.0
+    assert len(there) < len(accepted) / 2
     signal = curve(HEALTHY, "groups/no_signal_fraction")
     assert max(signal[:15]) < min(curve(GRPO, "groups/no_signal_fraction"))
     assert signal[-1] > signal[0]
