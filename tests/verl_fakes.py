@@ -303,7 +303,7 @@ def _column(values: list[Any]) -> Any:
 
 
 class RayServer:
-    """A scripted server that travels to Ray actors: a and b are solved, z's rewrite takes for ever."""
+    """A scripted server that travels to Ray actors: a and b are solved, z is never rewritten."""
 
     def __init__(self, tokenizer: str) -> None:
         self._path = tokenizer
