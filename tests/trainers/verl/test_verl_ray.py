@@ -113,8 +113,8 @@ def test_gates_may_open_on_one_worker_alone(cluster) -> None:
 def test_a_killed_worker_leaves_nothing_half_done_and_is_noticed(cluster) -> None:
     """Its groups never appear in part, the other worker's are whole, and who waits is told."""
     _, _, manager = cluster
-    submit(cluster, "ez")  # z takes long, on the second worker
-    time.sleep(0.5)
+    submit(cluster, "ez")  # z's rollouts come at once, and its rewrite takes long
+    time.sleep(3)
     ray.kill(manager.agent_loop_workers[1])
     injected, _, records = sample(1)
     assert {key.split("_")[0] for key in injected} == {"uide"}
