@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rephrase_rl import __version__
+from rephrase_rl.assembly.imports import import_object
 from rephrase_rl.errors import CompatibilityError
 
 Cli = Callable
@@ -60,6 +61,21 @@ def test_anything_else_is_internal_and_debug_shows_where(
     assert "Traceback" not in outcome.err
     debugged = cli("train", "--debug", config_file)
     assert (debugged.status, "Traceback" in debugged.err) == (1, True)
+
+
+def test_an_error_in_the_users_own_code_is_the_users_and_has_its_line(
+    cli: Cli, assembly, config_file: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.py"
+    own.write_text("def gate(group, context):\n    return group.nothing\n", encoding="utf-8")
+    try:
+        import_object(f"{own}:gate")(None, None)
+    except AttributeError as error:
+        assembly.failure = error
+    outcome = cli("train", config_file)
+    assert outcome.status == 2
+    assert "internal error" not in outcome.err
+    assert f"error: {own}, line 2, in gate: AttributeError: " in outcome.err
 
 
 def test_interruption_has_its_own_status(cli: Cli, assembly, config_file: Path) -> None:

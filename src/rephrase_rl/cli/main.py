@@ -112,6 +112,14 @@ def main(arguments: Sequence[str]) -> int:
     except Exception as error:
         if debug:
             messages.print(traceback.format_exc())
+        place = _place_in_own_code(error)
+        if place is not None:
+            messages.print(
+                f"{_speaker()}error: {place}: {type(error).__name__}: {error}; required: code that "
+                f"the configuration names runs to its end; do this: correct it there ({DEBUG_FLAG} "
+                "shows the traceback)"
+            )
+            return 2
         messages.print(
             f"{_speaker()}internal error: {type(error).__name__}: {error}\n"
             f"Run the command again with {DEBUG_FLAG} for the traceback."
@@ -128,6 +136,15 @@ def _quiet_upstream() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     # TRL 1.16 sets fields that transformers 5.23 has renamed; both still work.
     warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
+
+
+def _place_in_own_code(error: Exception) -> str | None:
+    """Where in a block of the user's own an error arose."""
+    if "rephrase_rl.assembly.imports" not in sys.modules:  # nothing of the user's was imported
+        return None
+    from rephrase_rl.assembly.imports import place_in_own_code
+
+    return place_in_own_code(error)
 
 
 def _speaker() -> str:
