@@ -9,6 +9,7 @@ import pytest
 
 from rephrase_rl import __version__
 from rephrase_rl.assembly.imports import import_object
+from rephrase_rl.cli import main
 from rephrase_rl.errors import CompatibilityError
 
 Cli = Callable
@@ -81,3 +82,10 @@ def test_an_error_in_the_users_own_code_is_the_users_and_has_its_line(
 def test_interruption_has_its_own_status(cli: Cli, assembly, config_file: Path) -> None:
     assembly.failure = KeyboardInterrupt()
     assert cli("train", config_file).status == 130
+
+
+def test_our_own_warnings_are_sentences_and_those_of_others_keep_their_place() -> None:
+    ours = main._formatted_warning(UserWarning("look"), UserWarning, main.__file__, 1)
+    assert ours == "warning: look\n"
+    theirs = main._formatted_warning(UserWarning("look"), UserWarning, "/lib/other.py", 7)
+    assert theirs.startswith("/lib/other.py:7: UserWarning: look")

@@ -12,6 +12,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -64,6 +65,10 @@ app.add_typer(data_app, name="data")
 app.add_typer(export_app, name="export")
 app.add_typer(study_app, name="study")
 app.command("doctor")(doctor)
+
+
+PACKAGE = Path(__file__).parents[1]
+_upstream_format = warnings.formatwarning
 
 
 def _show_version(wanted: bool) -> None:
@@ -136,6 +141,17 @@ def _quiet_upstream() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     # TRL 1.16 sets fields that transformers 5.23 has renamed; both still work.
     warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
+    warnings.formatwarning = _formatted_warning
+
+
+def _formatted_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int,
+    line: str | None = None,
+) -> str:  # fmt: skip
+    """Our own warnings are addressed to the user, who need not see the line that gave them."""
+    if Path(filename).is_relative_to(PACKAGE):
+        return f"warning: {message}\n"
+    return _upstream_format(message, category, filename, lineno, line)
 
 
 def _place_in_own_code(error: Exception) -> str | None:
