@@ -19,6 +19,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "accessible_pages",
     "generated_reference",
     "leftover_pages",
     "outside_links",
@@ -51,5 +52,5 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True}
-pygments_style = "friendly"
-pygments_dark_style = "monokai"
+pygments_style = "a11y-high-contrast-light"  # from accessible-pygments, which furo brings
+pygments_dark_style = "a11y-high-contrast-dark"

@@ -49,25 +49,26 @@ def main() -> None:
 
 
 def train(method: str, run_path: Path, seed: int, steps: int | None) -> None:
-    """One run in a process of its own, unless it is there and finished."""
-    if (run_path / "summary.json").is_file():
-        return
-    changes = [
-        f"output_dir={run_path}",
-        f"method={method}",
-        f"seed={seed}",
-        "evaluation.every_steps=null",
-    ]
+    """One run, unless it is there and finished."""
+    changes = [f"method={method}", f"seed={seed}"]
     # The base is the same for all: the first run evaluates it.
     changes.append(f"evaluation.before={'true' if method == next(iter(PRESETS)) else 'false'}")
     if steps is not None:
         changes.append(f"trainer.max_steps={steps}")
+    run_demo(run_path, changes)
+
+
+def run_demo(run_path: Path, changes: list[str]) -> None:
+    """The demo's run with some changes in a process of its own, unless it is there and finished."""
+    if (run_path / "summary.json").is_file():
+        return
+    changes = [f"output_dir={run_path}", "evaluation.every_steps=null", *changes]
     program = "from rephrase_rl.cli.main import run; run()"
     command = ["train", str(CONFIG), "--overwrite"]
     command += [part for change in changes for part in ("--set", change)]
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", program, *command], check=False)
     if done.returncode:
-        raise SystemExit(f"{method} broke off with status {done.returncode}")
+        raise SystemExit(f"{run_path.name} broke off with status {done.returncode}")
 
 
 def gather(runs: Path, seed: int) -> dict[str, Any]:

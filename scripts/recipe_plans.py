@@ -1,4 +1,6 @@
-"""Fill the marked blocks of ``recipes/README.md``: what ``rephrase-rl plan`` predicts for a recipe.
+"""Fill the marked blocks of ``recipes/README.md`` and ``docs/lora.md`` with what is predicted.
+
+What stands there is what ``rephrase-rl plan`` prints for the recipes.
 
 No weights, data or GPU are needed: the recipes for GPUs carry
 the sizes of their models and the lengths they expect under ``plan:``.
@@ -22,6 +24,19 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "recipes" / "README.md"
+ADAPTERS = ROOT / "docs" / "lora.md"
+TRAINED = {
+    "all weights, float32": [],
+    "all weights, bfloat16 (steps of 1e-6 are lost)": ["model.dtype=bfloat16"],
+    "`lora: {r: 16}` on float32": ["model.lora.r=16"],
+    "`lora: {r: 16}` on bfloat16": ["model.lora.r=16", "model.dtype=bfloat16"],
+    "`lora: {r: 16}`, `load_in_4bit`": [
+        *("model.lora.r=16", "model.dtype=bfloat16", "model.load_in_4bit=true"),
+    ],
+}
+"""What is trained -> changes to the paper's recipe."""
+ALONE = ("trainer.use_vllm=false", "plan.devices=1", "plan.sharding=ddp")
+"""One GPU, nothing beside training."""
 PROBLEMS = {"openr1_hard": 18_000, "supergpqa": 11_000, "finance_mixture": 11_300}
 """Rows of a recipe's training set by the start of its name; a mixture's as it is drawn, about."""
 
@@ -32,6 +47,8 @@ def main() -> None:
     for family in PROBLEMS:
         page = replaced(page, family, prediction(family))
     atomic.write_text(PAGE, page)
+    about = ADAPTERS.read_text(encoding="utf-8")
+    atomic.write_text(ADAPTERS, replaced(about, "adapters", adapters()))
 
 
 def replaced(page: str, family: str, text: str) -> str:
@@ -52,6 +69,26 @@ def prediction(family: str) -> str:
     paths = sorted(PAGE.parent.glob(f"{family}_*_*.yaml"), reverse=True)
     lines += [row(path, PROBLEMS[family]) for path in paths]
     return "\n".join([*lines, "", f"    {command(paths[0])}"])
+
+
+def adapters() -> str:
+    """Memory of a 7B model in training by what is trained, and the command of one row."""
+    name = "openr1_hard_qwen2.5_math_7b_repo.yaml"
+    lines = [
+        "| trained | parameters | weights | moments | gradients | the rest | together |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for what, changes in TRAINED.items():
+        plan = plan_run(load_config(PAGE.parent / name, [*ALONE, *changes]), (1,))
+        held, training = plan.memory.held, plan.memory.training
+        together = sum(held.values()) + sum(training.values())
+        shown = (held["weights"], held["optimiser"], training["gradients"])
+        parts = [gigabytes(part) for part in (*shown, together - sum(shown), together)]
+        lines.append(f"| {what} | {plan.setting.trained_parameters:,} | {' | '.join(parts)} |")
+    last = " ".join(
+        f"--set {change}" for change in (*ALONE, *TRAINED["`lora: {r: 16}` on bfloat16"])
+    )
+    return "\n".join([*lines, "", f"    rephrase-rl plan recipes/{name} {last}"])
 
 
 def command(path: Path) -> str:

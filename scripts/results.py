@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from rephrase_rl.runs import atomic
-from rephrase_rl.studies import ablation_pages, figures
+from rephrase_rl.studies import ablation_pages, figures, forgetting
 from rephrase_rl.studies.ablation import compare_to_baseline
 from rephrase_rl.studies.analysis import Analysis, analyse, card_json, card_lines, verdict_lines
 from rephrase_rl.studies.ignition_pages import ignition_table
@@ -28,6 +28,14 @@ ROOT = Path(__file__).parents[1]
 STUDY = Path("results/claims")
 SUMMARIES = STUDY / "runs"
 ABLATIONS = Path("results/ablations")
+PAGES = (
+    "README.md",
+    "docs/reproduction.md",
+    "docs/methods.md",
+    "docs/mechanism.md",
+    "docs/lora.md",
+)
+"""Documents with generated parts."""
 HEADLINE = ("mixed", "alien", "good")
 """Condition of the table in ``docs/reproduction.md``: the first in the study's order."""
 
@@ -67,14 +75,16 @@ def texts(root: Path) -> dict[str, str]:
         "headline": headline(analysis),
         **{f"claim-{claim.number}": claim_effects(rows) for claim, rows in analysis.claims},
         "ignition": ignition_table(summaries.values(), int(study.run["trainer"]["max_steps"])),
-        "method-table": method_table(root),
+        "forgetting": forgetting_table(root),
+        "method-table": table_of(root, "method_table"),
+        "lora-lab": table_of(root, "lora_lab"),
     }
     made = {
         f"{STUDY}/card.md": "\n".join(card_lines(study, summaries, analysis)) + "\n",
         f"{STUDY}/card.json": json.dumps(card_json(study, summaries, analysis), indent=1) + "\n",
     }
     made |= ablation_texts(root)
-    for name in ("README.md", "docs/reproduction.md", "docs/methods.md", "docs/mechanism.md"):
+    for name in PAGES:
         made[name] = with_blocks((root / name).read_text(encoding="utf-8"), blocks)
     return made
 
@@ -93,6 +103,12 @@ def ablation_texts(root: Path) -> dict[str, str]:
     }
 
 
+def forgetting_table(root: Path) -> list[str]:
+    """What is forgotten, from the ablations."""
+    study, summaries = shipped_study("ablations"), read_summaries([root / ABLATIONS / "runs"])
+    return forgetting.forgetting_table(study, runs_of(summaries.values()))
+
+
 def headline(analysis: Analysis) -> list[str]:
     """Equal prompts in one condition, with what each arm cost."""
     (condition,) = [
@@ -101,10 +117,10 @@ def headline(analysis: Analysis) -> list[str]:
     return headline_table(analysis.of(condition))
 
 
-def method_table(root: Path) -> list[str]:
-    """The table of ``docs/methods.md`` from its card, as ``make method-table`` writes it."""
-    card = json.loads((root / "results/method_table/card.json").read_text(encoding="utf-8"))
-    found: list[str] = runpy.run_path(str(root / "scripts/method_table.py"))["table"](card)
+def table_of(root: Path, name: str) -> list[str]:
+    """The table that a script puts into a page, made from its card again."""
+    card = json.loads((root / "results" / name / "card.json").read_text(encoding="utf-8"))
+    found: list[str] = runpy.run_path(str(root / "scripts" / f"{name}.py"))["table"](card)
     return found
 
 

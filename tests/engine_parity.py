@@ -18,10 +18,12 @@ from datasets import Dataset
 from tensordict import TensorDict
 from trl import GRPOConfig
 from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage
-from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+from verl.trainer.ppo.metric_utils import RolloutMoELoadBalanceMetricsAccumulator
+from verl.trainer.ppo.v1.trainer_base import TRAINER_REGISTRY
 from verl.utils import tensordict_utils as tu
 from verl.utils.config import omega_conf_to_dataclass
-from verl.workers.utils.losses import ppo_loss
+from verl.utils.metric import reduce_metrics
+from verl.utils.py_functional import append_to_dict
 
 from rephrase_rl.assembly.objects import load_model
 from rephrase_rl.assembly.training import training_dataset
@@ -29,10 +31,12 @@ from rephrase_rl.assembly.verl.parts import facts_of, run_parts
 from rephrase_rl.config import RunConfig
 from rephrase_rl.records import Problem
 from rephrase_rl.trainers.trl.arguments import grpo_arguments
+from rephrase_rl.trainers.trl.honesty import record_honesty
 from rephrase_rl.trainers.trl.trainer import RePOTrainer
-from rephrase_rl.trainers.verl.loss import guided_loss
+from rephrase_rl.trainers.verl.liveness import Liveness
+from rephrase_rl.trainers.verl.loss import guided_loss, take_shares
 from rephrase_rl.trainers.verl.recording import StepRecorder
-from rephrase_rl.trainers.verl.trainer import guided_class
+from rephrase_rl.trainers.verl.trainer import PREFIX, register_guided_trainers
 
 Script = Callable[[str, int], str]
 
@@ -64,6 +68,8 @@ class Outcome:
     """Of the loss by each token's log-prob."""
     plain: dict[tuple[str, int], float]
     """verl's own GRPO advantage of each row; empty for TRL."""
+    figures: dict[str, float]
+    """Of the loss's forward pass, of rewards and of lengths, by the names of metrics.md."""
 
 
 class ParityTrainer(RePOTrainer):
@@ -156,6 +162,8 @@ def with_trl(run: RunConfig, problems: Sequence[Problem], script: Script, folder
     trainer.compute = type(trainer.compute)(skip_untrained=False, tokens_per_pass=None)
     trainer.in_loss = True
     loss, _ = trainer.loss_of_rows(trainer.model, output)
+    if "injected_mask" in output:
+        record_honesty(trainer, output, trainer.logps)
     (gradient,) = torch.autograd.grad(loss, trainer.logps)
     advantages = output["advantages"]
     if advantages.dim() == 1:
@@ -167,7 +175,15 @@ def with_trl(run: RunConfig, problems: Sequence[Problem], script: Script, folder
         float(loss.detach()),
         {key: gradient[i, : lengths[i]].tolist() for i, key in enumerate(keys)},
         {},
+        {name: values[-1] for name, values in trainer._metrics["train"].items() if named(name)},
     )
+
+
+def named(figure: str) -> bool:
+    """Whether a figure is one that is made apart for each engine, and not from records."""
+    of_loss = figure.endswith(("/policy_logp", "/clip_fraction")) and "expert" not in figure
+    of_batch = ("reward", "reward_std", "frac_reward_zero_std")
+    return of_loss or figure in of_batch or figure.startswith("completions/")
 
 
 def _untrimmed(ids: Sequence[int], tokenizer: Any) -> list[int]:
@@ -182,11 +198,35 @@ class ScriptedActor:
     def __init__(self, queue: Any) -> None:
         self._queue = queue
         self.loss_fn: Any = None
+        self.calls: list[tuple[str, int]] = []
+        """What was asked for, in order."""
 
     def set_loss_fn(self, loss_fn: Any) -> None:
         self.loss_fn = loss_fn
 
+    def save_model_to_cpu(self, number: int) -> None:
+        self.calls.append(("save", number))
+
+    def restore_model_from_cpu(self, number: int) -> None:
+        self.calls.append(("restore", number))
+
+    def clear_cpu_model(self, number: int) -> None:
+        self.calls.append(("clear", number))
+
+    def update_actor(self, batch: Any) -> Any:
+        """The loss over two micro-batches, and figures in the form of verl's training workers."""
+        metrics: dict[str, Any] = {}
+        half = len(batch.keys) // 2
+        for keys in (batch.keys[:half], batch.keys[half:]):
+            data = self._queue.kv_batch_get(keys, "train")
+            rows = [self._queue.rows["train"][key] for key in keys]
+            _, found, _ = loss_of(self.loss_fn, data, rows)
+            append_to_dict(metrics, found)
+        metrics |= {"grad_norm": [0.5], "lr": [1e-6], "mfu": [0.1], "loss": [0.0]}
+        return {"metrics": metrics}
+
     def compute_log_prob(self, batch: Any) -> Any:
+        self.calls.append(("compute", len(batch.keys)))
         logps, entropies = [], []
         for key in batch.keys:
             row = self._queue.rows["train"][key]
@@ -203,14 +243,26 @@ class ScriptedActor:
         return batch
 
 
-def verl_trainer(run: RunConfig, config: Any, queue: Any, problems: Sequence[Problem]) -> Any:
+def verl_trainer(
+    run: RunConfig, config: Any, queue: Any, problems: Sequence[Problem], mode: str = "sync"
+) -> Any:
     """A guided trainer of verl without workers, ready for the steps between sampling and update."""
+    register_guided_trainers()
     parts = run_parts(facts_of(run, problems))
-    trainer = object.__new__(guided_class(PPOTrainerSync, "sync"))
-    trainer.config = config
+    trainer = object.__new__(TRAINER_REGISTRY[PREFIX + mode])
+    trainer.config, trainer.trainer_mode = config, mode
     trainer.guidance, trainer._scale = parts.guidance(), parts.scale
-    trainer._recorder = StepRecorder(None, "all")
+    trainer._recorder, trainer._liveness = StepRecorder(None, "all"), Liveness()
+    trainer._advantages, trainer.local_trigger_step = {}, 0
+    # What verl's own figures ask of a trainer.
+    trainer.use_critic, trainer._get_n_gpus_for_throughput = False, lambda: 1
+    trainer._rollout_moe_lb_metrics_accumulator = RolloutMoELoadBalanceMetricsAccumulator(
+        model_config=config.actor_rollout_ref.model
+    )
     trainer.actor_rollout_wg = ScriptedActor(queue)
+    actor = omega_conf_to_dataclass(config.actor_rollout_ref.actor)
+    rule = trainer.guidance.train if trainer._has_own_loss else None
+    trainer.actor_rollout_wg.set_loss_fn(partial(guided_loss, actor, rule=rule))
     return trainer
 
 
@@ -225,13 +277,19 @@ def with_verl(played: Any, problems: Sequence[Problem]) -> Outcome:
     trainer._compute_advantage(batch, metrics)
     rows = [queue.rows["train"][key] for key in batch.keys]
     keys = [(key.split("_")[0].removeprefix("uid"), int(key.split("_")[1])) for key in batch.keys]
-    loss, gradients = _loss_of(trainer, queue.kv_batch_get(batch.keys, "train"), rows)
+    data = queue.kv_batch_get(batch.keys, "train")
+    loss, figures, gradients = loss_of(trainer.actor_rollout_wg.loss_fn, data, rows)
+    shares = take_shares(reduce_metrics(figures))
+    figures |= shares if trainer.guidance.active else {}
+    timings = {"step": 1.0, "gen": 1.0}
+    trainer._compute_metrics(batch, figures, timings, global_steps=1, epoch=0)
     return Outcome(
         {key: tuple(row["responses"].tolist()) for key, row in zip(keys, rows, strict=True)},
         {key: row["advantages"].tolist() for key, row in zip(keys, rows, strict=True)},
         loss,
         dict(zip(keys, gradients, strict=True)),
         dict(zip(keys, plain, strict=True)),
+        {name: value for name, value in figures.items() if named(name)},
     )
 
 
@@ -246,32 +304,27 @@ def _stock_advantages(queue: Any, batch: Any) -> list[float]:
     return values[:, 0].tolist()
 
 
-def _loss_of(
-    trainer: Any, data: TensorDict, rows: Sequence[Any]
-) -> tuple[float, list[list[float]]]:
-    """Loss of the batch in one micro-batch, and its gradient by each row's log-probs."""
-    actor = omega_conf_to_dataclass(trainer.config.actor_rollout_ref.actor)
-    rule = trainer.guidance.train
-    function = partial(ppo_loss, actor)
-    if trainer.guidance.active and rule.has_own_loss:
-        function = partial(guided_loss, actor, rule=rule)
+def loss_of(
+    function: Any, data: TensorDict, rows: Sequence[Any]
+) -> tuple[float, dict[str, Any], list[list[float]]]:
+    """Loss of rows in one micro-batch, its metrics, and its gradient by each row's log-probs."""
     whole, leaves = [], []
     for row in rows:
         prompt, response = row["prompts"].tolist(), row["responses"].tolist()
         leaf = torch.tensor(new_logps(prompt, response), requires_grad=True)
         leaves.append(leaf)
         whole.append(torch.cat([torch.zeros(len(prompt) - 1), leaf, torch.zeros(1)]))
-    masks = [row["response_mask"] for row in rows]
     tu.assign_non_tensor(
         data,
         dp_size=1,
-        batch_num_tokens=int(sum(int(mask.sum()) for mask in masks)),
+        # As verl's training engines count (workers/engine/fsdp/transformer_impl.py).
+        batch_num_tokens=int(sum(int(row["loss_mask"].sum()) for row in rows)),
         global_batch_size=len(rows),
     )
     output = {"log_probs": torch.nested.as_nested_tensor(whole, layout=torch.jagged)}
-    loss, _ = function(output, data)
+    loss, metrics = function(output, data)
     gradients = torch.autograd.grad(loss, leaves)
-    return float(loss.detach()), [gradient.tolist() for gradient in gradients]
+    return float(loss.detach()), metrics, [gradient.tolist() for gradient in gradients]
 
 
 def played_with(stage: Any, run: RunConfig, problems: Sequence[Problem], script: Script) -> Any:
@@ -286,7 +339,8 @@ def played_with(stage: Any, run: RunConfig, problems: Sequence[Problem], script:
         output = await original(
             request_id, prompt_ids=prompt_ids, sampling_params=sampling_params, **more
         )
-        assert "prompt_logprobs" not in sampling_params, "no preset measures by the server"
+        if "prompt_logprobs" in sampling_params:  # of the expert's text, a figure alone
+            return output
         output.log_probs = old_logps(prompt_ids, output.token_ids)
         return output
 

@@ -10,14 +10,24 @@ from rephrase_rl.assembly import train_run
 from rephrase_rl.config import parse_config
 from rephrase_rl.runs import checkpoints
 
-COMPARED = ("steps.jsonl", "groups.jsonl", "checkpoints/final/model.safetensors")
+COMPARED = (
+    *("steps.jsonl", "groups.jsonl"),
+    *("checkpoints/final/model.safetensors", "checkpoints/final/adapter_model.safetensors"),
+)
 
 
-def config(method: str = "repo", *, guidance: Any = None, evaluation: Any = None, **trainer: Any):
+def config(
+    method: str = "repo",
+    *,
+    guidance: Any = None,
+    evaluation: Any = None,
+    lora: Any = None,
+    **trainer: Any,
+):
     """Groups of 4; a checkpoint after every step; order shuffled; four problems are an epoch."""
     raw: dict[str, Any] = {
         "method": method,
-        "model": {"path": "lab:base"},
+        "model": {"path": "lab:base", "lora": lora},
         "data": {"path": "lab:mixed", "limit": 4},
         "guidance": guidance or {},
         "seed": 5,

@@ -8,10 +8,13 @@ the language model server (``ScriptedServer``) and, except in the test with Ray,
 from __future__ import annotations
 
 import asyncio
+import copy
+import functools
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -24,7 +27,8 @@ from verl.workers.rollout.replica import TokenOutput
 
 from fakes import problem
 from rephrase_rl.assembly.objects import solve_template
-from rephrase_rl.assembly.verl.overrides import Files, translate
+from rephrase_rl.assembly.verl.launching import files_in
+from rephrase_rl.assembly.verl.overrides import translate
 from rephrase_rl.assembly.verl.parts import TRAINING, facts_of
 from rephrase_rl.config import RunConfig, parse_config
 from rephrase_rl.methods import resolve_config
@@ -54,17 +58,21 @@ def verl_config(
     run: RunConfig, folder: Path, *, overrides: Sequence[str] = (), problems: Sequence[Problem] = ()
 ) -> Any:
     """verl's whole configuration of a run, as its workers get it."""
-    names = ("train.parquet", "val.parquet", "facts.json", "run")
-    files = Files(*(folder / name for name in names))
-    settings = translate(run, files).overrides()
+    settings = translate(run, files_in(Path("/nothing/is/here"))).overrides()
     asked = [o for o in settings if not o.startswith("hydra.")]
-    with initialize_config_dir(VERL_CONFIG, version_base=None):
-        config = compose("ppo_trainer", [*asked, *overrides])
+    config = copy.deepcopy(_composed((*asked, *overrides)))
+    OmegaConf.update(config, "trainer.default_local_dir", str(folder / "checkpoints"))
     facts = facts_of(run, problems or [lab_problem("a")])
     OmegaConf.update(config, f"{WHERE}.text", sealed(facts), force_add=True)
     OmegaConf.update(config, f"{WHERE}.run_path", None, force_add=True)
     OmegaConf.update(config, f"{WHERE}.guided", True, force_add=True)
     return config
+
+
+@functools.cache
+def _composed(overrides: tuple[str, ...]) -> Any:
+    with initialize_config_dir(VERL_CONFIG, version_base=None):
+        return compose("ppo_trainer", list(overrides))
 
 
 def lab_problem(name: str, **changes: Any) -> Problem:
@@ -129,6 +137,81 @@ class ScriptedServer:
         return TokenOutput(token_ids=ids, log_probs=[self.logp] * len(ids), extra_fields=extra)
 
 
+class InterruptedServer(ScriptedServer):
+    """Breaks every request off after a token and goes on with newer weights, as verl's servers do.
+
+    In the asynchronous modes weights come while requests are running. Rewrites are asked for later
+    than rollouts: version 2 is there by then, and 3 comes.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._left: dict[tuple[int, ...], list[list[int]]] = defaultdict(list)
+        self._read: set[tuple[int, ...]] = set()
+
+    async def generate(
+        self, request_id: str, *, prompt_ids: list[int], sampling_params: dict[str, Any], **_: Any
+    ) -> TokenOutput:
+        asked = tuple(prompt_ids)
+        if self._left[asked]:
+            self.requests.append((self._tokenizer.decode(prompt_ids), dict(sampling_params)))
+            return self._part(self._left[asked].pop(0), "completed", version=1 + self._age(asked))
+        if "prompt_logprobs" in sampling_params and asked not in self._read:
+            self._read.add(asked)
+            return self._part([], "aborted", version=0)
+        whole = await super().generate(
+            request_id, prompt_ids=prompt_ids, sampling_params=sampling_params
+        )
+        if "prompt_logprobs" in sampling_params or len(whole.token_ids) < 2:
+            return whole
+        first, rest = whole.token_ids[:1], whole.token_ids[1:]
+        self._left[*asked, *first].append(rest)
+        return self._part(first, "aborted", version=self._age(asked))
+
+    def _age(self, prompt_ids: Sequence[int]) -> int:
+        return 2 if "the expert says" in self._tokenizer.decode(prompt_ids) else 0
+
+    def _part(self, token_ids: list[int], stop_reason: str, version: int) -> TokenOutput:
+        return TokenOutput(
+            token_ids=token_ids,
+            log_probs=[self.logp] * len(token_ids) if token_ids else None,
+            stop_reason=stop_reason,
+            extra_fields={"global_steps": version},
+        )
+
+
+class Remote:
+    """A method of a Ray actor, in this process."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def remote(self, *args: Any, **kwargs: Any) -> Answer:
+        return Answer(self._function(*args, **kwargs))
+
+
+class Answer:
+    """What a call of an actor gives; need not be waited for."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __await__(self) -> Any:
+        if asyncio.iscoroutine(self._value):
+            return (yield from self._value.__await__())
+        return self._value
+
+
+class Balancer:
+    """verl's load balancer, with one server."""
+
+    def __init__(self, server: ScriptedServer) -> None:
+        self.require_acquire_fields = self.require_release_fields = Remote(lambda: [])
+        handle = SimpleNamespace(generate=Remote(server.generate))
+        self.acquire_server = Remote(lambda request_id: ("server", handle))
+        self.release_server = Remote(lambda server_id: None)
+
+
 class LocalRewards:
     """The handle of a reward worker, in this process."""
 
@@ -183,16 +266,24 @@ class FakeQueue:
         columns = {name: _column([row[name] for row in rows]) for name in names}
         return TensorDict(columns, batch_size=[len(keys)])
 
-    def batch(self, partition: str = "train") -> KVBatchMeta:
-        """All rows, in the order of their keys."""
-        keys = sorted(self.rows[partition])
+    def kv_list(self, partition_id: str | None = None) -> dict[str, dict[str, dict[str, Any]]]:
+        found = {name: {k: dict(t) for k, t in tags.items()} for name, tags in self.tags.items()}
+        return found if partition_id is None else {partition_id: found.get(partition_id, {})}
+
+    def kv_clear(self, keys: Sequence[str], partition_id: str) -> None:
+        for key in keys:
+            self.rows[partition_id].pop(key, None)
+            self.tags[partition_id].pop(key, None)
+
+    def batch(self, partition: str = "train", uid: str = "") -> KVBatchMeta:
+        """All rows, or those of a prompt, in the order of their keys."""
+        keys = sorted(k for k in self.rows[partition] if "_" in k and k.startswith(uid))
         tags = [self.tags[partition][key] for key in keys]
         return KVBatchMeta(partition_id=partition, keys=keys, tags=tags)
 
     def statuses(self, partition: str = "train") -> dict[str, str]:
         """The last status of each prompt."""
-        rows = self.rows[partition]
-        return {k: t["status"] for k, t in self.tags[partition].items() if k not in rows}
+        return {k: t["status"] for k, t in self.tags[partition].items() if "_" not in k}
 
 
 def _one(values: Any, i: int) -> Any:
@@ -212,7 +303,7 @@ def _column(values: list[Any]) -> Any:
 
 
 class RayServer:
-    """A scripted server that travels to Ray actors: a and b are solved, z takes for ever."""
+    """A scripted server that travels to Ray actors: a and b are solved, z is never rewritten."""
 
     def __init__(self, tokenizer: str) -> None:
         self._path = tokenizer
@@ -225,7 +316,7 @@ class RayServer:
             self._server = ScriptedServer(
                 load_tokenizer(self._path),
                 self._answer,
-                delay=lambda prompt: 60.0 if "say z" in prompt else 0.0,
+                delay=lambda prompt: 60.0 if "the expert says Z" in prompt else 0.0,
             )
         return await self._server.generate(request_id, **request)
 

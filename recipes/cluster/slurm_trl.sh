@@ -11,7 +11,9 @@ recipe="${1:?the recipe to train}"
 shift
 accelerate_config="${ACCELERATE_CONFIG:-recipes/accelerate/fsdp_8_gpus.yaml}"
 gpus_per_node="${GPUS_PER_NODE:-8}"
-head="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"
+# Read whole: `| head` would end scontrol early, and with pipefail the job.
+mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
+head="${nodes[0]}"
 
 # One launcher on each node, which starts a process for each of its GPUs.
 srun --kill-on-bad-exit=1 bash -c '

@@ -35,6 +35,35 @@ def test_what_a_run_would_be() -> None:
     assert [view.purpose for view in found.check.prompts] == ["solve", "rephrase", "evaluation"]
 
 
+def test_what_is_trained_is_said_and_what_does_not_go_with_it_refused() -> None:
+    assert dry_run(config()).trained == "all weights, rate 1e-06"
+    model = {"path": "lab:base", "lora": {"r": 4}, "load_in_4bit": True}
+    assert "rank 4 on all-linear on weights in 4 bits" in dry_run(config(model=model)).trained
+    with pytest.raises(ConfigError, match=r"trl#4973"):
+        dry_run(config(model=model, trainer={"use_vllm": True}))
+
+
+def test_adapters_at_the_rate_of_all_weights_are_warned_of_unless_that_was_asked_for(
+    recwarn,
+) -> None:
+    model = {"path": "lab:base", "lora": {"r": 4}}
+    dry_run(config(model=model, trainer={"learning_rate": 1e-6, "max_completion_length": 48}))
+    dry_run(config())
+    assert not [w for w in recwarn if "model.lora" in str(w.message)]
+    with pytest.warns(UserWarning, match="five to ten times as much"):
+        dry_run(config(model=model))
+
+
+def test_a_run_from_an_adapter_is_looked_at_by_its_models_sizes(tmp_path) -> None:
+    base = model_path(ModelConfig(path="lab:base"))
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        if Path(base, name).is_file():
+            (tmp_path / name).write_bytes(Path(base, name).read_bytes())
+    named = json.dumps({"base_model_name_or_path": base})
+    (tmp_path / "adapter_config.json").write_text(named)
+    assert dry_run(config(init_from=str(tmp_path))).steps == 10
+
+
 def test_no_weights_are_read(tmp_path) -> None:
     """The tokenizer's and the model's small files alone will do."""
     source = Path(model_path(ModelConfig(path="lab:base")))

@@ -45,11 +45,26 @@ def run_of(method: str = "repo", **changes):
     return parse_config(raw)
 
 
+BENCHMARK = {
+    "name": "easy",
+    "data": {"name": "e", "path": "lab:easy", "split": "test"},
+    "max_new_tokens": 64,
+}
+WATCHED = {"benchmarks": [BENCHMARK], "every_steps": 5, "before": True}
+EARLY_STOP = WATCHED | {"early_stop": {"benchmark": "easy"}}
+RETENTION = WATCHED | {"retention": {"benchmarks": ["easy"], "max_drop": 0.1, "stop": True}}
+
+
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
         ({"method": "sft"}, "slot.kind"),
         ({"method": "chord"}, "slot.kind"),
+        ({"method": "replay"}, "has a memory"),
+        ({"guidance": {"source": {"cache_steps": 2}}}, "has a memory"),
+        ({"guidance": {"gate": {"kind": "visits"}}}, "visits"),
+        ({"guidance": {"no_spread": {"policy": "resample"}}}, "resample"),
+        ({"guidance": {"source": {"sampling": "anticipated"}}}, "anticipated"),
         ({"model": {"revision": "abc"}}, "model.revision"),
         ({"trainer": {"loss_type": "sapo"}}, "loss_type"),
         ({"trainer": {"importance_sampling_level": "sequence"}}, "importance_sampling_level"),
@@ -58,6 +73,21 @@ def run_of(method: str = "repo", **changes):
         ({"trainer": {"optim": "sgd"}}, "optim"),
         ({"trainer": {"num_train_epochs": 1.5}}, "num_train_epochs"),
         ({"trainer": {"neftune_noise_alpha": 1.0}}, "neftune_noise_alpha"),
+        ({"model": {"lora": {"dropout": 0.1}}}, "model.lora.dropout"),
+        ({"model": {"lora": {"use_rslora": True}}}, "model.lora.use_rslora"),
+        ({"model": {"lora": {}, "load_in_4bit": True}}, "model.load_in_4bit"),
+        ({"trainer": {"save_strategy": "epoch"}}, "save_strategy"),
+        ({"trainer": {"warmup_steps": 0.1}}, "warmup_steps"),
+        ({"trainer": {"save_strategy": "steps", "save_steps": 0.5}}, "save_steps"),
+        ({"model": {"dtype": "auto"}}, "model.dtype"),
+        ({"trainer": {"temperature": 0.7}, "log": {"token_logps": "all"}}, "token_logps"),
+        ({"verl": {"prompts_per_update": 2}}, "prompts_per_update"),
+        ({"verl": {"tokens_per_gpu": 191}}, "tokens_per_gpu"),
+        ({"verl": {"gpus_per_node": 7}}, "multiple of the 7 GPUs"),
+        ({"verl": {"mode": "separate_async"}}, "rollout_nodes"),
+        ({"verl": {"rollout_nodes": 1}}, "rollout_nodes"),
+        ({"evaluation": EARLY_STOP}, "early_stop"),
+        ({"evaluation": RETENTION}, r"retention\.stop"),
     ],
 )
 def test_what_has_no_counterpart_is_refused(changes, word, tmp_path) -> None:
@@ -76,6 +106,46 @@ def test_fields_of_trl_alone_are_named_where_the_user_set_them(tmp_path) -> None
     launch = plan_launch(run_of(trainer={"use_vllm": True, "vllm_mode": "colocate"}), tmp_path)
     assert set(launch.unused) == {"trainer.use_vllm", "trainer.vllm_mode"}
     assert plan_launch(run_of(), tmp_path).unused == ()
+
+
+def test_adapters_are_handed_on(tmp_path) -> None:
+    lora = {"r": 8, "target_modules": ["q_proj", "v_proj"]}
+    settings = translate(resolve_config(run_of(model={"lora": lora})), files_in(tmp_path)).settings
+    model = "actor_rollout_ref.model"
+    assert settings[f"{model}.lora_rank"] == 8
+    assert settings[f"{model}.lora_alpha"] == 32
+    assert settings[f"{model}.target_modules"] == ["q_proj", "v_proj"]
+    whole = translate(resolve_config(run_of()), files_in(tmp_path)).settings
+    assert not [path for path in whole if "lora" in path]
+
+
+def test_a_policy_that_is_an_adapter_is_to_be_merged_first(tmp_path) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "m"}')
+    with pytest.raises(ConfigError, match="export merged"):
+        plan_launch(run_of(init_from=str(tmp_path)), tmp_path / "run")
+
+
+def test_what_watches_over_a_run_of_trl_is_named(tmp_path) -> None:
+    watched = WATCHED | {
+        "keep_best": "easy",
+        "retention": {"benchmarks": ["easy"], "max_drop": 0.1},
+    }
+    changes = {
+        "evaluation": watched,
+        "guards": {"hang_limit_s": 60.0},
+        "compute": {"skip_untrained": False},
+    }
+    assert set(plan_launch(run_of(**changes), tmp_path).unused) == {
+        "evaluation.keep_best",
+        "evaluation.retention",
+        "guards.hang_limit_s",
+        "compute.skip_untrained",
+    }
+
+
+def test_gpus_that_share_an_update_otherwise_are_the_users_own_business(tmp_path) -> None:
+    overrides = {"actor_rollout_ref.actor.fsdp_config.ulysses_sequence_parallel_size": 7}
+    assert plan_launch(run_of(verl={"gpus_per_node": 7, "overrides": overrides}), tmp_path).command
 
 
 def test_every_default_of_ours_is_translated_or_named(tmp_path) -> None:
@@ -135,6 +205,13 @@ def test_prompts_that_verl_would_cut_are_refused(tmp_path) -> None:
         write_files(config, training_problems(config), files_in(tmp_path))
 
 
+def test_data_that_does_not_fill_a_step_is_refused(tmp_path) -> None:
+    """verl leaves such a step out, counts 0 steps in an epoch and divides by them."""
+    config = resolve_config(run_of(verl={"prompts_per_step": 4}))
+    with pytest.raises(DataError, match=r"found 3 problems, required at least the 4"):
+        write_files(config, training_problems(config), files_in(tmp_path))
+
+
 def test_workers_rebuild_method_and_rewards_from_the_facts(tmp_path) -> None:
     config = resolve_config(run_of())
     problems = training_problems(config)
@@ -142,7 +219,8 @@ def test_workers_rebuild_method_and_rewards_from_the_facts(tmp_path) -> None:
     write_files(config, problems, files)
     parts = run_parts(json.loads(files.facts.read_text()))
     assert parts.guidance().active
-    assert (parts.seed, parts.scale, parts.keep_groups) == (0, "group", "all")
+    assert (parts.seed, parts.scale) == (0, "group")
+    assert (parts.keep_groups, parts.token_logps) == ("all", "accepted")
     judge = parts.judge()
     answer = problems[0].reference_answer
     right, wrong = judge("train", [f"#{answer}", "no"], [problems[0], problems[0]])
@@ -227,6 +305,8 @@ def test_the_script_starts_with_its_own_folders_files(tmp_path) -> None:
     assert printed[0] == str(moved / "package")
     assert printed[1:3] == ["-m", "rephrase_rl.trainers.verl.launch"]
     assert override("data.train_files", f"{moved}/data/train.parquet") in printed
+    # The workers of a cluster that is there already do not have the script's variables.
+    assert printed[-2] == f"+ray_kwargs.ray_init.runtime_env.env_vars.PYTHONPATH={moved}/package"
     assert printed[-1] == "trainer.total_training_steps=1"
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from rephrase_rl.cli.step_line import step_line
+from rephrase_rl.cli.step_line import SHOWN_METRICS, step_line
 
+ROOT = Path(__file__).parents[2]
 FULL = {
     "reward": 0.5123,
     "groups/all_failed_fraction": 0.25,
@@ -69,6 +71,13 @@ def test_step_line_has_the_numbers_that_matter() -> None:
     )
 
 
+def test_every_word_of_the_step_line_is_explained() -> None:
+    page = (ROOT / "docs/tutorials/read-the-report.md").read_text(encoding="utf-8")
+    table = page.partition("## While it trains")[2].partition("## 1.")[0]
+    words = {label for label, _, _ in SHOWN_METRICS} - {"loss"}
+    assert words | {"tokens"} == set(re.findall(r"`([a-z_]+)`(?=[^|]*\|)", table))
+
+
 @pytest.mark.parametrize("nothing", [None, float("nan")])
 def test_step_line_shows_a_missing_number_as_a_dash(nothing: float | None) -> None:
     line = step_line(1, 1, {**FULL, "injection/logp_on_q": nothing}, 0.1)
@@ -91,6 +100,7 @@ def test_dry_run_says_what_a_run_would_be_and_trains_nothing(
     assert "steps: 21 of 512 problems x 8 rollouts, over 8 processes, epochs 1" in outcome.out
     assert "set d: 11,000 problems, drawn 12,000 times, 9,000 with an expert" in outcome.out
     assert "benchmark math500: 500 problems x 4" in outcome.out
+    assert "  trained: adapters of rank 8 on all-linear, rate 1e-05" in outcome.out
     assert "  accept: finished" in outcome.out
     assert "SOLVE [bold]x[/bold]" in outcome.out  # prompts as they are
     assert "nothing was written" in outcome.out

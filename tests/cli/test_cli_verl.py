@@ -8,7 +8,9 @@ import pytest
 
 from rephrase_rl.cli.main import main
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "openr1_hard_qwen2.5_math_7b_repo.yaml"
+RECIPES = Path(__file__).parents[2] / "recipes"
+RECIPE = RECIPES / "openr1_hard_qwen2.5_math_7b_repo.yaml"
+RUNS = sorted(path for path in RECIPES.glob("*.yaml") if "method:" in path.read_text())
 
 
 def test_a_dry_run_prints_the_full_launch_from_the_configuration_alone(capsys) -> None:
@@ -30,6 +32,13 @@ def test_a_dry_run_prints_the_full_launch_from_the_configuration_alone(capsys) -
     assert "trainer.vllm_mode" in printed.err
 
 
+@pytest.mark.parametrize("recipe", RUNS, ids=lambda path: path.stem)
+def test_every_recipe_has_a_launch(recipe, capsys) -> None:
+    """What of it verl takes, `make test-verl` asks Hydra."""
+    assert main(["train", str(recipe), "--engine", "verl", "--dry-run"]) == 0
+    assert "algorithm.adv_estimator=grpo" in capsys.readouterr().out
+
+
 def test_a_run_that_verl_cannot_do_is_the_users_error(tmp_path, capsys) -> None:
     config = tmp_path / "run.yaml"
     config.write_text(
@@ -49,6 +58,7 @@ def test_an_export_names_what_it_wrote(tmp_path, capsys) -> None:
     config = tmp_path / "run.yaml"
     config.write_text(
         "method: repo\nmodel: {path: 'lab:base'}\ndata: [{name: a, path: 'lab:hard', limit: 2}]\n"
+        "verl: {prompts_per_step: 2}\n"
     )
     out = tmp_path / "out"
     assert main(["export", "verl", str(config), str(out)]) == 0

@@ -176,3 +176,27 @@ def test_vllm_backend_keeps_its_sampling_settings_in_attributes() -> None:
 def test_pad_takes_a_side() -> None:
     padded = trl_utils.pad([torch.tensor([1]), torch.tensor([2, 3])], 0, padding_side="left")
     assert padded.tolist() == [[0, 1], [2, 3]]
+
+
+ADAPTERS = "src/rephrase_rl/assembly/adapters.py"
+
+
+def test_adapters_are_given_as_a_peft_config_and_none_may_be_on_the_head(tmp_path) -> None:
+    from peft import LoraConfig
+    from trl import SFTTrainer
+
+    from trl_fakes import trainer
+
+    for owner in (GRPOTrainer, SFTTrainer):
+        assert "peft_config" in inspect.signature(owner.__init__).parameters, ADAPTERS
+    with pytest.raises(ValueError, match="lm_head"):
+        trainer(tmp_path, None, peft_config=LoraConfig(target_modules=["lm_head"]))
+
+
+def test_vllm_is_sent_merged_weights_whatever_their_shape() -> None:
+    """If this fails, TRL may have learned to send adapters, and 4 bits with vLLM may be allowed."""
+    from trl.generation.vllm_generation import VLLMGeneration
+
+    source = inspect.getsource(VLLMGeneration._iter_named_params)
+    assert "model.merge_adapter()" in source, ADAPTERS
+    assert "Linear4bit" not in source, ADAPTERS

@@ -1,9 +1,9 @@
 """One process of a guided run on scripted rollouts; started by test_two_processes.py.
 
 Usage: guided_job.py OUT PER_DEVICE QUESTIONS [METHOD]. All rollouts of the QUESTIONS (with commas
-between them) fail; METHOD is a preset. Writes the group records of all processes to OUT and the
-weights beside it. The rollouts depend on the question alone, so one and two processes see the same
-ones.
+between them) fail; METHOD is a preset, and ``PRESET+lora`` trains adapters. Writes the group
+records of all processes to OUT and the weights beside it. The rollouts depend on the question
+alone, so one and two processes see the same ones.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import torch
+from peft import LoraConfig
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -28,7 +29,7 @@ from trl_fakes import QUESTIONS, CountingReward, trainer
 
 NEEDS_HELP = set(sys.argv[3].split(",")) if len(sys.argv) > 3 else set()
 """Questions whose rollouts all fail."""
-METHOD = sys.argv[4] if len(sys.argv) > 4 else "repo"
+METHOD, _, ADAPTER = (sys.argv[4] if len(sys.argv) > 4 else "repo").partition("+")
 CHANGES = {
     "relift": {"slot": {"size": 2, "learning_rate": 1e-2}},
     "grpo": {"no_spread": {"policy": "drop"}},
@@ -65,6 +66,7 @@ def main() -> None:
         # A row or two at a time: several backward passes, as many on every process.
         compute=Compute(tokens_per_pass=30 if METHOD in ("repo", "naive") else "auto"),
         args={"per_device_train_batch_size": per_device, "max_steps": 2} | processes,
+        peft_config=LoraConfig(r=2, target_modules="all-linear") if ADAPTER else None,
     )
     made.train()
     if int(os.environ.get("RANK", "0")) == 0:

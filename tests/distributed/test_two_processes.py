@@ -86,7 +86,9 @@ def test_same_weights_after_two_steps(outcomes) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["luffy", "relift", "chord", "hpt", "guide", "grpo"])
+@pytest.mark.parametrize(
+    "method", ["luffy", "relift", "chord", "hpt", "guide", "grpo", "repo+lora"]
+)
 def test_relatives_train_alike_on_one_and_two_processes(tmp_path, method) -> None:
     """Own losses, streams, whole groups and dropped groups count over all processes."""
     weights = []

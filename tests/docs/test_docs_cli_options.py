@@ -28,6 +28,7 @@ FROZEN = {
         "--json", "--keep-unsolved", "--out", "--samples", "--set", "--teacher", "--teacher-model",
         "-k",
     ],
+    "export merged": ["--dtype"],
     "export verl": ["--set", "--trust"],
     "init": ["--column", "--mapping", "--out", "--overwrite", "--split"],
     "ledger": ["--json", "--limit", "--samples", "--seed", "--trust", "--utilisation", "-k"],

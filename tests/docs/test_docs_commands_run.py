@@ -38,6 +38,7 @@ PAGES = (
     "docs/hard-subsets.md",
     "docs/how-to.md",
     "docs/lab.md",
+    "docs/lora.md",
     "docs/methods.md",
     "docs/plan.md",
     "docs/reliability.md",
@@ -58,7 +59,7 @@ NOT_RUN = {
     r"^eval (?:RUN|MODEL)": "RUN and MODEL are the reader's own; test_benchmarks.py of assembly "
     "reads every declared benchmark, test_evaluating.py evaluates",
     r"RECIPE|runs/NAME": "these stand for one of the recipes",
-    r"recipes/(?:openr1|supergpqa|finance)": "hub ids, 8 GPUs; tests/recipes does dry runs",
+    r"recipes/(?:lora/)?(?:openr1|supergpqa|finance)": "hub ids, GPUs; tests/recipes does dry runs",
     r"(?:recipes|runs)/smollm2": "weights and word problems; tests/recipes/test_smollm2_study.py "
     "goes through it with a tiny model",
     r"^eval (?:RUN|MODEL) ": "the reader's own; tests/cli/test_cli_eval.py",
@@ -76,6 +77,9 @@ TINY = ["model.path=models/SmolLM2-135M-Instruct"]
 SHORT = (
     (r"train recipes/lab_mixture.*method=sft", [*MIXTURE, "trainer.max_completion_length=48"]),
     (r"train recipes/lab_mixture", MIXTURE),
+    (r"train recipes/lora/lab", [*ONE_STEP, "trainer.per_device_train_batch_size=16",
+                                 "evaluation.before=false",
+                                 *(f"evaluation.benchmarks.{n}.data.limit=2" for n in range(3))]),
     (r"train recipes/gsm8k", [*ONE_STEP, "evaluation.benchmarks.gsm8k-test.data.limit=2",
                               "evaluation.benchmarks.gsm8k-test.max_new_tokens=8"]),
     (r"train mine", [*ONE_STEP, "trainer.gradient_accumulation_steps=1", "evaluation.before=false",

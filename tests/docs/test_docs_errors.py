@@ -43,7 +43,7 @@ def test_faults_in_lists_and_rows_are_there_too() -> None:
     assert {
         ("config.guidance", "remove the repetition"),  # a validator
         ("trainers.trl.checks", "choose a multiple"),  # returned
-        ("assembly.verl.overrides", "set trainer.max_steps"),  # appended
+        ("assembly.verl.refusals", "set trainer.max_steps"),  # appended
         ("config.sets", "name another split, or for a file another path"),  # a list
     } <= faults
     rows = {(entry.module, entry.cure) for entry in SCRIPT.row_entries()}

@@ -48,6 +48,22 @@ def test_batches_are_counted_as_trl_counts_them() -> None:
     assert (work.problems, work.generations_per_step, work.old_logps) == (2, 2.0, False)
 
 
+def test_adapters_are_those_of_the_run_or_of_the_plan() -> None:
+    model = {"path": "m", "lora": {"r": 4, "target_modules": ["q_proj"]}, "load_in_4bit": True}
+    how = computing_of(config(model=model))
+    assert (how.lora_rank, how.lora_layers, how.four_bits) == (4, ("q_proj",), True)
+    tried = computing_of(config(model=model, plan={"lora_rank": 64}))
+    assert (tried.lora_rank, tried.lora_layers, tried.four_bits) == (64, (), False)
+    assert computing_of(config()).lora_rank is None
+    assert computing_of(config(model={"path": "m", "lora": {}})).lora_layers == ()
+
+
+def test_adapters_on_layers_of_unknown_size_cannot_be_planned() -> None:
+    model = {"path": "m", "lora": {"target_modules": ["W_pack"]}}
+    with pytest.raises(ConfigError, match=r"found W_pack.*set plan\.lora_rank"):
+        computing_of(config(model=model))
+
+
 def test_lengths_are_the_configurations_then_the_datas() -> None:
     work = work_of()
     assert (work.prompt_tokens, work.context_tokens) == (100.0, 300.0)

@@ -6,9 +6,9 @@ import dataclasses
 
 import pytest
 
-from planning_fakes import TINY, cpu, gpu_setting, setting
+from planning_fakes import QWEN_7B, TINY, cpu, gpu_setting, setting
 from rephrase_rl.planning.memory import USABLE, activation_bytes, device_memory
-from rephrase_rl.planning.remedies import remedies
+from rephrase_rl.planning.remedies import _changes, remedies
 from rephrase_rl.planning.shape import ModelShape
 
 SIZES = ModelShape("s", 2, 64, 4, 2, 16, 160, 500, tied=True)
@@ -90,6 +90,27 @@ def test_adapters_need_gradients_for_themselves_alone() -> None:
     full, lora = device_memory(gpu_setting()), device_memory(gpu_setting(lora_rank=16))
     assert lora.training["gradients"] < 0.01 * full.training["gradients"]
     assert lora.held["weights"] > full.held["weights"]
+
+
+def test_adapters_are_held_in_float32_beside_bfloat16_and_in_bfloat16_beside_4_bits() -> None:
+    size = QWEN_7B.lora_parameters(16)
+    half = device_memory(gpu_setting(lora_rank=16, weights="bfloat16"))
+    assert half.held["weights"] == 2 * QWEN_7B.parameters + 4 * size
+    assert half.held["optimiser"] == 8 * size
+    four = device_memory(gpu_setting(lora_rank=16, weights="bfloat16", four_bits=True))
+    quantised = 28 * QWEN_7B.layer_matrix_parameters
+    rest = 2 * (QWEN_7B.parameters - quantised)
+    assert four.held["weights"] == pytest.approx(quantised * 4.127 / 8 + rest + 2 * size)
+    assert four.training["gradients"] == 2 * size
+    # QLoRA's figure for 7B models: about 5 GB; the large vocabulary here adds 2.2 GB.
+    assert 5e9 < four.held["weights"] < 6e9
+
+
+def test_a_small_gpu_is_helped_by_4_bits() -> None:
+    plan = gpu_setting("rtx-4090", sampler="vllm")
+    (remedy,) = [r for r in remedies(plan) if "4 bits" in r.change]
+    assert "trainer.use_vllm: false" in remedy.change
+    assert not any("4 bits" in change for change, _ in _changes(setting()))  # a CPU has no kernels
 
 
 @pytest.mark.parametrize("change", [{"checkpointing": True}, {"arithmetic": "bfloat16"}])

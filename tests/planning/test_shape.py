@@ -29,6 +29,20 @@ def test_counts_of_a_tiny_model_by_hand() -> None:
     assert TINY.kv_bytes_per_token(2) == 32
     # (8+8) + 2 (8+4) + (8+8) + 3 (8+16) = 128 a layer and rank.
     assert TINY.lora_parameters(3) == 2 * 3 * 128
+    assert TINY.lora_parameters(3, ["q_proj", "v_proj"]) == 2 * 3 * ((8 + 8) + (8 + 4))
+    assert TINY.lora_parameters(3, ["gate_up_proj"]) == 2 * 3 * (8 + 32)
+
+
+def test_adapters_of_a_real_model_have_as_many_parameters() -> None:
+    from peft import LoraConfig, get_peft_model
+
+    from fakes import tiny_model
+
+    model = tiny_model()
+    shape = shape_from_config(model.config.to_dict(), "tiny")
+    for targets, layers in (("all-linear", ()), (["q_proj", "down_proj"], ["q_proj", "down_proj"])):
+        made = get_peft_model(tiny_model(), LoraConfig(r=3, target_modules=targets))
+        assert shape.lora_parameters(3, layers) == made.get_nb_trainable_parameters()[0]
 
 
 @pytest.mark.parametrize("kind", FAMILIES)

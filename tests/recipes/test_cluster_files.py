@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 from accelerate.commands.config.config_args import ClusterConfig
+from accelerate.commands.launch import launch_command_parser
+from recipe_scripts import load
 
 from rephrase_rl.trainers.trl.arguments import grpo_arguments
 
@@ -60,6 +64,75 @@ def test_scripts_are_bash(path) -> None:
     assert "Configured, not run here" in path.read_text()
 
 
+STAND_INS = {
+    "scontrol": 'printf "%s\\n" node1 node2 node3 node4',
+    # srun's own options come first and hold no blank.
+    "srun": 'while [[ "$1" == -* ]]; do shift; done; SLURM_NODEID=2 SLURM_NNODES=4 exec "$@"',
+    "sleep": "exit 0",
+    **{
+        name: f'printf "%s|" {name} "$RAY_ADDRESS" "$@" >>"$CALLS"; echo >>"$CALLS"'
+        for name in ("accelerate", "ray", "rephrase-rl")
+    },
+}
+"""Programs of a cluster that write down how they were called."""
+
+
+def calls_of(script: str, tmp_path: Path, *arguments: str) -> list[list[str]]:
+    """Program, address of Ray and arguments of each call that a job script makes, sorted."""
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    for name, body in STAND_INS.items():
+        (bin_ / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
+        (bin_ / name).chmod(0o755)
+    calls = tmp_path / "calls"
+    subprocess.run(
+        ["/bin/bash", str(ROOT / "recipes" / "cluster" / script), *arguments],
+        env={
+            "PATH": f"{bin_}{os.pathsep}{os.environ['PATH']}",
+            "CALLS": str(calls),
+            "SLURM_JOB_NODELIST": "node[1-4]",
+            "RAY_ADDRESS": "",
+        },
+        check=True,
+    )
+    return sorted(line.split("|")[:-1] for line in calls.read_text().splitlines())
+
+
+def test_a_slurm_job_launches_trl_on_every_node(tmp_path) -> None:
+    (call,) = calls_of("slurm_trl.sh", tmp_path, "RECIPE", "--set", "seed=1")
+    parser = launch_command_parser()
+    given = parser.parse_args(call[3:])
+    assert (given.num_machines, given.num_processes, given.machine_rank) == (4, 32, 2)
+    assert given.main_process_ip == "node1"
+    assert given.config_file == "recipes/accelerate/fsdp_8_gpus.yaml"
+    assert given.module
+    assert given.training_script == "rephrase_rl.cli.main"
+    assert given.training_script_args == ["train", "RECIPE", "--set", "seed=1"]
+
+
+def test_a_slurm_job_makes_a_ray_cluster_and_trains_on_it(tmp_path) -> None:
+    head, others, train = calls_of("slurm_verl.sh", tmp_path, "RECIPE", "--set", "seed=1")
+    if "--head" not in head:
+        head, others = others, head
+    block = ["--num-gpus=8", "--block"]
+    assert head[:3] == ["ray", "", "start"]
+    assert head[3:] == ["--head", "--port=6379", *block]
+    assert others[3:] == ["--address=node1:6379", *block]
+    assert train[:4] == ["rephrase-rl", "node1:6379", "train", "RECIPE"]
+    assert train[4:] == [
+        *("--engine", "verl", "--set", "verl.nodes=4", "--set", "verl.gpus_per_node=8"),
+        *("--set", "seed=1"),
+    ]
+
+
+def test_a_ray_job_is_the_launch_script_of_an_export(tmp_path) -> None:
+    (call,) = calls_of("ray_job.sh", tmp_path, "http://head:8265", "/shared/out", "a.b=1")
+    assert call[2:] == [
+        *("job", "submit", "--address", "http://head:8265", "--"),
+        *("bash", "/shared/out/launch.sh", "a.b=1"),
+    ]
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -90,3 +163,56 @@ def test_gpu_check_says_that_there_is_no_gpu() -> None:
     )
     assert ended.returncode == 3, ended.stderr
     assert "not run" in ended.stdout
+
+
+@pytest.mark.slow
+def test_gpu_check_works_in_its_form_without_a_gpu(tmp_path) -> None:
+    """The same code but for vLLM and four bits, so that a GPU does not wait for a slip of a pen."""
+    ended = subprocess.run(
+        [
+            *(sys.executable, str(ROOT / "scripts" / "gpu_check.py"), "--cpu"),
+            *("--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")),
+        ],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr[-2000:]
+    card = json.loads((tmp_path / "out" / "card.json").read_text())
+    assert card["device"] == "cpu"
+    for name in ("logps", "steps", "vllm", "lora", "qlora"):
+        assert card[name]["passed"], card[name]
+    assert card["steps"]["injected"] > 0
+    assert card["lora"]["injected"] > 0
+    assert (card["vllm"]["vllm"], card["qlora"]["four_bits"]) == (False, False)
+    assert card["logps"]["largest_difference"]["float32"] == 0.0
+
+
+def test_gpu_check_sees_a_figure_that_is_another(monkeypatch) -> None:
+    check = load("gpu_check")
+    step = dict.fromkeys(check.FIGURES, 1.0)
+    assert check.largest_difference([step], [dict(step)])[1] == 0.0
+    assert check.largest_difference([step], [step | {"loss": 1.5}]) == ("loss", 0.25)
+    assert check.largest_difference([step], [step | {"loss": float("nan")}])[1] == float("inf")
+    with pytest.raises(RuntimeError, match="one device alone"):
+        check.largest_difference([step], [{k: v for k, v in step.items() if k != "loss"}])
+    with pytest.raises(RuntimeError, match="found 0 steps"):
+        check.largest_difference([step], [])
+
+
+def test_gpu_check_fails_where_the_device_computes_something_else(monkeypatch, tmp_path) -> None:
+    check = load("gpu_check")
+    step = dict.fromkeys(check.FIGURES, 1.0)
+    other = iter([[step], [step | {"grad_norm": 1.1}]])
+    monkeypatch.setattr(check, "train_steps", lambda *a, **k: next(other))
+    at = check.Setting("cpu", tmp_path)
+    with pytest.raises(RuntimeError, match="grad_norm differs from the CPU's"):
+        check.compare_steps(at, tmp_path, ("float32",))
+
+
+def test_gpu_check_fails_where_nothing_entered(monkeypatch, tmp_path) -> None:
+    check = load("gpu_check")
+    step = dict.fromkeys(check.FIGURES, 0.0)
+    monkeypatch.setattr(check, "train_steps", lambda *a, **k: [step])
+    with pytest.raises(RuntimeError, match="shows nothing"):
+        check.compare_steps(check.Setting("cpu", tmp_path), tmp_path, ("float32",))

@@ -90,6 +90,23 @@ def test_openr1_grpo_opens_no_gate(looked_at, mined) -> None:
     assert dict(found.blocks)["gate"] == "never"
 
 
+@pytest.mark.parametrize(
+    ("name", "trained"),
+    [
+        ("lora", "adapters of rank 32 on all-linear, rate 1e-05"),
+        ("qlora", "adapters of rank 16 on all-linear on weights in 4 bits, rate 1e-05"),
+    ],
+)
+def test_openr1_with_adapters(looked_at, mined, name, trained) -> None:
+    found, prompts = looked_at(
+        f"lora/openr1_hard_qwen2.5_math_7b_{name}", f"data.openr1_hard.path={mined}"
+    )
+    assert found.trained == trained
+    assert dict(found.blocks)["source"] == "rephrase"
+    assert "Doubling gives \\boxed{0}." in prompts["rephrase"]
+    assert found.problems_per_step == 1
+
+
 def test_luffys_own_data_and_batch_as_on_the_page(looked_at, tmp_path) -> None:
     raw = made.lines(tmp_path / "luffy.jsonl", made.luffy())
     found, prompts = looked_at(

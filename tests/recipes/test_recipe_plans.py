@@ -25,6 +25,11 @@ def test_the_page_has_what_is_predicted_now(family) -> None:
     assert block(family) == recipe_plans.prediction(family)
 
 
+def test_the_page_of_adapters_has_what_is_predicted_now() -> None:
+    about = recipe_plans.ADAPTERS.read_text(encoding="utf-8")
+    assert recipe_plans.replaced(about, "adapters", recipe_plans.adapters()) == about
+
+
 @pytest.mark.parametrize("family", list(recipe_plans.PROBLEMS))
 def test_every_prediction_fits_the_gpu(family) -> None:
     rows = re.findall(r"^\| \w.*$", block(family), re.MULTILINE)[1:]

@@ -68,6 +68,18 @@ def test_an_adapter_is_called_one(tmp_path):
     card = ModelCard.load(write_report(run.path).model_card)
     assert card.data.library_name == "peft"
     assert "AutoPeftModelForCausalLM" in card.text
+    assert "| adapter |" not in card.text
+
+
+@pytest.mark.usefixtures("no_figure")
+def test_cards_say_what_an_adapter_is_and_how_much_was_trained(tmp_path):
+    entry = {"kind": "lora", "r": 8, "target_modules": ["<b>x</b>|"], "trained_parameters": 1234}
+    card, run = made(tmp_path, adapter=entry)
+    (line,) = [line for line in card.text.splitlines() if line.startswith("| adapter |")]
+    assert line.replace("\\", "").endswith("trained_parameters: 1234 |")
+    assert "<b>" not in line
+    assert line.replace("\\|", "").count("|") == 3
+    assert "| adapter |" in (run.path / "report" / "card.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("no_figure")

@@ -55,10 +55,31 @@ def test_an_own_tokenizer_comes_first(adapter) -> None:
 
 def test_a_folder_with_a_whole_model_is_that_model(adapter, tmp_path) -> None:
     folder, _ = adapter
-    assert adapter_base(folder) == str(tmp_path / "base")
+    assert adapter_base(folder) == (str(tmp_path / "base"), None, 4)
     (folder / "config.json").write_text("{}")
     assert adapter_base(folder) is None
     assert adapter_base("some/hub-id") is None
+
+
+def test_the_base_is_loaded_at_the_commit_that_the_adapter_names(adapter, monkeypatch) -> None:
+    from rephrase_rl.rollout import policy
+
+    folder, _ = adapter
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "revision": "abc"}))
+    asked = []
+    load = policy.AutoModelForCausalLM.from_pretrained
+
+    def from_pretrained(path, **arguments):
+        asked.append(arguments.pop("revision"))
+        return load(path, **arguments)
+
+    monkeypatch.setattr(policy.AutoModelForCausalLM, "from_pretrained", from_pretrained)
+    load_policy(folder)
+    assert asked == ["abc"]
+    file.write_text(json.dumps({**json.loads(file.read_text()), "revision": 7}))
+    with pytest.raises(EngineError, match="revision is 7"):
+        adapter_base(folder)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +97,7 @@ def test_a_base_that_is_gone_and_weights_that_do_not_fit_are_told(adapter, tmp_p
     file = folder / "adapter_config.json"
     config = json.loads(file.read_text())
     file.write_text(json.dumps({**config, "base_model_name_or_path": str(tmp_path / "gone")}))
-    with pytest.raises(EngineError, match="cannot load a policy from"):
+    with pytest.raises(EngineError, match=r"cannot load a policy from.*\n.*adapter on that model"):
         load_policy(folder)
     file.write_text(json.dumps({**config, "target_modules": ["no_such_layer"]}))
     with pytest.raises(EngineError, match="cannot be put on its model"):

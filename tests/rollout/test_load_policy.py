@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from packaging.version import Version
 
 from fakes import CHAT_TEMPLATE, ByteTokenizer, tiny_model
 from rephrase_rl.errors import EngineError
@@ -139,6 +141,14 @@ def write_gguf(path: Path, model: Any) -> None:
     writer.close()
 
 
+needs_fixed_gguf = pytest.mark.skipif(
+    Version(metadata.version("transformers")) < Version("5.18"),
+    reason="transformers before 5.18 fails on GGUF tokenizers without a first token; the extra "
+    "gguf asks for a later one",
+)
+
+
+@needs_fixed_gguf
 def test_a_gguf_file_becomes_a_model_that_trains_and_saves(tmp_path: Path) -> None:
     original = tiny_model()
     write_gguf(tmp_path / "tiny.gguf", original)
@@ -162,6 +172,7 @@ def test_a_gguf_file_becomes_a_model_that_trains_and_saves(tmp_path: Path) -> No
     assert torch.equal(again.model.lm_head.weight, policy.model.lm_head.weight)
 
 
+@needs_fixed_gguf
 def test_a_gguf_file_can_be_named_beside_its_folder(tmp_path: Path) -> None:
     write_gguf(tmp_path / "tiny.gguf", tiny_model())
     policy = load_policy(tmp_path, gguf_file="tiny.gguf", dtype="bfloat16")

@@ -6,6 +6,7 @@ import logging
 
 import pytest
 import torch
+from peft import LoraConfig
 from test_repo_trainer import rewrite_or
 
 from fakes import ByteTokenizer
@@ -48,12 +49,13 @@ def one_solved(prompts, call):
     return texts
 
 
-def step(tmp_path, compute, guidance=None, script=one_solved, **args):
+def step(tmp_path, compute, guidance=None, script=one_solved, peft_config=None, **args):
     made = trainer(
         tmp_path,
         guidance,
         script=script,
         compute=compute,
+        peft_config=peft_config,
         # Adam's first step would turn the rounding of a gradient near 0 into a whole step.
         args={"per_device_train_batch_size": 8, "shuffle_dataset": False, "optim": "sgd"} | args,
     )
@@ -121,6 +123,33 @@ def test_packed_rows_give_the_plain_loss_and_gradient(tmp_path) -> None:
     assert made.packs_rows
     assert entry["loss"] == pytest.approx(whole["loss"], abs=1e-6)
     assert entry["grad_norm"] == pytest.approx(whole["grad_norm"], rel=1e-4)
+    for ours, theirs in zip(weights, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("args", [{}, {"beta": 0.1}, {"gradient_checkpointing": True}])
+def test_adapters_take_the_same_step_packed_and_plain(tmp_path, args) -> None:
+    """The reference policy of the KL term is the policy without its adapters."""
+
+    def adapters(compute, **more):
+        made, entry, _ = step(
+            tmp_path,
+            compute,
+            repo(),
+            rewrite_or("x"),
+            peft_config=LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False),
+            **more,
+        )
+        return made, entry, [p.detach().clone() for p in made.model.parameters() if p.requires_grad]
+
+    _, whole, expected = adapters(TRL_WAY, **{k: v for k, v in args.items() if k == "beta"})
+    made, entry, weights = adapters(Compute("shared_prefix", "packed", 64, True), **args)
+    assert made.packs_rows
+    assert made.ref_model is None
+    assert bool(entry.get("kl")) == ("beta" in args)
+    assert entry["loss"] == pytest.approx(whole["loss"], abs=1e-6)
+    assert entry["grad_norm"] == pytest.approx(whole["grad_norm"], rel=1e-4)
+    assert whole["grad_norm"] > 0
     for ours, theirs in zip(weights, expected, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
 

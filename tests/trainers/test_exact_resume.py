@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
+from peft import LoraConfig
 from transformers import AutoModelForCausalLM
 from trl.trainer.utils import RepeatSampler
 
@@ -125,6 +126,29 @@ def two_halves(tmp_path, **args):
 def assert_equal_weights(one, other) -> None:
     for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_adapters_keep_the_number_format_in_which_they_were_trained(tmp_path) -> None:
+    """In bfloat16, as TRL has them beside weights in 4 bits; PEFT reads them as float32."""
+    made = []
+    for name in ("whole", "part"):
+        one = trainer(
+            tmp_path / name,
+            Guidance(),
+            reward_funcs=Letters(),
+            peft_config=LoraConfig(r=2, target_modules="all-linear"),
+            args={"max_steps": 4, "save_strategy": "steps", "save_steps": 2},
+            data=rows() * 2,
+        )
+        for parameter in one.model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.bfloat16()
+        folder = tmp_path / "whole" / "checkpoint-2"
+        one.train(resume_from_checkpoint=str(folder) if name == "part" else None)
+        made.append(one)
+    assert_equal_weights(*made)
+    trained = [p for p in made[1].model.parameters() if p.requires_grad]
+    assert {p.dtype for p in trained} == {torch.bfloat16}
 
 
 def test_figures_that_wait_for_the_next_log_line_are_kept(tmp_path) -> None:

@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import AutoConfig
 
+from rephrase_rl.assembly.adapters import (
+    refuse_unfit_adapters,
+    trained_part,
+    warn_of_rate,
+    without_adapter,
+)
 from rephrase_rl.assembly.benchmarks import load_benchmarks
 from rephrase_rl.assembly.blocks import build_guidance
 from rephrase_rl.assembly.checking import CheckOptions, check_data
@@ -64,6 +70,8 @@ class DryRun:
 
     method: str
     model: str
+    trained: str
+    """What of the policy is trained, in words."""
     blocks: tuple[tuple[str, str], ...]
     """Block -> kinds of its members."""
     processes: int
@@ -95,7 +103,9 @@ def dry_run(config: RunConfig, *, shown_rows: int = 1) -> DryRun:
         EngineError: Tokenizer or configuration of the policy cannot be read.
         VerifierError: A verifier is unknown, or its options are not valid.
     """
+    warn_of_rate(config)
     config = resolve_config(config)
+    refuse_unfit_adapters(config)
     guidance = parse_guidance(config.guidance)
     sets = problems_of_sets(config)
     problems = mix_sets(config, sets)
@@ -111,6 +121,7 @@ def dry_run(config: RunConfig, *, shown_rows: int = 1) -> DryRun:
     return DryRun(
         method=config.method,
         model=starting_model(config).path,
+        trained=trained_part(config),
         blocks=tuple(_kinds(guidance)),
         **steps,
         sets=_set_views(config, guidance, sets, problems),
@@ -194,7 +205,7 @@ def _supervised(
 
 def _model_config(config: RunConfig) -> Any:
     """The policy's ``config.json``."""
-    model = starting_model(config)
+    model = without_adapter(starting_model(config))
     more: dict[str, Any] = {"gguf_file": model.gguf_file} if model.gguf_file else {}
     try:
         return AutoConfig.from_pretrained(

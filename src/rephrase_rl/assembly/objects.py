@@ -133,14 +133,24 @@ def _lab_problems(data: DataConfig) -> list[Problem]:
     )
 
 
-def load_model(model: ModelConfig) -> LoadedPolicy:
-    """The policy and its tokenizer, from the hub, a folder or the lab."""
+def load_model(
+    model: ModelConfig, *, merge_adapter: bool = True, four_bits: bool = False
+) -> LoadedPolicy:
+    """The policy and its tokenizer, from the hub, a folder or the lab.
+
+    Args:
+        model: Where it is.
+        merge_adapter: See ``load_policy``.
+        four_bits: See ``load_policy``.
+    """
     return load_policy(
         model_path(model),
         revision=model.revision,
         dtype=model.dtype,
         gguf_file=model.gguf_file,
         trust_remote_code=model.trust_remote_code,
+        merge_adapter=merge_adapter,
+        four_bits=four_bits,
     )
 
 

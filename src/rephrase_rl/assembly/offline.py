@@ -97,7 +97,8 @@ def load_engine(config: RunConfig, job: ResumableJob) -> TransformersEngine:
     """
     policy, _ = load_start(config)
     job.settle("weights", weights_fingerprint(policy.model))
-    policy.model.to(PartialState().device)
+    if not config.model.load_in_4bit:  # then it is there already, and moving it is refused
+        policy.model.to(PartialState().device)
     kwargs = config.trainer.get("chat_template_kwargs")
     return TransformersEngine(policy.model, policy.tokenizer, chat_template_kwargs=kwargs)
 

@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rephrase_rl.assembly.adapters import without_adapter
 from rephrase_rl.assembly.objects import (
     LAB_PREFIX,
     VERIFIER_OF_KIND,
@@ -83,7 +84,7 @@ def read_shape(config: RunConfig) -> tuple[ModelShape, str]:
         return shape_of(config.plan.shape), "plan.shape"
     from transformers import AutoConfig
 
-    model = starting_model(config)
+    model = without_adapter(starting_model(config))
     path = _local_path(model.path)
     more: dict[str, Any] = {"gguf_file": model.gguf_file} if model.gguf_file else {}
     more["trust_remote_code"] = model.trust_remote_code

@@ -63,7 +63,7 @@ def describe_policy(policy: LoadedPolicy, path: str) -> dict[str, JSON]:
         "path": path,
         "kind": _kind(path),
         "class": type(model).__name__,
-        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "parameters": model.num_parameters(),  # also where several share a byte
         "dtype": str(model.dtype).removeprefix("torch."),
         "commit": getattr(model.config, "_commit_hash", None),
         "weights_sha256": digest.hexdigest(),

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from accelerate.utils import wait_for_everyone
 from transformers import PrinterCallback, TrainerState
 
+from rephrase_rl.assembly.adapters import load_with_adapter
 from rephrase_rl.assembly.guarding import stop_watching
 from rephrase_rl.assembly.mixture import mixture_entry
-from rephrase_rl.assembly.objects import load_model, rephrase_template, solve_template
+from rephrase_rl.assembly.objects import rephrase_template, solve_template
 from rephrase_rl.assembly.policies import FINAL_POLICY, resolve_policy_path
 from rephrase_rl.assembly.reward_watch import RewardWatch
 from rephrase_rl.assembly.stopping import StopRequest
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from transformers import TrainingArguments
 
     from rephrase_rl.assembly.in_training import PolicyEvaluations
-    from rephrase_rl.config import ModelConfig, RunConfig
+    from rephrase_rl.config import ModelConfig, PolicyConfig, RunConfig
     from rephrase_rl.evaluation import EvaluationResult
     from rephrase_rl.records import JSON, GroupRecord, Problem, StepRecord
     from rephrase_rl.rollout import LoadedPolicy
@@ -82,21 +83,29 @@ class RunRequest:
     """A step, or ``last-whole``; None: the newest checkpoint."""
 
 
-def load_start(config: RunConfig) -> tuple[LoadedPolicy, dict[str, JSON]]:
+def load_start(
+    config: RunConfig, *, for_training: bool = False
+) -> tuple[LoadedPolicy, dict[str, JSON]]:
     """The policy that a run starts from, and what the manifest says of an ``init_from``.
+
+    Args:
+        config: The run.
+        for_training: Whether it is trained, which decides what becomes of an adapter.
 
     Raises:
         CheckpointError: ``init_from`` is a run without a final policy.
+        ConfigError: It is an adapter unlike ``model.lora``.
         EngineError: Nothing loadable is there, or its tokenizer lacks chat template or end token.
     """
-    if config.init_from is None:
-        return _able_to_talk(load_model(config.model), config.model), {}
     model = starting_model(config)
+    policy = _able_to_talk(load_with_adapter(model, for_training=for_training), model)
+    if config.init_from is None:
+        return policy, {}
     entry: dict[str, JSON] = {"path": config.init_from, "policy": model.path}
     if (Path(config.init_from) / "manifest.json").is_file():
         earlier = RunDirectory.open(config.init_from).manifest
         entry |= {name: earlier.get(name) for name in ("method", "config_hash", "started_at")}
-    return _able_to_talk(load_model(model), model), {"init_from": entry}
+    return policy, {"init_from": entry}
 
 
 def _able_to_talk(policy: LoadedPolicy, model: ModelConfig) -> LoadedPolicy:
@@ -115,7 +124,7 @@ def _able_to_talk(policy: LoadedPolicy, model: ModelConfig) -> LoadedPolicy:
     return policy
 
 
-def starting_model(config: RunConfig) -> ModelConfig:
+def starting_model(config: RunConfig) -> PolicyConfig:
     """Where the policy that a run starts from lies.
 
     Raises:

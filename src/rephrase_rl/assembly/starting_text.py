@@ -68,6 +68,11 @@ def _model(point: StartingPoint) -> str:
             "model:",
             f"  {_pair('path', point.model)} # {said}",
             "  dtype: float32 # of the weights: steps of 1e-6 are lost to rounding in bfloat16",
+            *_comment(
+                "lora: {r: 16} trains adapters in the place of all weights: less memory, dtype may "
+                "be bfloat16, and learning_rate is ten times as high (docs/lora.md)",
+                "  ",
+            ),
         ]
     )
 
@@ -127,7 +132,7 @@ def _trainer(point: StartingPoint) -> str:
     if batch.fits is False:
         lines += _comment(
             "DOES NOT FIT by the estimate, even with one row a pass: `rephrase-rl plan` lists what "
-            "would (adapters, sharding, a smaller model).",
+            "would (adapters: model.lora; sharding; a smaller model).",
             "  ",
         )
     lines.append(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from accelerate import PartialState
 
+from rephrase_rl.assembly.adapters import new_adapter, record_adapter
 from rephrase_rl.assembly.benchmarks import load_benchmarks
 from rephrase_rl.assembly.blocks import build_accept_rules, build_source
 from rephrase_rl.assembly.guarding import hang_watches, run_guards
@@ -40,6 +41,7 @@ from rephrase_rl.assembly.run_parts import (
     conduct,
     load_start,
     run_manifest,
+    starting_model,
 )
 from rephrase_rl.config import all_benchmarks
 from rephrase_rl.errors import ConfigError, DataError
@@ -105,7 +107,8 @@ def supervised_run(request: RunRequest, guidance: GuidanceConfig) -> RunSummary:
     refuse_gates_of_sets(config)
     problems = _load_problems(config)
     benchmarks = load_benchmarks(all_benchmarks(config))
-    policy, start = load_start(config)
+    policy, start = load_start(config, for_training=True)
+    adapter = new_adapter(starting_model(config), policy.model)
     arguments = supervised_arguments(
         {**config.trainer, **precision_fields(request, policy.model)},
         output_dir=str(request.run_path / "checkpoints"),
@@ -143,7 +146,9 @@ def supervised_run(request: RunRequest, guidance: GuidanceConfig) -> RunSummary:
         sampled_tokens=sum(record.num_sampled_tokens for record in rewrites.records),
         guards=run_guards(request),
         callbacks=[StepReporter(recorder.keep_step), *hang_watches(request)],
+        peft_config=adapter,
     )
+    record_adapter(run, config.model, trainer.model)
     evaluate_at = PolicyEvaluations(
         config, trainer, policy.tokenizer, benchmarks, run, request.on_progress
     )
@@ -286,7 +291,8 @@ def _make_rewrites(
     started = time.perf_counter()
     source: Any = guidance.source
     rewards = build_rewards(config, problems)
-    policy.model.to(arguments.sft.device)
+    if not config.model.load_in_4bit:  # then it is there already, and moving it is refused
+        policy.model.to(arguments.sft.device)
     engine = TransformersEngine(
         policy.model, policy.tokenizer, chat_template_kwargs=arguments.chat_template_kwargs
     )

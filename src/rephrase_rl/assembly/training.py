@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from datasets import Dataset
 
+from rephrase_rl.assembly.adapters import (
+    new_adapter,
+    record_adapter,
+    refuse_unfit_adapters,
+    warn_of_rate,
+)
 from rephrase_rl.assembly.benchmarks import load_benchmarks
 from rephrase_rl.assembly.blocks import build_guidance
 from rephrase_rl.assembly.guarding import hang_watches, run_guards
@@ -31,6 +37,7 @@ from rephrase_rl.assembly.run_parts import (
     conduct,
     load_start,
     run_manifest,
+    starting_model,
 )
 from rephrase_rl.assembly.streams import build_stream
 from rephrase_rl.assembly.supervised import supervised_run
@@ -93,6 +100,7 @@ def train_run(
         ProcessError: Another process of the run has ended.
     """
     resume = resume or resume_from is not None
+    warn_of_rate(config)
     request = RunRequest(
         resolve_config(config),
         run_path,
@@ -103,6 +111,7 @@ def train_run(
         on_progress,
         resume_from,
     )
+    refuse_unfit_adapters(request.config)
     guidance = parse_guidance(request.config.guidance)
     seed_everything(config.seed)
     with shared_failures(), machine_faults(run_path):
@@ -115,7 +124,8 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
     config = request.config
     problems = training_problems(config)
     benchmarks = load_benchmarks(all_benchmarks(config))
-    policy, start = load_start(config)
+    policy, start = load_start(config, for_training=True)
+    adapter = new_adapter(starting_model(config), policy.model)
     rewards = build_rewards(config, problems)
     try:
         # What can be refused is refused before the run directory is touched.
@@ -161,7 +171,9 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
             token_logps=config.log.token_logps,
             on_groups=recorder.keep_groups,
             callbacks=[StepReporter(recorder.keep_step), *hang_watches(request)],
+            peft_config=adapter,
         )
+        record_adapter(run, config.model, trainer.model)
         evaluate_at = PolicyEvaluations(
             config, trainer, policy.tokenizer, benchmarks, run, request.on_progress
         )

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from rephrase_rl.cli.console import messages, output, print_json
 from rephrase_rl.cli.doctor_facts import (
+    FOR_GPUS,
     OPTIONAL_PACKAGES,
     TESTED_VERSIONS,
     gather_facts,
@@ -40,6 +41,7 @@ def doctor(as_json: JsonOption = False) -> None:
     output.print()
     for line in advice(facts):
         output.print(line)
+    output.print("next: rephrase-rl demo, or for your own data: rephrase-rl init MODEL DATA")
 
 
 def advice(facts: Mapping[str, Any]) -> list[str]:
@@ -120,7 +122,7 @@ def _about_the_hub(hub: Mapping[str, Any], machine: Mapping[str, Any]) -> list[s
 def _about_extras(optional: Mapping[str, str | None], machine: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, (extra, use) in OPTIONAL_PACKAGES.items():
-        if optional[name] is None and (name != "vllm" or machine["gpus"]):
+        if optional[name] is None and (name not in FOR_GPUS or machine["gpus"]):
             lines.append(f"not installed: {use}; do this: pip install 'rephrase-rl[{extra}]'")
     return lines
 

@@ -28,11 +28,14 @@ TESTED_VERSIONS: Mapping[str, str] = {
 
 OPTIONAL_PACKAGES: Mapping[str, tuple[str, str]] = {
     "peft": ("peft", "training of adapters (LoRA)"),
+    "bitsandbytes": ("qlora", "adapters on weights in 4 bits (QLoRA), on an NVIDIA GPU"),
     "vllm": ("vllm", "fast sampling on a GPU"),
     "gguf": ("gguf", "reading of GGUF files"),
     "openai": ("judge", "judges and teachers behind an endpoint"),
 }
 """Distribution -> the extra that brings it, and what it is for."""
+FOR_GPUS = ("bitsandbytes", "vllm")
+"""Of these, what a machine without a GPU has no use for."""
 
 HUB = "https://huggingface.co"
 HUB_TIMEOUT_S = 3.0

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def print_dry_run(found: DryRun, run_path: Path) -> None:
     """Print everything: the run, its sets and benchmarks, prompts and token budgets."""
     output.print(f"{found.method} on {found.model}, run directory {run_path}")
+    output.print(f"  trained: {found.trained}")
     for block, kinds in found.blocks:
         output.print(f"  {block}: {kinds}")
     output.print(_steps(found))

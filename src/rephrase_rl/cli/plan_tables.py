@@ -30,6 +30,12 @@ def _head(plan: Plan) -> Iterator[str]:
     setting = plan.setting
     work, how, shape = setting.work, setting.how, setting.shape
     yield f"{shape.name}: {shape.parameters:,} parameters, {shape.layers} layers of {shape.hidden}"
+    if how.lora_rank is not None:
+        held = "in 4 bits" if how.four_bits else f"in {how.weights}"
+        yield (
+            f"adapters of rank {how.lora_rank}: {setting.trained_parameters:,} parameters are "
+            f"trained ({setting.trained_parameters / shape.parameters:.2%}), the others held {held}"
+        )
     yield (
         f"{setting.devices} x {setting.device.name}, {how.arithmetic} products, {how.weights} "
         f"weights, sampling by {how.sampler}, {'packed' if how.packed else 'plain'} rows"

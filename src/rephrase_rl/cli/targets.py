@@ -27,14 +27,14 @@ def config_of_target(
     Raises:
         ConfigError: There is no model, or the configuration is not valid; with every fault.
     """
-    from rephrase_rl.config import ModelConfig, load_config, parse_config
+    from rephrase_rl.config import PolicyConfig, load_config, parse_config
 
     if Path(target).suffix in CONFIG_SUFFIXES:
         config = load_config(target, overrides)
         if model is None:
             return config
         # A model of one's own choice has none of the configured one's peculiarities but its dtype.
-        chosen = ModelConfig(path=model, dtype=config.model.dtype)
+        chosen = PolicyConfig(path=model, dtype=config.model.dtype)
         return config.model_copy(update={"model": chosen, "init_from": None})
     if model is None:
         raise ConfigError(

@@ -40,6 +40,8 @@ _HASHED_IF_GIVEN = (
 )
 """Fields of a data set or benchmark that not all have: without them the hash is that of runs from
 before there were any."""
+_MODEL_HASHED_IF_GIVEN = ("trust_remote_code", "lora", "load_in_4bit")
+"""Likewise, of the model."""
 _RULES_HASHED_IF_GIVEN = ("early_stop", "keep_best", "retention")
 """Likewise, of the evaluation."""
 _MAPPING_HASHED_IF_GIVEN = ("wrong_options", "list_answer", "rows_in")
@@ -206,8 +208,9 @@ def config_hash(config: RunConfig) -> str:
     not matter.
     """
     plain = {key: value for key, value in config_to_plain(config).items() if key not in _NOT_HASHED}
-    if not plain["model"]["trust_remote_code"]:
-        del plain["model"]["trust_remote_code"]
+    for name in _MODEL_HASHED_IF_GIVEN:
+        if not plain["model"][name]:
+            del plain["model"][name]
     for name in _RULES_HASHED_IF_GIVEN:
         if plain["evaluation"][name] is None:
             del plain["evaluation"][name]

@@ -55,7 +55,7 @@ class PlanConfig(ConfigModel):
     """Number format of the products. null: as ``trainer.bf16`` says; by default bfloat16 on GPUs,
     float32 on CPUs."""
     lora_rank: Positive | None = None
-    """Rank of adapters on every matrix. null: all weights are trained."""
+    """Rank of adapters on every matrix, to try what they would cost. null: as ``model.lora``."""
     shape: ShapeConfig | None = None
     """Sizes of the model. null: those of ``model.path``."""
     prompt_tokens: Tokens | None = None

@@ -19,6 +19,7 @@ from rephrase_rl.config.evaluation import (
     SetEvaluationConfig,
     require_unique,
 )
+from rephrase_rl.config.lora import LoraConfig
 from rephrase_rl.config.plan import PlanConfig
 from rephrase_rl.config.verl import VerlConfig
 
@@ -39,6 +40,32 @@ class ModelConfig(ConfigModel):
     trust_remote_code: bool = False
     """Whether Python code that comes with the model is run, with all your rights. Read it first,
     and name a commit in ``revision``. vLLM has ``trainer.trust_remote_code`` for itself."""
+
+
+class PolicyConfig(ModelConfig):
+    """The policy to start from, and which of its weights are trained."""
+
+    lora: LoraConfig | None = None
+    """Adapters that are trained in the place of the weights. null: all weights are trained.
+    ``{}``: adapters as the fields' defaults have them. They want a higher rate (docs/lora.md)."""
+    load_in_4bit: bool = False
+    """Hold the weights that stay as they are in 4 bits (QLoRA: NF4 by bitsandbytes, products in
+    bfloat16). Needs ``lora``, an NVIDIA GPU and the extra ``qlora``."""
+
+    @field_validator("load_in_4bit")
+    @classmethod
+    def _four_bits_are_not_trained(cls, four_bits: bool, info: ValidationInfo) -> bool:
+        if four_bits and info.data.get("lora", four_bits) is None:
+            raise ValueError(
+                "found true without lora; weights in 4 bits cannot be trained themselves: add "
+                "lora: {r: 16}, or set it to false"
+            )
+        if four_bits and info.data.get("gguf_file") is not None:
+            raise ValueError(
+                "found true with gguf_file, whose weights are quantised already; name a folder "
+                "with safetensors, or set it to false"
+            )
+        return four_bits
 
 
 class PromptsConfig(ConfigModel):
@@ -147,12 +174,13 @@ class RunConfig(ConfigModel):
 
     method: str
     """Preset to start from, such as ``repo`` or ``grpo``; ``rephrase-rl methods`` lists them."""
-    model: ModelConfig
+    model: PolicyConfig
     """The policy to start from."""
     init_from: Annotated[str, Field(min_length=1)] | None = None
     """Run directory, checkpoint folder or hub id of a policy to start from in place of
     ``model.path``: of a run its final policy, as for RL after supervised fine-tuning. Its tokenizer
-    is used too; ``model.dtype`` stays, ``model.revision`` and ``model.gguf_file`` have no say."""
+    is used too; ``model.dtype`` stays, ``model.revision`` and ``model.gguf_file`` have no say. An
+    adapter is trained on where ``model.lora`` is set, and merged where not."""
     data: Annotated[Many[TrainDataConfig], Field(min_length=1)]
     """Training problems; several sets are put one after the other, or mixed by their weights."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

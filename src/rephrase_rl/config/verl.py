@@ -21,6 +21,9 @@ class VerlConfig(ConfigModel):
     mode: Literal["sync", "colocate_async", "separate_async"] = "sync"
     """verl's trainer mode. In the asynchronous ones rollouts and rewrites may come from weights
     that are a few steps old."""
+    rollout_nodes: Positive | None = None
+    """Machines that sample and do not train, of ``gpus_per_node`` GPUs each; for
+    ``separate_async`` alone, which needs it."""
     rollout: Literal["vllm", "sglang"] = "vllm"
     """What samples."""
     tensor_parallel: Positive = 1
@@ -46,3 +49,8 @@ class VerlConfig(ConfigModel):
     overrides: PlainMapping = Field(default_factory=dict)
     """Further settings of verl by their full path, such as ``trainer.project_name: mine``; they
     have the last word, and what the method rests on is checked at the start."""
+
+    @property
+    def prompts_of_an_update(self) -> int:
+        """``prompts_per_update``, or all of a step."""
+        return self.prompts_per_update or self.prompts_per_step

@@ -33,7 +33,7 @@ class TokenRecorder:
     def __init__(self, kept: Kept, decoder: Decoder) -> None:
         """Args: which candidates, and the tokenizer that spells their tokens."""
         self.kept = kept
-        self._decoder = decoder
+        self.decoder = decoder
 
     def __call__(self, candidate: Candidate) -> TokenRecord | None:
         """The candidate's tokens; None where they are not kept or were not measured."""
@@ -44,9 +44,9 @@ class TokenRecorder:
         # A text that was not written from a prompt of its own has no second log-prob to speak of.
         on_context = None if candidate.context_ids is None else candidate.logps_on_context
         return TokenRecord(
-            pieces=spell(candidate.completion.token_ids, self._decoder),
-            logps_on_q=_rounded(candidate.logps_on_q),
-            logps_on_context=None if on_context is None else _rounded(on_context),
+            pieces=spell(candidate.completion.token_ids, self.decoder),
+            logps_on_q=rounded(candidate.logps_on_q),
+            logps_on_context=None if on_context is None else rounded(on_context),
         )
 
 
@@ -77,5 +77,6 @@ def spell(token_ids: Sequence[int], decoder: Decoder) -> tuple[str, ...]:
     return tuple(pieces)
 
 
-def _rounded(logps: Sequence[float]) -> tuple[float, ...]:
+def rounded(logps: Sequence[float]) -> tuple[float, ...]:
+    """Log-probs as they are written down."""
     return tuple(round(value, DECIMALS) for value in logps)

@@ -100,10 +100,12 @@ def hard_problems(
     return _shuffled(problems, seed, "hard")
 
 
-def easy_problems(count: int, *, split: Split, seed: int) -> list[Problem]:
+def easy_problems(
+    count: int, *, split: Split, seed: int, levels: tuple[int, ...] = EASY_LEVELS
+) -> list[Problem]:
     """Chains of the easy levels in equal parts, without expert solutions."""
     problems: list[Problem] = []
-    for level, part in zip(EASY_LEVELS, _parts(count, len(EASY_LEVELS)), strict=True):
+    for level, part in zip(levels, _parts(count, len(levels)), strict=True):
         problems += make_problems(CHAIN, level=level, count=part, split=split, seed=seed)
     return _shuffled([_without_expert(problem) for problem in problems], seed, "easy")
 
@@ -126,6 +128,7 @@ def mixed_training_problems(
     expert_error_rate: float = 0.0,
     hard_share: float = 0.5,
     easy_share: float = 0.25,
+    easy_levels: tuple[int, ...] = EASY_LEVELS,
 ) -> list[Problem]:
     """A training set: by default half hard, a quarter easy, a quarter general.
 
@@ -139,6 +142,7 @@ def mixed_training_problems(
         expert_error_rate: Share of wrong experts.
         hard_share: Share of hard problems.
         easy_share: Share of easy problems; the rest is general.
+        easy_levels: Levels of the easy problems.
 
     Returns:
         Problems of the train split.
@@ -154,7 +158,7 @@ def mixed_training_problems(
     hard = hard_problems(
         hard_count, split="train", seed=seed, expert=expert, expert_error_rate=expert_error_rate
     )
-    easy = easy_problems(easy_count, split="train", seed=seed)
+    easy = easy_problems(easy_count, split="train", seed=seed, levels=easy_levels)
     general = general_problems(
         count - hard_count - easy_count, split="train", seed=seed, abilities=TRAINED_ABILITIES
     )

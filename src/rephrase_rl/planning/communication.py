@@ -44,7 +44,7 @@ def exchanged_s(setting: Setting, decode_calls: float) -> float:
     devices, links = setting.devices, setting.device.links
     if devices == 1 or links is None:
         return 0.0
-    gradient_bytes = setting.trained_parameters * BYTES[setting.how.weights]
+    gradient_bytes = setting.trained_bytes
     if setting.how.sharding == "ddp":
         return all_reduce_s(gradient_bytes, devices, links)
     shape, work = setting.shape, setting.work

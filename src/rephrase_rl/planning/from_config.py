@@ -11,7 +11,7 @@ from rephrase_rl.config import parse_guidance
 from rephrase_rl.errors import ConfigError
 from rephrase_rl.planning.devices import Fact, Origin
 from rephrase_rl.planning.setting import Computing, Mode, Number, Sampler, Workload
-from rephrase_rl.planning.shape import ModelShape
+from rephrase_rl.planning.shape import FUSED, SEVEN, ModelShape
 
 if TYPE_CHECKING:
     from rephrase_rl.config import GuidanceConfig, PlanConfig, RunConfig, ShapeConfig
@@ -23,6 +23,9 @@ VLLM_MEMORY_SHARE = 0.3
 SPLITTABLE_LOSSES = ("grpo", "dr_grpo", "dapo", "cispo")
 """Loss types for which rows without a gradient stay out of the pass; a test compares this with the
 trainer's list."""
+
+PLANNED_LAYERS = (*SEVEN, *FUSED)
+"""Matrices of a layer that adapters can be planned on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +115,33 @@ def computing_of(config: RunConfig) -> Computing:
         arithmetic=_arithmetic(config, on_gpu),
         weights="float32" if config.model.dtype == "float32" else "bfloat16",
         checkpointing=bool(trainer.get("gradient_checkpointing", on_gpu)),
-        lora_rank=plan.lora_rank,
+        **_adapters(config),
         sharding=plan.sharding,
         vllm_memory_share=float(trainer.get("vllm_gpu_memory_utilization", VLLM_MEMORY_SHARE)),
     )
+
+
+def _adapters(config: RunConfig) -> dict[str, Any]:
+    """Fields of ``Computing`` about adapters; a rank under ``plan`` is one on every matrix.
+
+    Raises:
+        ConfigError: ``model.lora`` names layers whose sizes are not known.
+    """
+    lora, rank = config.model.lora, config.plan.lora_rank
+    if rank is not None or lora is None:
+        return {"lora_rank": rank}
+    unknown = [name for name in lora.target_modules if name not in PLANNED_LAYERS]
+    if unknown and not lora.takes_all_linear:
+        raise ConfigError(
+            f"found {', '.join(unknown)} in model.lora.target_modules, whose sizes are not known; "
+            f"required: some of {', '.join(PLANNED_LAYERS)}, or all-linear; do this: set "
+            "plan.lora_rank, which plans for adapters on every matrix"
+        )
+    return {
+        "lora_rank": lora.r,
+        "lora_layers": () if lora.takes_all_linear else lora.target_modules,
+        "four_bits": config.model.load_in_4bit,
+    }
 
 
 def _arithmetic(config: RunConfig, on_gpu: bool) -> Number:

@@ -50,21 +50,19 @@ def device_memory(setting: Setting) -> Memory:
     """Memory that the setting needs on its busiest device."""
     how, shape = setting.how, setting.shape
     shards = setting.devices if how.sharding == "fsdp" else 1
-    weight, trained = BYTES[how.weights], setting.trained_parameters
-    adapters = trained if how.lora_rank else 0
     held = {
         "libraries": setting.device.process_bytes,
-        "weights": (shape.parameters + adapters) * weight / shards,
-        "optimiser": 2 * trained * weight / shards,
+        "weights": setting.frozen_and_trained_bytes / shards,
+        "optimiser": 2 * setting.trained_bytes / shards,
     }
     if setting.work.reference_logps and how.lora_rank is None:
-        held["reference policy"] = shape.parameters * weight / shards
+        held["reference policy"] = shape.parameters * BYTES[how.weights] / shards
     if how.sampler == "vllm":
         # Taken once and kept while training: sleeping is refused where guidance is on.
         held["vLLM's weights and cache"] = _vllm_bytes(setting)
     return Memory(
         held=held,
-        training=_training(setting, trained * weight / shards),
+        training=_training(setting, setting.trained_bytes / shards),
         sampling=_sampling(setting),
         available=setting.device.memory_bytes * USABLE,
     )
@@ -111,8 +109,13 @@ def _gathered(setting: Setting) -> dict[str, float]:
 
 
 def _casts(setting: Setting) -> dict[str, float]:
-    """Autocast's copies of the weights."""
-    if setting.how.arithmetic == setting.how.weights:
+    """Autocast's copies of the weights; of weights in 4 bits, the matrix in use."""
+    shape, how = setting.shape, setting.how
+    if how.four_bits:
+        largest = max(a * b for a, b in shape.matrices.values())
+        head = shape.head_parameters if how.arithmetic != how.weights else 0
+        return {"copies of weights": float((largest + head) * BYTES[how.arithmetic])}
+    if how.arithmetic == how.weights:
         return {}
     shards = setting.devices if setting.how.sharding == "fsdp" else 1
     copies = setting.shape.matrix_parameters * BYTES[setting.how.arithmetic] / shards

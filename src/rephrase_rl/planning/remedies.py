@@ -11,7 +11,7 @@ from rephrase_rl.planning.memory import device_memory
 from rephrase_rl.planning.phases import step_seconds
 
 if TYPE_CHECKING:
-    from rephrase_rl.planning.setting import Setting
+    from rephrase_rl.planning.setting import Sampler, Setting
 
 LORA_RANK = 16
 DEVICE_COUNTS = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -50,9 +50,10 @@ def _changes(setting: Setting) -> Iterator[tuple[str, Setting]]:
     yield lean_name, lean
     if setting.how.lora_rank is None:
         yield (
-            f"adapters of rank {LORA_RANK} (plan.lora_rank), {lean_name}",
+            f"adapters of rank {LORA_RANK} (model.lora), {lean_name}",
             lean.with_how(lora_rank=LORA_RANK),
         )
+    yield from _four_bits(lean, lean_name)
     yield from _sharded(setting, "")
     yield from _sharded(lean, f", {lean_name}")
     if setting.how.weights == "float32":
@@ -60,6 +61,18 @@ def _changes(setting: Setting) -> Iterator[tuple[str, Setting]]:
             f"model.dtype: bfloat16 (steps of 1e-6 are lost to rounding), {lean_name}",
             lean.with_how(weights="bfloat16"),
         )
+
+
+def _four_bits(lean: Setting, lean_name: str) -> Iterator[tuple[str, Setting]]:
+    """Adapters on weights in 4 bits; not on CPUs, and vLLM does not take such weights from TRL."""
+    if lean.how.four_bits or lean.device.is_cpu:
+        return
+    sampler: Sampler = "generate" if lean.how.sampler == "vllm" else lean.how.sampler
+    without = ", trainer.use_vllm: false" if sampler != lean.how.sampler else ""
+    yield (
+        f"adapters on weights in 4 bits (model.lora, model.load_in_4bit{without}), {lean_name}",
+        lean.with_how(lora_rank=lean.how.lora_rank or LORA_RANK, four_bits=True, sampler=sampler),
+    )
 
 
 def _smaller_micro_batch(setting: Setting, suffix: str) -> Iterator[tuple[str, Setting]]:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rephrase_rl.planning.setting import BYTES, Setting
+from rephrase_rl.planning.setting import BYTES, FOUR_BIT_BYTES, Setting
 from rephrase_rl.planning.work import Work, decode_work, forward_work
 
 ROWS_AT_ONCE = 512
@@ -187,14 +187,16 @@ def _decode(
     )
 
 
-def _weight_bytes(setting: Setting) -> int:
+def _weight_bytes(setting: Setting) -> float:
     """Bytes of a weight that a step reads and writes.
 
     Around ``generate``, autocast ends with each step, so each step reads the weights as they are,
-    writes their copies and reads those.
+    writes their copies and reads those. Weights in 4 bits are unpacked likewise.
     """
     how = setting.how
     copy = BYTES[how.arithmetic]
+    if how.four_bits:
+        return FOUR_BIT_BYTES + 2 * copy
     if how.sampler == "generate" and how.weights != how.arithmetic:
         return BYTES[how.weights] + 2 * copy
     return copy

@@ -18,6 +18,8 @@ Number: TypeAlias = Literal["float32", "bfloat16"]
 Sharding: TypeAlias = Literal["ddp", "fsdp"]
 
 BYTES: dict[Number, int] = {"float32": 4, "bfloat16": 2}
+FOUR_BIT_BYTES = 4.127 / 8
+"""Of a weight in NF4 with its quantised constants (QLoRA, arXiv:2305.14314, section 3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,11 @@ class Computing:
     weights: Number
     checkpointing: bool = False
     lora_rank: int | None = None
+    """Of adapters that are trained in the place of the weights. None: there are none."""
+    lora_layers: tuple[str, ...] = ()
+    """Matrices that have adapters; empty: all of every layer."""
+    four_bits: bool = False
+    """Whether the layers' matrices are held in 4 bits, as QLoRA has it."""
     sharding: Sharding = "ddp"
     vllm_memory_share: float = 0.3
     """Share of a device's memory that colocated vLLM takes for its weights and its cache."""
@@ -151,7 +158,30 @@ class Setting:
         """Parameters with a gradient, over all devices."""
         if self.how.lora_rank is None:
             return self.shape.parameters
-        return self.shape.lora_parameters(self.how.lora_rank)
+        return self.shape.lora_parameters(self.how.lora_rank, self.how.lora_layers)
+
+    @property
+    def trained_bytes(self) -> int:
+        """Bytes of the parameters with a gradient; as many are their gradients, twice the moments.
+
+        PEFT keeps adapters in float32 beside weights in bfloat16, and TRL takes bfloat16 beside
+        weights in 4 bits.
+        """
+        number = self.how.weights
+        if self.how.lora_rank is not None:
+            number = "bfloat16" if self.how.four_bits else "float32"
+        return self.trained_parameters * BYTES[number]
+
+    @property
+    def frozen_and_trained_bytes(self) -> float:
+        """Bytes of all weights, adapters included."""
+        each = BYTES[self.how.weights]
+        if self.how.lora_rank is None:
+            return float(self.shape.parameters * each)
+        quantised = self.shape.layers * self.shape.layer_matrix_parameters
+        quantised = quantised if self.how.four_bits else 0
+        rest = (self.shape.parameters - quantised) * each
+        return rest + quantised * FOUR_BIT_BYTES + self.trained_bytes
 
     def with_work(self, work: Workload) -> Setting:
         """The same with another workload."""

@@ -7,7 +7,7 @@ and an addition each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -119,11 +119,37 @@ class ModelShape:
         """Bytes of keys and values that one token leaves in the cache."""
         return 2 * self.layers * self.kv_width * bytes_per_number
 
-    def lora_parameters(self, rank: int) -> int:
-        """Parameters of adapters of this rank on every matrix of every layer."""
+    def lora_parameters(self, rank: int, layers: Collection[str] = ()) -> int:
+        """Parameters of adapters of this rank in every layer.
+
+        Args:
+            rank: Of the adapters.
+            layers: Names of the matrices that have one, of those in ``matrices``; empty: all seven.
+        """
+        ends = [a + b for name, (a, b) in self.matrices.items() if name in (layers or SEVEN)]
+        return self.layers * rank * sum(ends)
+
+    @property
+    def matrices(self) -> dict[str, tuple[int, int]]:
+        """Inputs and outputs of a layer's matrices, by transformers' names; two also as fused."""
         h, q, k, i = self.hidden, self.query_width, self.kv_width, self.intermediate
-        ends = (h + q) + 2 * (h + k) + (q + h) + 3 * (h + i)
-        return self.layers * rank * ends
+        return {
+            "q_proj": (h, q),
+            "k_proj": (h, k),
+            "v_proj": (h, k),
+            "o_proj": (q, h),
+            "gate_proj": (h, i),
+            "up_proj": (h, i),
+            "down_proj": (i, h),
+            "qkv_proj": (h, q + 2 * k),
+            "gate_up_proj": (h, 2 * i),
+        }
+
+
+SEVEN = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""The matrices of a layer, none of them fused."""
+FUSED = ("qkv_proj", "gate_up_proj")
+"""Names of several in one."""
 
 
 def shape_from_config(config: Mapping[str, Any], name: str) -> ModelShape:

@@ -73,7 +73,7 @@ def forward_work(
     length: float,
     scored: float,
     calls: float,
-    bytes_per_number: int,
+    bytes_per_number: float,
     seen_share: float = 0.5,
 ) -> Work:
     """One pass over whole rows: a prompt's prefill, log-probs, or the forward half of training.
@@ -132,7 +132,7 @@ def decode_work(
     row_steps: float,
     kv_tokens: float,
     pairs: float,
-    bytes_per_number: int,
+    bytes_per_number: float,
     kv_bytes_per_number: int,
 ) -> Work:
     """Token by token: every call reads all weights and computes one token for each row.

@@ -5,14 +5,23 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rephrase_rl.errors import EngineError
-from rephrase_rl.rollout.adapters import adapter_base, merged
+from rephrase_rl.rollout.adapters import (
+    ADAPTER_FILE,
+    adapter_base,
+    merged,
+    opened_for_training,
+)
+from rephrase_rl.rollout.four_bits import four_bit_loading
 from rephrase_rl.seeding import forked_rng
+
+if TYPE_CHECKING:
+    from rephrase_rl.rollout.adapters import Base
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +29,7 @@ class LoadedPolicy:
     """A causal language model in eval mode and its tokenizer."""
 
     model: Any
-    """``transformers.PreTrainedModel``; can be trained and saved."""
+    """``transformers.PreTrainedModel``, or PEFT's around one; can be trained and saved."""
     tokenizer: Any
     """``transformers.PreTrainedTokenizerFast``; has a padding token."""
 
@@ -32,6 +41,8 @@ def load_policy(
     dtype: str = "auto",
     gguf_file: str | None = None,
     trust_remote_code: bool = False,
+    merge_adapter: bool = True,
+    four_bits: bool = False,
 ) -> LoadedPolicy:
     """Load a model with its tokenizer, ready to sample from, to train and to save.
 
@@ -46,19 +57,22 @@ def load_policy(
         dtype: ``auto`` (as stored; float32 for GGUF) or a torch dtype's name: ``bfloat16`` ...
         gguf_file: Name of the GGUF file inside ``path``.
         trust_remote_code: Whether to run Python code that comes with the model.
+        merge_adapter: False leaves an adapter beside the model's weights, to be trained on.
+        four_bits: Hold the weights of the model itself in 4 bits, on this process's GPU.
 
     Raises:
         EngineError: Nothing loadable is there, it brings code that is not to be run, the dtype is
             unknown, or reading GGUF is not installed; or weights are not finite, or no token ends
-            a text.
+            a text; or 4 bits are asked for without an NVIDIA GPU or bitsandbytes.
     """
     base = adapter_base(path)
     if base is not None:
-        whole = load_policy(base, dtype=dtype, trust_remote_code=trust_remote_code)
+        whole = _load_base(path, base, dtype, trust_remote_code, four_bits)
         own = Path(path, "tokenizer_config.json").is_file()
         tokenizer = load_tokenizer(path) if own else whole.tokenizer
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-        return LoadedPolicy(merged(whole.model, path).eval(), tokenizer)
+        put_on = merged if merge_adapter else opened_for_training
+        return LoadedPolicy(put_on(whole.model, path).eval(), tokenizer)
     source = str(path)
     if gguf_file is None and source.endswith(".gguf"):
         source, gguf_file = str(Path(path).parent), Path(path).name
@@ -69,11 +83,14 @@ def load_policy(
         arguments["revision"] = revision
     if gguf_file is not None:
         arguments["gguf_file"] = gguf_file
+    loading = four_bit_loading() if four_bits else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **arguments)
         if gguf_file is not None:
-            arguments |= _dense_weights()
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=torch_dtype, **arguments)
+            loading |= _dense_weights()
+        model = AutoModelForCausalLM.from_pretrained(
+            source, dtype=torch_dtype, **arguments, **loading
+        )
     except ImportError as error:
         if gguf_file is None:
             raise
@@ -96,6 +113,29 @@ def load_policy(
             )
         tokenizer.pad_token = tokenizer.eos_token
     return LoadedPolicy(model.eval(), tokenizer)
+
+
+def _load_base(
+    path: str | Path, base: Base, dtype: str, trust_remote_code: bool, four_bits: bool
+) -> LoadedPolicy:
+    """The model of an adapter.
+
+    Raises:
+        EngineError: It cannot be loaded.
+    """
+    try:
+        return load_policy(
+            base.path,
+            revision=base.revision,
+            dtype=dtype,
+            trust_remote_code=trust_remote_code,
+            four_bits=four_bits,
+        )
+    except EngineError as error:
+        raise EngineError(
+            f"{error}\n{path} is an adapter on that model; do this: write where the model lies now "
+            f"into base_model_name_or_path of {ADAPTER_FILE} there"
+        ) from error
 
 
 def _check_weights(model: Any, source: str) -> None:

@@ -47,6 +47,7 @@ def training_problems(
         expert_error_rate=mix.wrong_experts,
         hard_share=mix.hard,
         easy_share=mix.easy,
+        easy_levels=mix.easy_levels,
     )
     problems = _some_as_rewriting(problems, mix.rewriting)
     if texts == "hard":

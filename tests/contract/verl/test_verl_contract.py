@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,10 +19,12 @@ from verl.trainer import main_ppo
 from verl.trainer.ppo import core_algos, padding_utils
 from verl.trainer.ppo.reward import load_reward_manager
 from verl.trainer.ppo.v1 import agent_loop_tq, trainer_base
+from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer, ReplayBufferAsync
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
+from verl.utils.metric import Metric, reduce_metrics
 from verl.workers.config import AgentLoopConfig, RolloutConfig
 from verl.workers.engine_workers import ActorRolloutRefWorker
-from verl.workers.rollout.llm_server import LLMServerClient
+from verl.workers.rollout.llm_server import FullyAsyncLLMServerClient, LLMServerClient
 from verl.workers.rollout.replica import TokenOutput
 from verl.workers.utils import losses
 
@@ -295,3 +298,43 @@ def test_tokens_of_a_chat_come_from_the_builder_that_agent_loops_use() -> None:
     assert "self.continuous_token_builder.build_initial_tokens(" in source, breaks(
         "build_initial_tokens", ENGINE
     )
+
+
+def test_clients_of_partial_rollouts_leave_log_probs_of_prompts_out() -> None:
+    """Why prompts are read through the plain client's method in the asynchronous modes."""
+    assert issubclass(FullyAsyncLLMServerClient, LLMServerClient), breaks("client", WORKER)
+    source = inspect.getsource(FullyAsyncLLMServerClient.generate)
+    assert "prompt_logprobs" not in source, breaks("FullyAsyncLLMServerClient.generate", WORKER)
+    assert 'output.stop_reason not in ("aborted", "abort")' in source, breaks("aborts", WORKER)
+    for name in ("colocate_async", "separate_async"):
+        file = SOURCE / f"trainer/ppo/v1/trainer_{name}.py"
+        assert "client_cls=FullyAsyncLLMServerClient" in file.read_text(), breaks(name, WORKER)
+
+
+def test_engines_divide_by_the_tokens_of_the_loss_mask() -> None:
+    for engine in ("fsdp", "megatron", "veomni", "torchtitan", "automodel"):
+        source = (SOURCE / f"workers/engine/{engine}/transformer_impl.py").read_text()
+        counts = re.findall(r"batch_num_tokens = (.*)", source)
+        assert counts, breaks(engine, TRAINER)
+        assert all("loss_mask" in line for line in counts[:1]), breaks(engine, TRAINER)
+
+
+def test_buffers_wait_in_a_method_that_can_be_watched() -> None:
+    for buffer in (ReplayBuffer.sample, ReplayBufferAsync.wait_for_sampleable):
+        assert "self._wait_for_next_poll(" in inspect.getsource(buffer), breaks("waits", TRAINER)
+
+
+def test_sums_of_micro_batches_stay_in_proportion() -> None:
+    """Why a share can be made of two sums after verl has reduced them."""
+    first, second = Metric("sum", 1.0), Metric("sum", 2.0)
+    first.append(3.0)
+    second.append(4.0)
+    assert Metric.aggregate_dp([first, second]) == 5.0, breaks("Metric.aggregate_dp", LOSS)
+    assert reduce_metrics({"a": [2.0, 4.0]}) == {"a": 3.0}, breaks("reduce_metrics", LOSS)
+
+
+def test_steps_count_epochs_even_where_a_number_of_steps_is_asked_for() -> None:
+    """Why a launch with max_steps has epochs without end, and data has to fill a step."""
+    source = inspect.getsource(PPOTrainer.fit)
+    assert "current_epoch < self.config.trainer.total_epochs and" in source, breaks("fit", LAUNCH)
+    assert "// self.steps_per_epoch" in source, breaks("steps_per_epoch", LAUNCH)

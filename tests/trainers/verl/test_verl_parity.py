@@ -55,6 +55,8 @@ def test_both_engines_train_on_the_same(outcomes, method) -> None:
         "loss": abs(trl.loss - verl.loss),
         "gradient": largest_difference(trl.gradient, verl.gradient),
     }
+    assert trl.figures == pytest.approx(verl.figures, abs=LIMIT)
+    assert trl.figures.keys() == verl.figures.keys()
     print(f"{method}: " + ", ".join(f"{name} {value:.1e}" for name, value in figures.items()))
     _keep(method, {**figures, "loss_value": trl.loss})
     assert abs(trl.loss) > 1e-3, "a loss of nothing is equal to anything"

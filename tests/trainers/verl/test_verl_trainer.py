@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,14 +11,16 @@ from omegaconf import OmegaConf
 from verl.trainer.ppo.padding_utils import construct_minimal_padding_template
 from verl.trainer.ppo.v1.trainer_base import TRAINER_REGISTRY, PPOTrainer
 
-from engine_parity import ScriptedActor, verl_trainer
+from engine_parity import ScriptedActor, loss_of, verl_trainer
 from rephrase_rl.guidance.recording import step_metrics
 from rephrase_rl.records import StepRecord
 from rephrase_rl.runs import RunDirectory
 from rephrase_rl.trainers.verl import trainer as trainer_module
 from rephrase_rl.trainers.verl.checks import GUIDED
 from rephrase_rl.trainers.verl.loss import ADVANTAGE, SCALE, guided_loss
+from rephrase_rl.trainers.verl.notes import record_of
 from rephrase_rl.trainers.verl.recording import StepRecorder
+from rephrase_rl.trainers.verl.rows import NOTES
 from rephrase_rl.trainers.verl.trainer import PREFIX, GuidedTrainer, register_guided_trainers
 from verl_fakes import lab_problem, run_config
 
@@ -130,13 +133,101 @@ def test_a_rule_with_a_loss_of_its_own_takes_the_tokens_out_of_verls(ready) -> N
     assert rows["uida_3_0"][SCALE].item() == 1.0
 
 
-def test_the_loss_reaches_the_training_workers_only_where_it_is_needed(monkeypatch, ready) -> None:
-    for method, expected in (("luffy", guided_loss), ("repo", None)):
+def test_the_loss_reaches_the_training_workers_with_a_rule_of_its_own_alone(
+    monkeypatch, ready
+) -> None:
+    monkeypatch.setattr(PPOTrainer, "_setup", lambda self: None)
+    for method, has_rule in (("luffy", True), ("repo", False), ("grpo", False)):
         _, trainer, _, _ = ready(run_config(method))
-        monkeypatch.setattr(PPOTrainer, "_setup", lambda self: None)
+        trainer.actor_rollout_wg.loss_fn = None
         trainer._setup()
         found = trainer.actor_rollout_wg.loss_fn
-        assert getattr(found, "func", None) is expected
+        assert found.func is guided_loss
+        assert (found.keywords["rule"] is not None) == has_rule
+
+
+def test_rows_that_are_left_out_are_not_counted_by_verls_engines(ready) -> None:
+    """They divide by the sum of ``loss_mask``, and not of ``response_mask``."""
+    queue, trainer, batch, metrics = ready(run_config("hpt"))
+    trainer._compute_advantage(batch, metrics)
+    rows = queue.rows["train"]
+    for name in ("response_mask", "loss_mask"):
+        counts = [int(rows[f"uida_{i}_0"][name].sum()) for i in range(4)]
+        assert counts == [len(rows["uida_0_0"]["responses"]), 0, 0, 0]
+
+
+def test_a_batch_of_rows_that_are_all_left_out_has_a_loss_of_nothing(ready) -> None:
+    run = run_config("repo", guidance={"no_spread": {"policy": "drop"}, "gate": {"kind": "never"}})
+    queue, trainer, _, metrics = ready(run)
+    batch = queue.batch(uid="uida")
+    trainer._compute_advantage(batch, metrics)
+    rows = [queue.rows["train"][key] for key in batch.keys]
+    data = queue.kv_batch_get(batch.keys, "train")
+    loss, _, gradients = loss_of(trainer.actor_rollout_wg.loss_fn, data, rows)
+    assert loss == 0.0
+    assert all(value == 0.0 for own in gradients for value in own)
+
+
+def test_figures_of_the_loss_have_the_names_of_every_other_run(ready) -> None:
+    _, trainer, batch, metrics = ready()
+    trainer._compute_advantage(batch, metrics)
+    trainer._update_actor(batch, metrics)
+    for kind in ("rollouts", "injection"):
+        assert metrics[f"{kind}/policy_logp"] < 0
+        assert 0 <= metrics[f"{kind}/clip_fraction"] <= 1
+    assert metrics["rollouts/clip_fraction"] > 0
+    assert not any(name.startswith(("actor/rollouts", "actor/injection")) for name in metrics)
+
+
+def test_an_accepted_rewrite_keeps_its_tokens_with_the_trainers_log_probs(ready) -> None:
+    queue, trainer, batch, metrics = ready()
+    trainer._compute_advantage(batch, metrics)
+    kept = []
+    trainer._recorder = SimpleNamespace(keep=lambda step, records, *_: kept.extend(records))
+    trainer._compute_metrics(batch, metrics, {"step": 1.0, "gen": 1.0}, global_steps=1, epoch=0)
+    (guided,) = [record for record in kept if record.gate_open]
+    tokens = guided.candidates[0].tokens
+    row = queue.rows["train"]["uida_0_0"]
+    assert "".join(tokens.pieces) == "A"
+    assert tokens.logps_on_q == pytest.approx(row["old_log_probs"].tolist(), abs=1e-4)
+    assert tokens.logps_on_context == (-0.5, -0.5)
+
+
+def test_tokens_are_kept_of_whom_the_configuration_says(stage) -> None:
+    def wrong(prompt: str, number: int) -> str:
+        return "wrong" if "the expert says" in prompt else f"no {number}"
+
+    for kept, expected in (("all", True), ("accepted", False), ("none", False)):
+        played = stage(wrong, run_config(log={"token_logps": kept}))
+        played.play(PROBLEMS[:1])
+        record = record_of(played.queue.rows["train"]["uida_0_0"]["extra_fields"][NOTES])
+        assert (record.candidates[0].tokens is not None) == expected
+        if expected:
+            assert "".join(record.candidates[0].tokens.pieces) == "wrong"
+
+
+def test_experts_are_measured_in_every_nth_step(ready) -> None:
+    for every, there in ((1, True), (0, False)):
+        _, trainer, batch, metrics = ready(run_config(guidance={"expert_logp_every": every}))
+        trainer._compute_advantage(batch, metrics)
+        trainer._compute_metrics(batch, metrics, {"step": 1.0, "gen": 1.0}, 1, 0)
+        assert ("expert/policy_logp" in metrics) == there
+
+
+def test_unguided_groups_are_counted(stage) -> None:
+    def broken(prompt: str, number: int) -> str:
+        if "say b" in prompt and number == 1:
+            raise ConnectionError("server lost")
+        return script(prompt, number)
+
+    played = stage(broken)
+    played.play(PROBLEMS)
+    trainer = verl_trainer(played.run, played.worker.config, played.queue, PROBLEMS)
+    batch, metrics = played.queue.batch(), {}
+    trainer._compute_old_log_prob(batch, metrics)
+    trainer._compute_advantage(batch, metrics)
+    trainer._compute_metrics(batch, metrics, {"step": 1.0, "gen": 1.0}, 1, 0)
+    assert metrics["groups/unguided"] == 1.0
 
 
 def test_figures_have_the_names_of_every_other_run(ready, tmp_path) -> None:
@@ -144,7 +235,6 @@ def test_figures_have_the_names_of_every_other_run(ready, tmp_path) -> None:
     run = RunDirectory.create(tmp_path / "run", {"method": "repo"}, "method: repo\n")
     trainer._recorder = StepRecorder(str(run.path), "all")
     trainer._compute_advantage(batch, metrics)
-    _prepare_for_metrics(trainer)
     trainer._compute_metrics(batch, metrics, {"step": 2.0, "gen": 1.0}, global_steps=1, epoch=0)
     groups = list(run.groups())
     assert {group.problem_id for group in groups} == {"a", "b"}
@@ -154,7 +244,7 @@ def test_figures_have_the_names_of_every_other_run(ready, tmp_path) -> None:
             assert metrics[name] == pytest.approx(value), name
     assert metrics["gate/open_fraction"] == 0.5
     assert metrics["injection/rescued_fraction"] == 0.5
-    assert {"rollouts/policy_logp", "injection/policy_logp"} <= metrics.keys()
+    assert metrics["groups/unguided"] == 0.0
     (guided,) = [group for group in groups if group.gate_open]
     assert [m.advantage for m in guided.members] == pytest.approx([1.5, -0.5, -0.5, -0.5], abs=1e-4)
     accepted = guided.candidates[0]
@@ -166,17 +256,6 @@ def test_figures_have_the_names_of_every_other_run(ready, tmp_path) -> None:
     assert step.step == 0
     assert step.metrics["reward"] == pytest.approx(3 / 8)
     assert run.timings()[0].timings["time/step_s"] == 2.0
-
-
-def _prepare_for_metrics(trainer) -> None:
-    """What verl's own figures ask of a trainer."""
-    from verl.trainer.ppo.metric_utils import RolloutMoELoadBalanceMetricsAccumulator
-
-    trainer.use_critic = False
-    trainer._get_n_gpus_for_throughput = lambda: 1
-    trainer._rollout_moe_lb_metrics_accumulator = RolloutMoELoadBalanceMetricsAccumulator(
-        model_config=trainer.config.actor_rollout_ref.model
-    )
 
 
 def test_guided_trainers_stand_beside_verls_own_modes(tmp_path) -> None:

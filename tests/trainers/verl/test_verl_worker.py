@@ -119,7 +119,7 @@ def test_a_closed_gate_asks_for_no_rewrite(stage) -> None:
 
     played = stage(script)
     played.play([lab_problem("a")])
-    assert len(played.server.requests) == 4
+    assert len(played.sampled) == 4
     assert texts(played) == ["no", "no", "A", "no"]
     assert all(own[INJECTED] == 0 for own in notes(played))
 
@@ -157,7 +157,7 @@ def test_the_rephrase_prompt_is_longer_than_questions_may_be_and_not_cut(stage) 
     long_expert = "the expert says A " * 40
     played = stage(failing())
     played.play([lab_problem("a", expert_solution=long_expert)])
-    (rewrite,) = [request for request in played.server.requests if is_rewrite(request[0])]
+    (rewrite,) = [request for request in played.sampled if is_rewrite(request[0])]
     limit = played.worker.rollout_config.prompt_length
     assert len(played.worker.tokenizer.encode(rewrite[0])) > limit
     assert long_expert.strip() in rewrite[0]
@@ -168,7 +168,7 @@ def test_rewrites_have_a_temperature_of_their_own(stage) -> None:
     run = run_config(guidance={"source": {"temperature": 0.0}})
     played = stage(failing(), run)
     played.play([lab_problem("a")])
-    (params,) = [p for prompt, p in played.server.requests if is_rewrite(prompt)]
+    (params,) = [p for prompt, p in played.sampled if is_rewrite(prompt)]
     assert (params["temperature"], params["top_p"], params["top_k"]) == (0.0, 1.0, -1)
     # Sampled from another distribution than the loss knows: not the log-probs of the policy.
     assert notes(played)[0][CONTEXT_LOGPS] is None
@@ -222,7 +222,7 @@ def test_a_rollout_that_fails_leaves_its_group_unguided(stage) -> None:
     played.play([lab_problem("a")])
     assert played.queue.statuses() == {"uida": "failure"}
     assert len(texts(played)) == 3
-    assert not any(is_rewrite(prompt) for prompt, _ in played.server.requests)
+    assert not any(is_rewrite(prompt) for prompt, _ in played.sampled)
     assert all(own[INJECTED] == 0 for own in notes(played))
 
 
@@ -238,13 +238,21 @@ def test_a_rewrite_that_fails_fails_its_group_alone(stage) -> None:
     assert texts(played, "uidb")[0] == "B"
 
 
+def test_a_judge_that_loses_verdicts_fails_groups_and_keeps_nobody_waiting(stage) -> None:
+    played = stage(failing())
+    manager = played.worker.reward_loop_worker_handles[0]._manager
+    manager._judge = lambda source, asked, problems: []
+    played.play([lab_problem("a")])
+    assert played.queue.statuses() == {"uida": "failure"}
+
+
 def test_luffy_puts_the_expert_text_into_the_last_place(stage) -> None:
     played = stage(lambda prompt, number: "no", run_config("luffy"))
     played.play([lab_problem("a")])
     assert texts(played)[-1] == "the expert says A"
     length = len(played.queue.rows["train"]["uida_3_0"]["responses"])
     assert [own[INJECTED] for own in notes(played)] == [0, 0, 0, length]
-    assert len(played.server.requests) == 4
+    assert len(played.sampled) == 4
 
 
 def test_hpt_trains_on_the_expert_alone(stage) -> None:
@@ -272,7 +280,7 @@ def test_the_likeliest_of_several_rewrites_is_measured_by_the_server(stage) -> N
     played = stage(lambda p, n: "A" if is_rewrite(p) else "no", run)
     played.play([lab_problem("a")])
     measuring = [params for _, params in played.server.requests if "prompt_logprobs" in params]
-    assert len(measuring) == 2
+    assert len(measuring) == 3  # the expert's own text too
     assert all(params["max_tokens"] == 1 for params in measuring)
     assert texts(played)[0] == "A"
 
@@ -287,7 +295,7 @@ def test_log_probs_of_a_prompt_are_read_at_the_right_positions(stage) -> None:
     engine = GroupEngine(policy, played.worker._guidance, (5, 6, 7), {}, None)
     import asyncio
 
-    found = asyncio.run(engine._prompt_logps((5, 6, 7), (8, 9)))
+    found = asyncio.run(engine.logps((5, 6, 7), (8, 9)))
     assert found == (-2.0, -3.0)  # position i holds the log-prob of token i + 1
     assert Measurement(0, None, (8, 9)).token_ids == (8, 9)
 
@@ -308,6 +316,8 @@ def test_log_probs_of_a_prompt_are_read_at_the_right_positions(stage) -> None:
         ("actor_rollout_ref.rollout.enable_rollout_routing_replay=true", "routing_replay"),
         ("reward.reward_manager.name=naive", "reward_manager"),
         ("distillation.enabled=true", "distillation"),
+        ("skip.rollout_tq.enable=true", "rollout_tq"),
+        ("actor_rollout_ref.rollout.agent.agent_loop_manager_class=null", "manager_class"),
     ],
 )
 def test_settings_that_would_train_on_something_else_are_refused(tmp_path, change, word) -> None:
@@ -316,6 +326,41 @@ def test_settings_that_would_train_on_something_else_are_refused(tmp_path, chang
     config = verl_config(run_config(), tmp_path, overrides=[change])
     with pytest.raises(ConfigError, match=word):
         refuse_unsupported(config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        (["actor_rollout_ref.rollout.calculate_log_probs=false"], "calculate_log_probs"),
+        (
+            [
+                "actor_rollout_ref.rollout.logprobs_mode=raw_logprobs",
+                "actor_rollout_ref.rollout.temperature=0.7",
+            ],
+            "logprobs_mode",
+        ),
+    ],
+)
+def test_weights_of_the_context_ratio_need_the_servers_log_probs(tmp_path, changes, word) -> None:
+    from rephrase_rl.trainers.verl.checks import refuse_unsupported
+
+    run = run_config(guidance={"train": {"kind": "context_ratio"}})
+    refuse_unsupported(verl_config(run, tmp_path))
+    with pytest.raises(ConfigError, match=word):
+        refuse_unsupported(verl_config(run, tmp_path, overrides=changes))
+
+
+def test_servers_that_read_at_another_temperature_than_the_loss_are_not_asked(stage) -> None:
+    """Weights would compare log-probs of two temperatures."""
+    run = run_config(trainer={"temperature": 0.5}, guidance={"train": {"kind": "context_ratio"}})
+
+    def told(prompt: str, number: int) -> str:
+        return "Sure, here is the rewritten solution:\nA" if is_rewrite(prompt) else "no"
+
+    played = stage(told, run)
+    played.play([lab_problem("a")], temperature=0.5)
+    assert len(played.sampled) == len(played.server.requests)
+    assert notes(played)[0][CONTEXT_LOGPS] is None
 
 
 def test_good_settings_pass_and_verls_own_trainer_is_told(tmp_path) -> None:
@@ -334,7 +379,7 @@ def test_good_settings_pass_and_verls_own_trainer_is_told(tmp_path) -> None:
 @pytest.mark.parametrize("method", ["relift", "chord", "replay"])
 def test_methods_that_need_more_than_a_group_are_refused(method) -> None:
     from rephrase_rl.assembly.verl.parts import facts_of, run_parts
-    from rephrase_rl.trainers.verl.checks import guidance_faults
+    from rephrase_rl.trainers.verl.group_at_a_time import guidance_faults
 
     run = run_config(method)
     assert guidance_faults(run_parts(facts_of(run, [lab_problem("a")])).guidance())

@@ -41,14 +41,21 @@ folder="$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)"
     exit 2
 }}
 export PYTHONPATH="$folder/package${{PYTHONPATH:+:$PYTHONPATH}}"
+[[ "$PYTHONPATH" =~ ^[A-Za-z0-9_/.:@%+~-]+$ ]] || {{
+    echo "error: found PYTHONPATH=$PYTHONPATH, of which verl's configuration would make something" \
+        "else; required: letters, digits and _ / . : @ % + ~ - alone; set another" >&2
+    exit 2
+}}
 python - <<'CHECK'
 from importlib.metadata import version
 found = version("verl")
 assert found == "0.9.1", f"found verl {{found}}, required 0.9.1, which this was written for"
 import math_verify, pebble, rapidfuzz, regex
 CHECK
+# Ray's workers have the environment of their node, and not that of this script.
 exec python -m {module} \\
 {overrides} \\
+    "+ray_kwargs.ray_init.runtime_env.env_vars.PYTHONPATH=$PYTHONPATH" \\
     "$@"
 """
 

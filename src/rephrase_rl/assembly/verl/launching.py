@@ -19,7 +19,7 @@ from rephrase_rl.assembly.verl.overrides import Files, translate, validated
 from rephrase_rl.assembly.verl.parts import facts_of
 from rephrase_rl.config import config_hash, config_to_plain, dump_config
 from rephrase_rl.data import data_fingerprint
-from rephrase_rl.errors import ConfigError, TrainingError
+from rephrase_rl.errors import ConfigError, DataError, TrainingError
 from rephrase_rl.methods import get_preset, resolve_config
 from rephrase_rl.runs import RunDirectory, collect_manifest
 from rephrase_rl.runs.atomic import write_text
@@ -127,8 +127,15 @@ def write_files(config: RunConfig, problems: Sequence[Problem], files: Files) ->
     """Write data and facts of a run.
 
     Raises:
-        DataError: Prompts are longer than verl would let them be.
+        DataError: Prompts are longer than verl would let them be, or problems too few for a step.
     """
+    needed = config.verl.prompts_per_step
+    if len(problems) < needed:
+        raise DataError(
+            f"found {len(problems)} problems, required at least the {needed} of a step "
+            "(verl.prompts_per_step), since verl leaves out a step that the data does not fill: "
+            "lower it, or give more problems"
+        )
     benchmarks = load_benchmarks(validated(config))
     write_data(config, problems, benchmarks, files.train, files.evaluation)
     write_text(files.facts, json.dumps(facts_of(config, problems), indent=1) + "\n")

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.assembly.objects import model_path
 from rephrase_rl.assembly.run_parts import starting_model
+from rephrase_rl.assembly.verl.adapters import adapter_settings
 from rephrase_rl.assembly.verl.hydra_text import override
 from rephrase_rl.assembly.verl.parts import FACTORY
+from rephrase_rl.assembly.verl.refusals import LOSSES, blocks_of, faults_of, unused_fields
 from rephrase_rl.config import all_benchmarks, parse_guidance
 from rephrase_rl.errors import ConfigError
-from rephrase_rl.methods import TRAINER_DEFAULTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,43 +32,12 @@ NO_DUAL_CLIP = 1e9
 """verl's dual clip cannot be switched off; no ratio reaches this one."""
 LAST_STEP_ALONE = 10**9
 """Steps between validations that no run has."""
-LOSSES = {
-    "dapo": "token-mean",
-    "grpo": "seq-mean-token-mean",
-    "dr_grpo": "seq-mean-token-sum-norm",
-}
-"""TRL's loss types -> verl's ``loss_agg_mode``."""
-ONLY: Mapping[str, Any] = {
-    "importance_sampling_level": "token",
-    "multi_objective_aggregation": "sum_then_normalize",
-    "mask_truncated_completions": False,
-    "min_p": None,
-    "repetition_penalty": 1.0,
-    "adam_epsilon": 1e-8,
-    "top_entropy_quantile": 1.0,
-}
-"""Fields of TRL's with the one value that has a counterpart in verl."""
-OF_TRL_ALONE = (
-    "per_device_train_batch_size",
-    "per_device_eval_batch_size",
-    "gradient_accumulation_steps",
-    "steps_per_generation",
-    "generation_batch_size",
-    "disable_dropout",
-    "bf16",
-    "fp16",
-    "tf32",
-    "use_cpu",
-    "use_vllm",
-    "use_bias_correction_kl",
-    "ddp_backend",
-    "ddp_timeout",
-    "deepspeed",
-    "fsdp",
-    "fsdp_config",
-    "dataloader_num_workers",
-)
-"""Fields about TRL's processes and batches; under verl those of ``verl:`` stand for them."""
+EPOCHS_WITHOUT_END = 10**9
+"""verl stops at the end of its epochs, even where a number of steps is asked for."""
+LARGEST_SEED = 2**31
+"""verl's workers add their rank to a seed, which numpy wants below 2**32."""
+FORMATS = {"float32": "fp32", "bfloat16": "bf16"}
+"""``model.dtype`` -> verl's ``model_dtype``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +77,7 @@ def translate(config: RunConfig, files: Files) -> Translation:
     """
     guidance = parse_guidance(config.guidance)
     trainer = dict(config.trainer)
-    faults = _method_faults(config, guidance) + _trainer_faults(trainer)
+    faults = faults_of(config, guidance)
     if faults:
         raise ConfigError(f"method {config.method!r} cannot be run on verl as it is", faults)
     settings = {
@@ -117,6 +87,7 @@ def translate(config: RunConfig, files: Files) -> Translation:
         **_loss(config, trainer, guidance),
         **_optimiser(trainer),
         **_schedule(config, trainer, files),
+        **_mode(config),
         **_validation(validated(config)),
         **_rewards(config),
         f"+{ROLLOUT}.agent.agent_loop_manager_class": MANAGER,
@@ -125,14 +96,11 @@ def translate(config: RunConfig, files: Files) -> Translation:
         f"{CUSTOM}.run_path": str(files.run),
         **_flat(config.verl.overrides),
     }
-    unused = [
-        f"trainer.{name}"
-        for name in trainer
-        if (name in OF_TRL_ALONE or name.startswith("vllm_"))
-        and trainer[name] != TRAINER_DEFAULTS.get(name)
-    ]
     kept = {benchmark.name for benchmark in validated(config)}
-    unused += [f"evaluation of {b.name}" for b in all_benchmarks(config) if b.name not in kept]
+    unused = [
+        *unused_fields(config),
+        *(f"evaluation of {b.name}" for b in all_benchmarks(config) if b.name not in kept),
+    ]
     return Translation(settings, tuple(unused))
 
 
@@ -176,7 +144,7 @@ def _data(config: RunConfig, trainer: Mapping[str, Any], files: Files) -> dict[s
         "data.truncation": "error",
         "data.filter_overlong_prompts": False,
         "data.shuffle": trainer["shuffle_dataset"],
-        "data.seed": config.seed,
+        "data.seed": config.seed % LARGEST_SEED,
         "data.trust_remote_code": config.model.trust_remote_code,
         **{
             f"+data.apply_chat_template_kwargs.{name}": value
@@ -190,6 +158,8 @@ def _model(config: RunConfig, trainer: Mapping[str, Any]) -> dict[str, Any]:
         f"{MODEL}.path": model_path(starting_model(config)),
         f"{MODEL}.trust_remote_code": config.model.trust_remote_code,
         f"{MODEL}.enable_gradient_checkpointing": trainer.get("gradient_checkpointing", True),
+        **adapter_settings(config),
+        f"{ACTOR}.fsdp_config.model_dtype": FORMATS[config.model.dtype],
     }
 
 
@@ -197,10 +167,12 @@ def _rollout(
     config: RunConfig, trainer: Mapping[str, Any], guidance: GuidanceConfig
 ) -> dict[str, Any]:
     verl, length = config.verl, trainer["max_completion_length"]
-    longest = max(verl.max_prompt_length, getattr(guidance.source, "max_prompt_tokens", 0))
+    blocks = blocks_of(config, guidance)
+    longest = max(verl.max_prompt_length, blocks.max_prompt_tokens if blocks.active else 0)
     return {
         f"{ROLLOUT}.name": verl.rollout,
         f"{ROLLOUT}.n": trainer["num_generations"],
+        f"{ROLLOUT}.seed": config.seed % LARGEST_SEED,
         f"{ROLLOUT}.temperature": trainer["temperature"],
         f"{ROLLOUT}.top_p": trainer["top_p"],
         f"{ROLLOUT}.top_k": trainer["top_k"] or -1,
@@ -238,8 +210,8 @@ def _loss(
         f"{ACTOR}.kl_loss_coef": trainer["beta"],
         f"{ACTOR}.kl_loss_type": "low_var_kl",
         f"{ACTOR}.ppo_epochs": trainer["num_iterations"],
-        f"{ACTOR}.ppo_mini_batch_size": config.verl.prompts_per_update
-        or config.verl.prompts_per_step,
+        f"{ACTOR}.data_loader_seed": config.seed % LARGEST_SEED,
+        f"{ACTOR}.ppo_mini_batch_size": config.verl.prompts_of_an_update,
         f"{ACTOR}.use_dynamic_bsz": True,
         f"{ACTOR}.ppo_max_token_len_per_gpu": config.verl.tokens_per_gpu,
         f"{ACTOR}.fsdp_config.param_offload": config.verl.offload,
@@ -270,7 +242,9 @@ def _schedule(config: RunConfig, trainer: Mapping[str, Any], files: Files) -> di
         "trainer.v1.trainer_mode": config.verl.mode,
         "trainer.nnodes": config.verl.nodes,
         "trainer.n_gpus_per_node": config.verl.gpus_per_node,
-        "trainer.total_epochs": math.ceil(trainer["num_train_epochs"]),
+        "trainer.total_epochs": EPOCHS_WITHOUT_END
+        if steps > 0
+        else math.ceil(trainer["num_train_epochs"]),
         "trainer.total_training_steps": steps if steps > 0 else None,
         "trainer.save_freq": trainer.get("save_steps", 500) if saves else -1,
         "trainer.max_actor_ckpt_to_keep": trainer.get("save_total_limit"),
@@ -281,6 +255,20 @@ def _schedule(config: RunConfig, trainer: Mapping[str, Any], files: Files) -> di
         "trainer.experiment_name": files.run.name,
         "trainer.logger": ["console"],
         "hydra.run.dir": str(files.run / "hydra"),
+    }
+
+
+def _mode(config: RunConfig) -> dict[str, Any]:
+    """What the mode with servers of its own has to be told beside its name."""
+    verl = config.verl
+    if verl.mode != "separate_async":
+        return {}
+    return {
+        f"{ROLLOUT}.nnodes": verl.rollout_nodes,
+        f"{ROLLOUT}.checkpoint_engine.backend": "nccl",
+        # Weights go to the servers once a step, after all of its updates.
+        "trainer.v1.separate_async.parameter_sync_step": verl.prompts_per_step
+        // verl.prompts_of_an_update,
     }
 
 
@@ -303,97 +291,3 @@ def _rewards(config: RunConfig) -> dict[str, Any]:
         "reward.reward_manager.name": "VerifierRewardManager",
         "reward.reward_manager.module.path": "pkg://rephrase_rl.trainers.verl.reward",
     }
-
-
-def _method_faults(config: RunConfig, guidance: GuidanceConfig) -> list[str]:
-    """Methods and sources of weights that verl's trainer has no place for."""
-    faults = []
-    if guidance.slot.kind in ("dataset", "stream_buffer", "stream_joint"):
-        faults.append(
-            f"guidance.slot.kind is {guidance.slot.kind!r}, supervised training beside or in the "
-            "place of groups; train it with TRL (without --engine verl)"
-        )
-    for name in ("revision", "gguf_file"):
-        if getattr(config.model, name) is not None:
-            faults.append(
-                f"model.{name} is {getattr(config.model, name)!r}, and verl loads a folder or a "
-                "hub id as it is: download the model and give the folder as model.path"
-            )
-    return faults
-
-
-def _trainer_faults(trainer: Mapping[str, Any]) -> list[str]:
-    """Fields of TRL's without a counterpart, or with another value than the one that has it."""
-    faults = [
-        f"trainer.{name}: found {trainer[name]!r}; on verl only {value!r} is held equal to TRL; "
-        "set it to that"
-        for name, value in ONLY.items()
-        if name in trainer and trainer[name] != value
-    ]
-    if trainer["loss_type"] not in LOSSES:
-        faults.append(
-            f"trainer.loss_type: found {trainer['loss_type']!r}, required: one of "
-            f"{', '.join(LOSSES)}, which verl reduces in the same way"
-        )
-    if trainer["beta"] != 0.0 and trainer.get("use_bias_correction_kl"):
-        faults.append(
-            f"trainer.beta: found {trainer['beta']} with use_bias_correction_kl, which weighs the "
-            "KL term by the ratio; verl does not: set trainer.use_bias_correction_kl: false"
-        )
-    if trainer["lr_scheduler_type"] not in ("constant", "cosine"):
-        faults.append(
-            f"trainer.lr_scheduler_type: found {trainer['lr_scheduler_type']!r}; verl has constant "
-            "and cosine: set it to one of them"
-        )
-    epochs, steps = trainer["num_train_epochs"], trainer.get("max_steps", -1)
-    if steps <= 0 and epochs != int(epochs):
-        faults.append(
-            f"trainer.num_train_epochs: found {epochs}, and verl counts whole epochs; set "
-            "trainer.max_steps"
-        )
-    if not str(trainer["optim"]).startswith("adamw_torch"):
-        faults.append(
-            f"trainer.optim: found {trainer['optim']!r}; verl trains with AdamW: set it to "
-            "adamw_torch"
-        )
-    known = {*TRANSLATED, *ONLY, *OF_TRL_ALONE}
-    unknown = [name for name in trainer if name not in known and not name.startswith("vllm_")]
-    faults += [
-        f"trainer.{name} has no counterpart that is held equal; leave it out, or set verl's own "
-        "field under verl.overrides"
-        for name in unknown
-    ]
-    return faults
-
-
-TRANSLATED = (
-    "num_generations",
-    "temperature",
-    "top_p",
-    "top_k",
-    "max_completion_length",
-    "loss_type",
-    "epsilon",
-    "epsilon_high",
-    "delta",
-    "beta",
-    "entropy_coef",
-    "num_iterations",
-    "learning_rate",
-    "lr_scheduler_type",
-    "warmup_steps",
-    "weight_decay",
-    "max_grad_norm",
-    "optim",
-    "adam_beta1",
-    "adam_beta2",
-    "shuffle_dataset",
-    "num_train_epochs",
-    "max_steps",
-    "save_strategy",
-    "save_steps",
-    "save_total_limit",
-    "gradient_checkpointing",
-    "chat_template_kwargs",
-)
-"""Fields of TRL's that have a counterpart in verl."""

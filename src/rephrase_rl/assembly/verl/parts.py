@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rephrase_rl.assembly.rewards_of_sets import RunRewards
     from rephrase_rl.config import RewardConfig, RunConfig
     from rephrase_rl.guidance.blocks import Guidance, Score
+    from rephrase_rl.guidance.token_records import Kept
     from rephrase_rl.records import JSON
 
 FACTORY = "rephrase_rl.assembly.verl.parts:run_parts"
@@ -71,6 +72,11 @@ class RunParts:
     def keep_groups(self) -> Literal["all", "open", "none"]:
         """Which groups are recorded."""
         return self._config.log.groups
+
+    @property
+    def token_logps(self) -> Kept:
+        """Which candidates' records keep their tokens."""
+        return self._config.log.token_logps
 
     def guidance(self) -> Guidance:
         """The method's blocks."""

@@ -103,6 +103,17 @@ class WholeCheckpoints(Trainer):
                 raise
             raise CheckpointError(_not_written(home, name, error)) from error
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """As transformers'; what is trained keeps its number format.
+
+        PEFT reads adapters as float32, and TRL has made them bfloat16 where weights have 4 bits.
+        """
+        model = self.model if model is None else model
+        trained = {name: p.dtype for name, p in model.named_parameters() if p.requires_grad}
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        for name, parameter in model.named_parameters():
+            parameter.data = parameter.data.to(trained.get(name, parameter.dtype))
+
     def _name_best(self, home: Path, beside: Path) -> None:
         """The state names the best checkpoint by the place that it will have."""
         if not self.args.should_save or not self.state.best_global_step:

@@ -15,6 +15,7 @@ from rephrase_rl.trainers.trl.arguments import (
     logger_defaults,
     machine_defaults,
     sharding_fault,
+    with_the_word_no,
 )
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def supervised_arguments(
             dataset_kwargs={"skip_prepare_dataset": True},
             logging_steps=1,
             disable_tqdm=True,
-            **{**machine_defaults(), **logger_defaults(output_dir), **values},
+            **{**machine_defaults(), **logger_defaults(output_dir), **with_the_word_no(values)},
         )
     except (ValueError, TypeError, NotImplementedError) as error:
         raise ConfigError(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from rephrase_rl.guidance.blocks import Guidance, Score
+    from rephrase_rl.guidance.token_records import Kept
     from rephrase_rl.records import JSON, Problem
 
 KEY = "rephrase_rl"
@@ -55,6 +56,11 @@ class Parts(Protocol):
     @property
     def keep_groups(self) -> Literal["all", "open", "none"]:
         """Which groups go to ``groups.jsonl``."""
+        ...
+
+    @property
+    def token_logps(self) -> Kept:
+        """Which candidates' records keep their tokens."""
         ...
 
     def guidance(self) -> Guidance:

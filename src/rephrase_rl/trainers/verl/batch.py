@@ -34,10 +34,10 @@ class BatchRow:
     """Of its prompt; rows of a group share it."""
     reward: float
     """Sum of verl's reward over tokens."""
-    old_logps: Sequence[float]
-    """Log-prob of each response token on q under the policy before the update, nats."""
-    loss_mask: Sequence[int]
-    """Tokens that verl trains on."""
+    old_logps: Tensor
+    """Log-prob of each response token on q under the policy before the update, nats, shape (T,)."""
+    loss_mask: Tensor
+    """Tokens that verl trains on, 0 or 1, shape (T,)."""
     notes: Mapping[str, Any]
     """What the worker noted; empty for verl's padding rows."""
 
@@ -58,6 +58,8 @@ class BatchFields(NamedTuple):
     """Without weights."""
     injected_scale: float
     """Factor of the loss of injected tokens of a rule with a loss of its own."""
+    left_out_B: Tensor
+    """Rows that are not trained on, bool."""
 
 
 def batch_fields(
@@ -86,18 +88,20 @@ def batch_fields(
     injected_BT = injected_BT & mask_BT
     if not (rule.has_own_loss or rule.weighs_tokens):
         weighted_BT = (advantages_B * factor).unsqueeze(1) * mask_BT
-        return BatchFields(weighted_BT, mask_BT, advantages_B, 1.0)
+        return BatchFields(weighted_BT, mask_BT, advantages_B, 1.0, left_out_B)
     own_scale, injected_scale = _scales(mask_BT, injected_BT, guidance, loss_agg_mode)
     on_q_BT = _padded([row.old_logps for row in rows], width)
     # Where it is unknown, the ratio of the two contexts is 1.
-    on_context_BT = _padded([row.notes.get(CONTEXT_LOGPS) or row.old_logps for row in rows], width)
+    on_context_BT = _padded([_on_context(row) for row in rows], width)
     weights_BT = rule.token_weights(on_q_BT, on_context_BT, injected_BT)
     weights_BT = weights_BT * rule.weight * injected_scale
     if rule.has_own_loss:
         weights_BT = torch.zeros_like(weights_BT)
     weights_BT = weights_BT.masked_fill(~injected_BT, own_scale) * mask_BT
     weighted_BT = (advantages_B * factor).unsqueeze(1) * weights_BT
-    return BatchFields(weighted_BT, mask_BT, advantages_B, rule.weight * injected_scale * factor)
+    return BatchFields(
+        weighted_BT, mask_BT, advantages_B, rule.weight * injected_scale * factor, left_out_B
+    )
 
 
 def advantages_of(
@@ -152,8 +156,13 @@ def _scales(
     return float(scales.own), float(scales.injected)
 
 
-def _padded(rows: Sequence[Sequence[float]], width: int) -> Tensor:
+def _on_context(row: BatchRow) -> Tensor:
+    known = row.notes.get(CONTEXT_LOGPS)
+    return torch.tensor(known) if known else row.old_logps
+
+
+def _padded(rows: Sequence[Tensor], width: int) -> Tensor:
     values_BT = torch.zeros(len(rows), width)
     for i, row in enumerate(rows):
-        values_BT[i, : len(row)] = torch.tensor(list(row), dtype=torch.float32)
+        values_BT[i, : len(row)] = row
     return values_BT

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from rephrase_rl.errors import ConfigError
-from rephrase_rl.guidance.gate_by_dataset import GateByDataset
-from rephrase_rl.guidance.gates import ProbabilityGate, ScheduleGate, VisitsGate
-from rephrase_rl.guidance.memory import remembers
 from rephrase_rl.guidance.training import ContextRatio
 from rephrase_rl.trainers.verl.attachment import WHERE, attachment_of
+from rephrase_rl.trainers.verl.group_at_a_time import guidance_faults
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
 
 GUIDED = f"{WHERE}.guided"
 """Set by ``GuidedTrainer``: without it nobody corrects the log-probs of injected rows."""
+MANAGER = "rephrase_rl.trainers.verl.worker.GuidedManager"
 REWARD_MODULE = "pkg://rephrase_rl.trainers.verl.reward"
 REWARD_MANAGER = "VerifierRewardManager"
 
@@ -48,6 +47,11 @@ REQUIRED: tuple[tuple[str, Any, str], ...] = (
     ("reward.reward_manager.name", REWARD_MANAGER, "rewards come from the run's verifiers"),
     ("reward.reward_manager.module.path", REWARD_MODULE, "rewards come from the run's verifiers"),
     (
+        "actor_rollout_ref.rollout.agent.agent_loop_manager_class",
+        MANAGER,
+        "groups would be published without guidance",
+    ),
+    (
         "actor_rollout_ref.rollout.agent.default_agent_loop",
         "single_turn_agent",
         "a rewrite cannot be replayed in an environment or with tools",
@@ -59,6 +63,7 @@ REQUIRED: tuple[tuple[str, Any, str], ...] = (
         "an injected row has no recorded routing of its experts",
     ),
     ("actor_rollout_ref.actor.policy_loss.loss_mode", "vanilla", "other losses are not held equal"),
+    ("skip.rollout_tq.enable", False, "groups would be those that another run has guided"),
     ("distillation.enabled", False, "a teacher's log-probs of an injected row are not asked for"),
 )
 """Path in verl's configuration, required value, reason."""
@@ -78,13 +83,7 @@ def refuse_unsupported(config: DictConfig, *, trainer_is_guided: bool = True) ->
     faults = [fault for fault in map(_fault(config), REQUIRED) if fault]
     faults += _length_faults(config, guidance)
     faults += guidance_faults(guidance)
-    if isinstance(guidance.train, ContextRatio) and guidance.active:
-        logged = config.actor_rollout_ref.rollout.calculate_log_probs
-        if not logged:
-            faults.append(
-                "actor_rollout_ref.rollout.calculate_log_probs: found False, required True, since "
-                "the weights of injected tokens are made of the log-probs under P(q, k)"
-            )
+    faults += _log_prob_faults(config, guidance)
     if trainer_is_guided and not OmegaConf.select(config, GUIDED):
         faults.append(
             "the trainer is verl's own, which would take the log-probs of rewrites for those of "
@@ -106,6 +105,25 @@ def _fault(config: DictConfig) -> Any:
     return check
 
 
+def _log_prob_faults(config: DictConfig, guidance: Guidance) -> list[str]:
+    """Weights of the context ratio need the servers' log-probs, as they were sampled with."""
+    if not (isinstance(guidance.train, ContextRatio) and guidance.active):
+        return []
+    rollout, faults = config.actor_rollout_ref.rollout, []
+    if not rollout.calculate_log_probs:
+        faults.append(
+            "actor_rollout_ref.rollout.calculate_log_probs: found False, required True, since "
+            "the weights of injected tokens are made of the log-probs under P(q, k)"
+        )
+    if rollout.logprobs_mode != "processed_logprobs" and rollout.temperature != 1.0:
+        faults.append(
+            f"actor_rollout_ref.rollout.logprobs_mode: found {rollout.logprobs_mode!r} at "
+            f"temperature {rollout.temperature}, required 'processed_logprobs', since the weights "
+            "of injected tokens compare log-probs at the temperature of training"
+        )
+    return faults
+
+
 def _length_faults(config: DictConfig, guidance: Guidance) -> list[str]:
     """P(q, k) is longer than q, and the servers' context must have room for both ways."""
     if not guidance.active:
@@ -121,44 +139,3 @@ def _length_faults(config: DictConfig, guidance: Guidance) -> list[str]:
         f"({guidance.max_prompt_tokens}), a completion ({rollout.response_length}) and one more; "
         "null is the room of a question, in which rewrites would be cut short"
     ]
-
-
-def guidance_faults(guidance: Guidance) -> list[str]:
-    """Blocks that need more than a group at a time."""
-    faults = []
-    if guidance.slot is not None and guidance.slot.placement == "stream":
-        faults.append(
-            f"guidance.slot {type(guidance.slot).__name__} feeds a supervised stream, which verl's "
-            "trainer does not have; train this method with TRL"
-        )
-    if guidance.source is not None and remembers(guidance.source):
-        faults.append(
-            f"guidance.source {type(guidance.source).__name__} has a memory, and verl sends a "
-            "problem to another worker at each visit; train with TRL, or set cache_steps to 0"
-        )
-    if any(isinstance(gate, VisitsGate) for gate in _gates_within(guidance.gate)):
-        faults.append(
-            "guidance.gate 'visits' asks for earlier visits of a problem, which are spread over "
-            "verl's workers; use failed_share, or train with TRL"
-        )
-    if guidance.no_spread == "resample":
-        faults.append(
-            "guidance.no_spread.policy 'resample' draws further problems, which verl hands out "
-            "itself; use keep or drop, or train with TRL"
-        )
-    if guidance.sampling == "anticipated":
-        faults.append(
-            "guidance.source.sampling 'anticipated' saves a pass that verl's servers make for "
-            "other groups meanwhile; set it to lazy"
-        )
-    return faults
-
-
-def _gates_within(gate: Any) -> list[Any]:
-    """A gate and all gates inside it."""
-    inner: list[Any] = []
-    if isinstance(gate, ScheduleGate | ProbabilityGate | VisitsGate):
-        inner = [gate.inner]
-    elif isinstance(gate, GateByDataset):
-        inner = [gate.default, *gate.gates.values()]
-    return [gate, *(found for one in inner for found in _gates_within(one))]

@@ -53,6 +53,13 @@ class Policy(Protocol):
         """One request to verl's servers; a ``TokenOutput``."""
         ...
 
+    async def read(self, token_ids: Sequence[int]) -> Sequence[Sequence[float]]:
+        """Log-probs (nats) of tokens at temperature 1, each after those before it.
+
+        Position i holds, as its first value, that of token i + 1.
+        """
+        ...
+
     async def score(self, question_ids: Sequence[int], completion: Completion) -> Score:
         """Rewards of a completion of the problem of this group."""
         ...
@@ -68,6 +75,8 @@ class GroupEngine:
         question_ids: Sequence[int],
         sampling: Mapping[str, Any],
         loop: asyncio.AbstractEventLoop,
+        *,
+        measures_all: bool = False,
     ) -> None:
         """Bind the engine to a group.
 
@@ -77,12 +86,14 @@ class GroupEngine:
             question_ids: Tokens of q as they are trained on.
             sampling: verl's sampling parameters of the rollouts.
             loop: The event loop that serves the policy.
+            measures_all: Whether every candidate's tokens are measured on q, for its record.
         """
         self._policy = policy
         self._guidance = guidance
         self._question_ids = tuple(int(token) for token in question_ids)
         self._sampling = sampling
         self._loop = loop
+        self._measures_all = measures_all
         self.versions: tuple[Any, Any] | None = None
         """Oldest and newest version of the weights that sampled candidates; None: none did."""
 
@@ -123,13 +134,15 @@ class GroupEngine:
     async def _sample_one(self, prompt: tuple[int, ...]) -> Completion:
         output = await self._policy.generate(prompt, self._candidate_params())
         ids = tuple(int(token) for token in output.token_ids)
-        logps = tuple(output.log_probs) if output.log_probs and self._samples_as_measured else None
+        logps = tuple(output.log_probs or ()) if self._samples_as_measured else ()
         first, last = (output.extra_fields.get(f"{end}_global_steps") for end in ("min", "max"))
         if first is not None and last is not None:
             oldest, newest = self.versions or (first, last)
             self.versions = (min(oldest, first), max(newest, last))
         finished = bool(ids) and ids[-1] in self._policy.end_ids
-        return Completion(self._policy.decode(ids), ids, finished, logps)
+        # A request that was broken off and taken up again may lack those of a part.
+        known = logps if ids and len(logps) == len(ids) else None
+        return Completion(self._policy.decode(ids), ids, finished, known)
 
     def _candidate_params(self) -> dict[str, Any]:
         """Without ``max_tokens`` verl takes a longer prompt from the room of the completion."""
@@ -154,32 +167,48 @@ class GroupEngine:
         return self._wait([self._policy.score(self._question_ids, c) for c in completions])
 
     def measure(self, wanted: Sequence[Measurement]) -> list[TokenLogps]:
-        """Log-probs where a choice or a weight needs them before the trainer has computed them.
+        """Log-probs where something needs them before the trainer has computed them.
 
-        The trainer's own log-probs on q, which are exact, are put into records later. Elsewhere the
-        result is empty, which stands for "not measured".
+        A choice by likelihood, weights of the context ratio, and records of all candidates' tokens
+        do. The trainer's own log-probs on q, which are exact, are put into records later. Elsewhere
+        the result is empty, which stands for "not measured".
         """
-        by_likelihood = self._guidance.choice == "most_likely" and self._guidance.num_candidates > 1
-        weighs = isinstance(self._guidance.train, ContextRatio)
-        return self._wait([self._measure_one(one, by_likelihood, weighs) for one in wanted])
+        own = self._guidance
+        on_q = self._measures_all or (own.choice == "most_likely" and own.num_candidates > 1)
+        # Servers read at temperature 1; another would not be that of the log-probs on q.
+        on_context = isinstance(own.train, ContextRatio) and self.reads_as_trained
+        return self._wait([self._measure_one(one, on_q, on_context) for one in wanted])
 
     async def _measure_one(self, one: Measurement, on_q: bool, on_context: bool) -> TokenLogps:
         own: tuple[float, ...] = ()
         other: tuple[float, ...] = ()
         if on_q:
-            own = await self._prompt_logps(self._question_ids, one.token_ids)
+            own = await self.logps(self._question_ids, one.token_ids)
         if on_context and one.context_ids is not None:
-            other = await self._prompt_logps(one.context_ids, one.token_ids)
+            other = await self.logps(one.context_ids, one.token_ids)
         return TokenLogps(own, own if one.context_ids is None else other)
 
-    async def _prompt_logps(
+    @property
+    def reads_as_trained(self) -> bool:
+        """Whether log-probs that servers read are at the temperature of those in the loss."""
+        return self._sampling.get("temperature", 1.0) == 1.0
+
+    def expert_logps(self, solution: str) -> tuple[float, int] | None:
+        """Sum and number of the log-probs on q of an expert's text with its end.
+
+        None where it is longer than a completion may be, or the servers' temperature is another.
+        """
+        token_ids = (*self.encode_completion(solution), self.end_id)
+        if len(token_ids) > self.max_completion_tokens or not self.reads_as_trained:
+            return None
+        (found,) = self._wait([self.logps(self._question_ids, token_ids)])
+        return sum(found), len(found)
+
+    async def logps(
         self, prompt: tuple[int, ...], completion: tuple[int, ...]
     ) -> tuple[float, ...]:
-        """Log-probs of a completion's tokens, from a request that samples one token more."""
-        params = {"max_tokens": 1, "temperature": 1.0, "prompt_logprobs": 0}
-        output = await self._policy.generate((*prompt, *completion), params)
-        # Position i holds the log-prob of token i + 1.
-        found = output.extra_fields["prompt_logprobs"][len(prompt) - 1 :]
+        """Log-probs of a completion's tokens after a prompt, at temperature 1."""
+        found = (await self._policy.read((*prompt, *completion)))[len(prompt) - 1 :]
         return tuple(float(values[0]) for values in found[: len(completion)])
 
     def _wait(self, work: Sequence[Coroutine[Any, Any, ResultT]]) -> list[ResultT]:

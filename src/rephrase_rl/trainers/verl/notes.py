@@ -10,6 +10,7 @@ import torch
 
 from rephrase_rl.core.advantages import has_spread
 from rephrase_rl.guidance.recording import group_record
+from rephrase_rl.guidance.token_records import spell
 from rephrase_rl.records import GroupRecord, from_json, to_json
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from rephrase_rl.guidance.blocks import Guidance, Score, StepContext
     from rephrase_rl.guidance.step import GuidedGroup
+    from rephrase_rl.guidance.token_records import TokenRecorder
 
 RECORD = "record"
 """JSON text of the group's record, on its first row; advantages are not known yet."""
@@ -28,10 +30,19 @@ INJECTED = "injected_tokens"
 """How many of its first tokens were injected."""
 CONTEXT_LOGPS = "context_logps"
 """Log-probs of its tokens under the prompt that it was sampled from; None: unknown or q itself."""
+PIECES = "pieces"
+"""What each of its tokens adds to the text; None: the record keeps no tokens."""
+EXPERT = "expert"
+"""On a group's first row: (sum of log-probs, number) of the expert's tokens; None: not measured."""
 
 
 def notes_of_group(
-    guided: GuidedGroup, guidance: Guidance, context: StepContext
+    guided: GuidedGroup,
+    guidance: Guidance,
+    context: StepContext,
+    *,
+    tokens: TokenRecorder,
+    expert: tuple[float, int] | None = None,
 ) -> list[dict[str, Any]]:
     """Notes of the rows of a whole group, in order.
 
@@ -39,10 +50,14 @@ def notes_of_group(
         guided: The group after guidance.
         guidance: The method, which may leave rows out.
         context: Step and seed.
+        tokens: Writes the tokens of candidates.
+        expert: Sum and number of the log-probs of the expert's tokens, where they were measured.
     """
     rollouts = guided.group.rollouts
     drops = guidance.no_spread == "drop" and not _has_signal(guided)
-    record = group_record(guided, [math.nan] * len(rollouts), context)
+    # Of an accepted candidate the trainer knows the log-probs; of others the servers do, if asked.
+    measured = tokens if tokens.kept == "all" else None
+    record = group_record(guided, [math.nan] * len(rollouts), context, tokens=measured)
     notes = []
     for i, rollout in enumerate(rollouts):
         injected = i == guided.slot
@@ -54,12 +69,16 @@ def notes_of_group(
             LEFT_OUT: (alone and not injected) or (drops and not alone),
             INJECTED: 0,
             CONTEXT_LOGPS: None,
+            PIECES: None,
+            EXPERT: expert if i == 0 else None,
         }
         if candidate is not None:
             # Of a prefix with the policy's own continuation, only the prefix is foreign.
             own[INJECTED] = candidate.num_prefix_tokens or len(candidate.completion.token_ids)
             if candidate.context_ids is not None and candidate.logps_on_context:
                 own[CONTEXT_LOGPS] = list(candidate.logps_on_context)
+            if tokens.kept != "none":
+                own[PIECES] = spell(candidate.completion.token_ids, tokens.decoder)
         notes.append(own)
     return notes
 
@@ -72,6 +91,8 @@ def notes_of_row(score: Score) -> dict[str, Any]:
         LEFT_OUT: False,
         INJECTED: 0,
         CONTEXT_LOGPS: None,
+        PIECES: None,
+        EXPERT: None,
     }
 
 

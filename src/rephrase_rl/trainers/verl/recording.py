@@ -13,9 +13,11 @@ import torch
 from rephrase_rl.core.diagnostics import context_ratio_quantiles
 from rephrase_rl.core.ratios import context_ratio
 from rephrase_rl.guidance.recording import step_metrics
-from rephrase_rl.records import StepRecord
+from rephrase_rl.guidance.token_records import rounded
+from rephrase_rl.records import StepRecord, TokenRecord
 from rephrase_rl.runs import RunDirectory
-from rephrase_rl.trainers.verl.notes import CONTEXT_LOGPS, INJECTED, record_of
+from rephrase_rl.trainers.verl.notes import CONTEXT_LOGPS, EXPERT, PIECES, record_of
+from rephrase_rl.trainers.verl.trl_figures import trl_figures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,18 +28,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 OUR_NAMES = {
-    "reward": "critic/score/mean",
-    "loss": "actor/pg_loss",
+    "loss": "actor/loss",
     "grad_norm": "actor/grad_norm",
     "entropy": "actor/entropy",
     "learning_rate": "actor/lr",
-    "completions/mean_length": "response_length/mean",
 }
-"""Names of a run directory's figures that reports draw -> verl's."""
+"""Names of a run directory's figures that reports draw -> verl's of the same meaning."""
 
 
 def filled_record(
-    rows: Sequence[BatchRow], advantages: Sequence[float], members: Sequence[int]
+    rows: Sequence[BatchRow], advantages: Sequence[float], members: Sequence[int], step: int
 ) -> GroupRecord | None:
     """The record of a group with what only the trainer knows; None of one that was not guided.
 
@@ -45,6 +45,8 @@ def filled_record(
         rows: Of the batch.
         advantages: Of the rows, without weights of tokens.
         members: Positions of the group's rows, by session.
+        step: At which it is trained on, from 0. verl's asynchronous modes sample it earlier, and
+            records of a step have to go with its figures and with a checkpoint's.
     """
     record = record_of(rows[members[0]].notes)
     if record is None or len(record.members) != len(members):
@@ -57,45 +59,55 @@ def filled_record(
     if record.slot is not None:
         row = rows[members[record.slot]]
         candidates = tuple(_measured(c, row) if c.accepted else c for c in candidates)
-    return dataclasses.replace(record, members=tuple(final), candidates=candidates)
+    return dataclasses.replace(record, step=step, members=tuple(final), candidates=candidates)
 
 
 def _measured(candidate: CandidateRecord, row: BatchRow) -> CandidateRecord:
     """With the log-probs on q that the trainer has computed."""
-    on_q = list(row.old_logps)
+    on_q = row.old_logps.double()
     on_context = row.notes.get(CONTEXT_LOGPS)
-    changes: dict[str, Any] = {"logp_on_q": sum(on_q) / len(on_q)}
+    changes: dict[str, Any] = {"logp_on_q": float(on_q.mean())}
     if on_context:
-        on_q_BT = torch.tensor([on_q], dtype=torch.float64)
         on_context_BT = torch.tensor([on_context], dtype=torch.float64)
-        mask_BT = torch.ones_like(on_q_BT, dtype=torch.bool)
-        ratio_BT = context_ratio(on_q_BT, on_context_BT, mask_BT)
+        mask_BT = torch.ones_like(on_context_BT, dtype=torch.bool)
+        ratio_BT = context_ratio(on_q.unsqueeze(0), on_context_BT, mask_BT)
         quantiles = context_ratio_quantiles(ratio_BT, mask_BT, quantiles=(0.1, 0.5, 0.9))
         changes |= {
-            "logp_on_context": sum(on_context) / len(on_context),
+            "logp_on_context": float(on_context_BT.mean()),
             "context_ratio_quantiles": tuple(quantiles.tolist()),
         }
+    if row.notes.get(PIECES) is not None:
+        changes["tokens"] = TokenRecord(
+            tuple(row.notes[PIECES]),
+            rounded(on_q.tolist()),
+            rounded(on_context) if on_context else None,
+        )
     return dataclasses.replace(candidate, **changes)
 
 
 def step_figures(
-    records: Sequence[GroupRecord], rows: Sequence[BatchRow], failure_reward_threshold: float
+    records: Sequence[GroupRecord],
+    rows: Sequence[BatchRow],
+    *,
+    num_prompts: int,
+    failure_reward_threshold: float,
 ) -> dict[str, float]:
-    """The figures of a step by the same names as under TRL; what has no value is left out."""
-    figures: dict[str, float] = {}
+    """The figures of a step by the same names as under TRL; what has no value is left out.
+
+    Args:
+        records: Of the guided groups.
+        rows: The batch.
+        num_prompts: Of the step, those included whose rollouts failed.
+        failure_reward_threshold: A reward below it is a failure.
+    """
+    figures = {"groups/unguided": float(num_prompts - len(records))}
     if records:
-        figures |= step_metrics(records, failure_reward_threshold)
-    for name, injected in (("rollouts", False), ("injection", True)):
-        logps = [
-            logp
-            for row in rows
-            for position, (logp, counts) in enumerate(
-                zip(row.old_logps, row.loss_mask, strict=True)
-            )
-            if counts and (position < row.notes.get(INJECTED, 0)) == injected
-        ]
-        if logps:
-            figures[f"{name}/policy_logp"] = sum(logps) / len(logps)
+        figures |= {**step_metrics(records, failure_reward_threshold), **trl_figures(records)}
+    own = [row for row in rows if not row.is_padding]
+    measured = [tuple(row.notes[EXPERT]) for row in own if row.notes[EXPERT] is not None]
+    if measured:
+        totals, counts = zip(*measured, strict=True)
+        figures["expert/policy_logp"] = sum(totals) / sum(counts)
     return {name: value for name, value in figures.items() if not math.isnan(value)}
 
 

@@ -72,9 +72,10 @@ class VerifierRewardManager(RewardManagerBase):
         texts, problems = [one.text for one in batch], [one.problem for one in batch]
         try:
             scores = await asyncio.to_thread(self._judge, source, texts, problems)
+            judged = list(zip(batch, scores, strict=True))
         except Exception as error:  # each waiting rollout fails with it, and its group is told
             for one in batch:
                 one.score.set_exception(error)
             return
-        for one, score in zip(batch, scores, strict=True):
+        for one, score in judged:
             one.score.set_result(score)

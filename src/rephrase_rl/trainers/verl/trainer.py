@@ -1,10 +1,12 @@
 """verl's V1 trainers with the method's arithmetic between log-probs and update.
 
-Four methods of ``PPOTrainer`` are extended, the same in its three modes. What was injected carries
-no log-probs of its own: after ``_compute_old_log_prob`` those of the policy on q stand in all
-places, so any rollout correction gives such a row the ratio 1. ``_compute_advantage`` puts core's
-advantages in the place of verl's. ``_compute_metrics`` adds the figures of the groups and records
-them. ``_setup`` hands the loss of a train rule that has one of its own to the training workers.
+Methods of ``PPOTrainer`` are extended, the same in its three modes. What was injected carries no
+log-probs of its own: after ``_compute_old_log_prob`` those of the policy on q stand in all places,
+so any rollout correction gives such a row the ratio 1. ``_compute_advantage`` puts core's
+advantages in the place of verl's. ``_setup`` hands our loss to the training workers, and
+``_update_actor`` takes its figures out. ``_compute_metrics`` adds those of the groups and records
+them. Whoever waits for groups asks now and then whether those who make them live
+(``_build_replay_buffer``).
 """
 
 from __future__ import annotations
@@ -23,9 +25,10 @@ from verl.utils.config import omega_conf_to_dataclass
 from verl.utils.debug.metrics import calculate_debug_metrics
 
 from rephrase_rl.trainers.verl.attachment import attachment_of
-from rephrase_rl.trainers.verl.batch import BatchRow, advantages_of, batch_fields
+from rephrase_rl.trainers.verl.batch import BatchRow, batch_fields
 from rephrase_rl.trainers.verl.checks import GUIDED, refuse_unsupported
-from rephrase_rl.trainers.verl.loss import ADVANTAGE, SCALE, guided_loss
+from rephrase_rl.trainers.verl.liveness import Liveness
+from rephrase_rl.trainers.verl.loss import ADVANTAGE, SCALE, guided_loss, take_shares
 from rephrase_rl.trainers.verl.notes import INJECTED
 from rephrase_rl.trainers.verl.recording import StepRecorder, filled_record, step_figures
 from rephrase_rl.trainers.verl.rows import NOTES
@@ -47,6 +50,8 @@ class GuidedTrainer:
     guided_mode: str
     config: DictConfig
     actor_rollout_wg: Any
+    agent_loop_manager: Any
+    reward_loop_manager: Any
 
     def __init__(self, config: DictConfig) -> None:
         # verl asks the mode's name for what the mode does: it has to be the mode's own again.
@@ -58,17 +63,40 @@ class GuidedTrainer:
         self.guidance = parts.guidance()
         self._scale = parts.scale
         self._recorder = StepRecorder(attachment.run_path, parts.keep_groups)
+        self._liveness = Liveness()
+        self._advantages: dict[str, float] = {}
         super().__init__(config=config)  # type: ignore[call-arg]  # of the trainer class behind
 
     # --- the overrides
 
+    def _build_replay_buffer(self) -> Any:
+        buffer = super()._build_replay_buffer()  # type: ignore[misc]
+        wait = getattr(buffer, "_wait_for_next_poll", None)
+        if wait is not None:  # a sampler of the user's own may wait in its own way
+
+            def watchful(*args: Any, **kwargs: Any) -> Any:
+                self._liveness.require(self._makers_of_groups())
+                return wait(*args, **kwargs)
+
+            buffer._wait_for_next_poll = watchful
+        return buffer
+
+    def _makers_of_groups(self) -> list[tuple[str, Any]]:
+        kinds = {
+            "agent-loop worker": self.agent_loop_manager.agent_loop_workers,
+            "reward worker": self.reward_loop_manager.reward_loop_worker_handles or (),
+        }
+        return [(f"{kind} {i}", one) for kind, own in kinds.items() for i, one in enumerate(own)]
+
     def _setup(self) -> None:
         super()._setup()  # type: ignore[misc]
-        if self.guidance.active and self.guidance.train.has_own_loss:
-            actor = omega_conf_to_dataclass(self.config.actor_rollout_ref.actor)
-            self.actor_rollout_wg.set_loss_fn(
-                functools.partial(guided_loss, actor, rule=self.guidance.train)
-            )
+        actor = omega_conf_to_dataclass(self.config.actor_rollout_ref.actor)
+        rule = self.guidance.train if self._has_own_loss else None
+        self.actor_rollout_wg.set_loss_fn(functools.partial(guided_loss, actor, rule=rule))
+
+    @property
+    def _has_own_loss(self) -> bool:
+        return self.guidance.active and self.guidance.train.has_own_loss
 
     def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         batch = super()._compute_old_log_prob(batch, metrics)  # type: ignore[misc]
@@ -78,24 +106,41 @@ class GuidedTrainer:
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         batch = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
+        rows = _rows_of(batch)
         fields = batch_fields(
-            _rows_of(batch),
+            rows,
             self.guidance,
             scale=self._scale,
             loss_agg_mode=self.config.actor_rollout_ref.actor.loss_agg_mode,
         )
-        data = _fetch(batch, ["responses"])
+        self._advantages |= dict(zip(batch.keys, fields.advantages_B.tolist(), strict=True))
+        data = _fetch(batch, ["responses", "loss_mask"])
         lengths = data["responses"].offsets().diff().tolist()
         nested = functools.partial(_nested, lengths=lengths)
-        own_loss = self.guidance.active and self.guidance.train.has_own_loss
+        counted = data["loss_mask"].unbind()
         values: dict[str, Any] = {
             "advantages": nested(fields.advantages_BT),
             "response_mask": nested(fields.loss_mask_BT.long()),
+            # verl counts the tokens of a mini-batch in this one.
+            "loss_mask": torch.nested.as_nested_tensor(
+                [
+                    torch.zeros_like(mask) if left_out else mask.clone()
+                    for mask, left_out in zip(counted, fields.left_out_B.tolist(), strict=True)
+                ],
+                layout=torch.jagged,
+            ),
         }
-        if own_loss:
+        if self._has_own_loss:
             values[ADVANTAGE] = fields.advantages_B
             values[SCALE] = torch.full((len(lengths),), fields.injected_scale)
         _store(batch, values)
+        return batch
+
+    def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        batch = super()._update_actor(batch, metrics)  # type: ignore[misc]
+        shares = take_shares(metrics)
+        if self.guidance.active:  # as under TRL, where nothing is marked otherwise
+            metrics.update(shares)
         return batch
 
     def _compute_metrics(
@@ -109,12 +154,22 @@ class GuidedTrainer:
         super()._compute_metrics(  # type: ignore[misc]
             batch, metrics, timing_raw, global_steps=global_steps, epoch=epoch
         )
-        rows = _rows_of(batch)
-        advantages = advantages_of(rows, self.guidance, self._scale).tolist()
-        records = [filled_record(rows, advantages, members) for members in _groups_of(batch, rows)]
+        rows, step = _rows_of(batch), global_steps - 1
+        # A step of the mode separate_async is made of several batches, each with its advantages.
+        advantages = [self._advantages.pop(key) for key in batch.keys]
+        records = [
+            filled_record(rows, advantages, members, step) for members in _groups_of(batch, rows)
+        ]
         known = [record for record in records if record is not None]
-        metrics.update(step_figures(known, rows, self.guidance.failure_reward_threshold))
-        self._recorder.keep(global_steps - 1, known, metrics, timing_raw)
+        metrics.update(
+            step_figures(
+                known,
+                rows,
+                num_prompts=self.config.data.train_batch_size,
+                failure_reward_threshold=self.guidance.failure_reward_threshold,
+            )
+        )
+        self._recorder.keep(step, known, metrics, timing_raw)
 
 
 def register_guided_trainers() -> None:
@@ -168,11 +223,7 @@ def _rows_of(batch: KVBatchMeta) -> list[BatchRow]:
         zip(_plain(data["uid"]), _plain(data["extra_fields"]), batch.tags, strict=True)
     ):
         notes = {} if tag.get("is_padding", False) else extra[NOTES]
-        rows.append(
-            BatchRow(
-                uid, float(scores[i].sum()), logps[i].tolist(), masks[i].long().tolist(), notes
-            )
-        )
+        rows.append(BatchRow(uid, float(scores[i].sum()), logps[i], masks[i], notes))
     return rows
 
 

@@ -26,10 +26,12 @@ from verl.trainer.ppo.v1.agent_loop_tq import (
     apply_greedy_sampling_params,
 )
 from verl.utils.tokenizer.continuous_token_wiring import create_continuous_token_builder
+from verl.workers.rollout.llm_server import FullyAsyncLLMServerClient, LLMServerClient
 
 from rephrase_rl.errors import TrainingError
 from rephrase_rl.guidance.blocks import Score, StepContext
 from rephrase_rl.guidance.step import guide
+from rephrase_rl.guidance.token_records import TokenRecorder
 from rephrase_rl.records import Rollout, RolloutGroup
 from rephrase_rl.trainers.verl.attachment import attachment_of
 from rephrase_rl.trainers.verl.checks import refuse_unsupported
@@ -51,6 +53,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+READING = {"max_tokens": 1, "temperature": 1.0, "prompt_logprobs": 0}
+"""Sampling parameters of a request whose prompt is to be read."""
+ABORTED = ("abort", "aborted")
+"""Stop reasons of a request that was broken off for new weights."""
+READ_AGAIN_S = 1.0
+"""Seconds until a reading that was broken off is asked for again; verl's own pause."""
 MAX_GROUPS = 512
 """Groups of a worker that are guided at once."""
 
@@ -69,6 +77,7 @@ class GuidedWorker(AgentLoopWorkerTQ.__ray_actor_class__):
         # Threads that mostly wait for the event loop; the loop's own few are for its own work.
         self._threads = ThreadPoolExecutor(MAX_GROUPS, thread_name_prefix="guide")
         self._guidance = parts.guidance()
+        self._tokens = TokenRecorder(parts.token_logps, self.tokenizer)
         self._chat = create_continuous_token_builder(
             self.tokenizer,
             hf_model_type=self.hf_model_type,
@@ -172,19 +181,37 @@ class GuidedWorker(AgentLoopWorkerTQ.__ray_actor_class__):
             problem_of_row(prompt), tuple(self._rollout(output) for output in members)
         )
         loop = asyncio.get_running_loop()
-        policy = _GroupPolicy(self, prompt)
-        engine = GroupEngine(policy, self._guidance, members[0].prompt_ids, params, loop)
+        engine = GroupEngine(
+            _GroupPolicy(self, prompt),
+            self._guidance,
+            members[0].prompt_ids,
+            params,
+            loop,
+            measures_all=self._tokens.kept == "all",
+        )
         # verl counts steps from 1.
         context = StepContext(int(trajectory["step"]) - 1, 0, self._seed)
-        (guided,) = await loop.run_in_executor(
-            self._threads, guide, [group], self._guidance, engine, context
+        guided, notes = await loop.run_in_executor(
+            self._threads, self._guide, group, engine, context
         )
         rows = list(members)
         if guided.slot is not None:
             rows[guided.slot] = self._injected(members, guided, engine)
-        for row, notes in zip(rows, notes_of_group(guided, self._guidance, context), strict=True):
-            row.extra_fields[NOTES] = notes
+        for row, own in zip(rows, notes, strict=True):
+            row.extra_fields[NOTES] = own
         return list(enumerate(rows))
+
+    def _guide(
+        self, group: RolloutGroup, engine: GroupEngine, context: StepContext
+    ) -> tuple[GuidedGroup, list[dict[str, Any]]]:
+        """The guidance step and what is noted of it, in a thread beside the event loop."""
+        (guided,) = guide([group], self._guidance, engine, context)
+        every, solution = self._guidance.expert_logp_every, group.problem.expert_solution
+        expert = None
+        if solution and self._guidance.active and every and context.step % every == 0:
+            expert = engine.expert_logps(solution)
+        notes = notes_of_group(guided, self._guidance, context, tokens=self._tokens, expert=expert)
+        return guided, notes
 
     def _rollout(self, output: AgentLoopOutput) -> Rollout:
         score = score_of(output)
@@ -256,6 +283,26 @@ class _GroupPolicy:
         return await self._worker.llm_client.generate(
             request_id(), prompt_ids=list(prompt_ids), sampling_params=params
         )
+
+    async def read(self, token_ids: Sequence[int]) -> Sequence[Sequence[float]]:
+        client, generate = self._worker.llm_client, self._worker.llm_client.generate
+        if isinstance(client, FullyAsyncLLMServerClient):
+            # It puts outputs together out of parts, and leaves the log-probs of prompts out.
+            generate = functools.partial(LLMServerClient.generate, client)
+        while True:
+            output = await generate(
+                request_id(), prompt_ids=list(token_ids), sampling_params=dict(READING)
+            )
+            found: Sequence[Sequence[float]] | None = output.extra_fields.get("prompt_logprobs")
+            if found is not None:
+                return found
+            if output.stop_reason not in ABORTED:
+                raise TrainingError(
+                    "a server gave no log-probs of a prompt, which choice 'most_likely', the "
+                    "context ratio, guidance.expert_logp_every and log.token_logps 'all' ask for; "
+                    "required: vLLM or SGLang as verl 0.9.1 starts them"
+                )
+            await asyncio.sleep(READ_AGAIN_S)
 
     async def score(self, question_ids: Sequence[int], completion: Completion) -> Score:
         output = AgentLoopOutput(
