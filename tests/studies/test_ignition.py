@@ -74,7 +74,7 @@ def test_the_table_has_a_row_for_each_condition_and_rate_of_repo_alone() -> None
             ("nll", 0, 2e-4),
         )
     ]
-    own = {0: [0.0] * 4 + [0.5] * 3, 1: [0.0] * 7, 2: [0.5] * 7}
+    own = {0: [0.0] * 5 + [0.5] * 2, 1: [0.0] * 7, 2: [0.5] * 7}
     rows = [finished(cell, own_hard=own[cell.seed], series=series) for cell in cells]
     head, _, *lines = ignition_table(rows, 40)
     assert head.startswith("| condition | rate | runs | ignite |")
