@@ -21,7 +21,7 @@ VERL_BIN := $(VERL_VENV)/bin
 VERL_INSTALLED := $(VERL_VENV)/installed
 SMOLLM2 := models/SmolLM2-135M-Instruct
 
-.PHONY: install demo demo-seeds method-table compare-methods metric-curves results results-check test test-slow test-verl gpu-check check audit resume-check bench bench-verifiers torture docs errors-page lint-docker dist-check smollm2 clean
+.PHONY: install demo demo-seeds method-table lora-lab compare-methods metric-curves results results-check test test-slow test-verl gpu-check check audit resume-check bench bench-verifiers torture docs errors-page lint-docker dist-check smollm2 clean
 
 install: $(INSTALLED)
 
@@ -41,6 +41,10 @@ demo-seeds: $(INSTALLED)
 # Every method at the demo's setting; rewrites results/method_table and the table of docs/methods.md.
 method-table: $(INSTALLED)
 	$(BIN)/python scripts/method_table.py
+
+# Adapters beside full training at the demo's setting; rewrites results/lora_lab and the table of docs/lora.md.
+lora-lab: $(INSTALLED)
+	$(BIN)/python scripts/lora_lab.py
 
 # New summaries of `rephrase-rl study claims` are taken in; rewrites results/claims and every table in
 # README and docs that stored results make.

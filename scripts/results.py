@@ -65,14 +65,15 @@ def texts(root: Path) -> dict[str, str]:
         "claims-in-docs": verdict_lines(analysis, "../results/claims/card.md"),
         "headline": headline(analysis),
         **{f"claim-{claim.number}": claim_effects(rows) for claim, rows in analysis.claims},
-        "method-table": method_table(root),
+        "method-table": table_of(root, "method_table"),
+        "lora-lab": table_of(root, "lora_lab"),
     }
     made = {
         f"{STUDY}/card.md": "\n".join(card_lines(study, summaries, analysis)) + "\n",
         f"{STUDY}/card.json": json.dumps(card_json(study, summaries, analysis), indent=1) + "\n",
     }
     made |= ablation_texts(root)
-    for name in ("README.md", "docs/reproduction.md", "docs/methods.md"):
+    for name in ("README.md", "docs/reproduction.md", "docs/methods.md", "docs/lora.md"):
         made[name] = with_blocks((root / name).read_text(encoding="utf-8"), blocks)
     return made
 
@@ -99,10 +100,10 @@ def headline(analysis: Analysis) -> list[str]:
     return headline_table(analysis.of(condition))
 
 
-def method_table(root: Path) -> list[str]:
-    """The table of ``docs/methods.md`` from its card, as ``make method-table`` writes it."""
-    card = json.loads((root / "results/method_table/card.json").read_text(encoding="utf-8"))
-    found: list[str] = runpy.run_path(str(root / "scripts/method_table.py"))["table"](card)
+def table_of(root: Path, name: str) -> list[str]:
+    """The table that a script puts into a page, made from its card again."""
+    card = json.loads((root / "results" / name / "card.json").read_text(encoding="utf-8"))
+    found: list[str] = runpy.run_path(str(root / "scripts" / f"{name}.py"))["table"](card)
     return found
 
 

@@ -303,7 +303,7 @@ def _column(values: list[Any]) -> Any:
 
 
 class RayServer:
-    """A scripted server that travels to Ray actors: a and b are solved, z takes for ever."""
+    """A scripted server that travels to Ray actors: a and b are solved, z is never rewritten."""
 
     def __init__(self, tokenizer: str) -> None:
         self._path = tokenizer
@@ -316,7 +316,7 @@ class RayServer:
             self._server = ScriptedServer(
                 load_tokenizer(self._path),
                 self._answer,
-                delay=lambda prompt: 60.0 if "say z" in prompt else 0.0,
+                delay=lambda prompt: 60.0 if "the expert says Z" in prompt else 0.0,
             )
         return await self._server.generate(request_id, **request)
 

@@ -68,6 +68,10 @@ class TrainingError(RephraseError, RuntimeError):
     """Training cannot go on: nothing more would be learned, or nothing more comes."""
 
 
+class BlockError(RephraseError, RuntimeError):
+    """A block of a user's own does not answer in the form that it has to."""
+
+
 class ProcessError(RephraseError, RuntimeError):
     """Another process of a run has ended, and this one with it."""
 

@@ -9,7 +9,7 @@ import textwrap
 import pytest
 
 from rephrase_rl.assembly.blocks import build_guidance
-from rephrase_rl.assembly.imports import import_object
+from rephrase_rl.assembly.imports import import_object, place_in_own_code
 from rephrase_rl.assembly.objects import build_verifiers
 from rephrase_rl.config import PromptsConfig, RewardConfig, parse_guidance
 from rephrase_rl.errors import ConfigError, VerifierError
@@ -78,6 +78,28 @@ class Judge:
 
 
 NUMBER = 3
+
+
+def one_argument(group):
+    return True
+
+
+def broken_gate(group, context):
+    return group.nothing
+
+
+class OneArgument:
+    def __call__(self, group):
+        return True
+
+
+class SlotOfOne(OneArgument):
+    placement = "member"
+
+
+class SourceOfOne(Source):
+    def draft(self, group):
+        return Ready("mine")
 """
 
 
@@ -162,6 +184,35 @@ def test_what_is_no_block_is_refused(module, block, name, options, said) -> None
     found = {"kind": "custom", "target": f"{module}:{name}", "options": options}
     with pytest.raises(ConfigError, match=said):
         build_guidance(parse_guidance({block: found}), PromptsConfig())
+
+
+@pytest.mark.parametrize(
+    ("block", "name", "said"),
+    [
+        ("gate", "NUMBER", r"found int, which cannot be called; .*gate\(group, context\)"),
+        ("gate", "one_argument", r"too many positional arguments\); .*gate\(group, context\)"),
+        ("gate", "OneArgument", r"too many positional arguments\); .*gate\(group, context\)"),
+        ("slot", "SlotOfOne", r"slot\(group, context\)"),
+        ("source", "SourceOfOne", r"SourceOfOne\.draft: .*source\.draft\(group, context\)"),
+    ],
+)
+def test_what_the_step_could_not_call_is_refused_before_the_run(module, block, name, said) -> None:
+    found = {"kind": "custom", "target": f"{module}:{name}"}
+    with pytest.raises(ConfigError, match=said):
+        build_guidance(parse_guidance({block: found}), PromptsConfig())
+
+
+def test_an_error_in_own_code_has_its_place(module) -> None:
+    gate = import_object(f"{module}.py:broken_gate")
+    with pytest.raises(AttributeError) as raised:
+        gate(None, None)
+    place = place_in_own_code(raised.value)
+    assert place is not None
+    assert place.endswith("in broken_gate")
+    assert f"{module}.py, line " in place
+    with pytest.raises(KeyError) as ours:
+        {}["a"]
+    assert place_in_own_code(ours.value) is None
 
 
 def test_target_must_have_a_name() -> None:

@@ -43,6 +43,17 @@ def test_what_is_trained_is_said_and_what_does_not_go_with_it_refused() -> None:
         dry_run(config(model=model, trainer={"use_vllm": True}))
 
 
+def test_adapters_at_the_rate_of_all_weights_are_warned_of_unless_that_was_asked_for(
+    recwarn,
+) -> None:
+    model = {"path": "lab:base", "lora": {"r": 4}}
+    dry_run(config(model=model, trainer={"learning_rate": 1e-6, "max_completion_length": 48}))
+    dry_run(config())
+    assert not [w for w in recwarn if "model.lora" in str(w.message)]
+    with pytest.warns(UserWarning, match="five to ten times as much"):
+        dry_run(config(model=model))
+
+
 def test_a_run_from_an_adapter_is_looked_at_by_its_models_sizes(tmp_path) -> None:
     base = model_path(ModelConfig(path="lab:base"))
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):

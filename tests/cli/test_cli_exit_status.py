@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from rephrase_rl import __version__
+from rephrase_rl.assembly.imports import import_object
+from rephrase_rl.cli import main
 from rephrase_rl.errors import CompatibilityError
 
 Cli = Callable
@@ -62,6 +64,28 @@ def test_anything_else_is_internal_and_debug_shows_where(
     assert (debugged.status, "Traceback" in debugged.err) == (1, True)
 
 
+def test_an_error_in_the_users_own_code_is_the_users_and_has_its_line(
+    cli: Cli, assembly, config_file: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.py"
+    own.write_text("def gate(group, context):\n    return group.nothing\n", encoding="utf-8")
+    try:
+        import_object(f"{own}:gate")(None, None)
+    except AttributeError as error:
+        assembly.failure = error
+    outcome = cli("train", config_file)
+    assert outcome.status == 2
+    assert "internal error" not in outcome.err
+    assert f"error: {own}, line 2, in gate: AttributeError: " in outcome.err
+
+
 def test_interruption_has_its_own_status(cli: Cli, assembly, config_file: Path) -> None:
     assembly.failure = KeyboardInterrupt()
     assert cli("train", config_file).status == 130
+
+
+def test_our_own_warnings_are_sentences_and_those_of_others_keep_their_place() -> None:
+    ours = main._formatted_warning(UserWarning("look"), UserWarning, main.__file__, 1)
+    assert ours == "warning: look\n"
+    theirs = main._formatted_warning(UserWarning("look"), UserWarning, "/lib/other.py", 7)
+    assert theirs.startswith("/lib/other.py:7: UserWarning: look")

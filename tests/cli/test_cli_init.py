@@ -167,3 +167,17 @@ def test_hostile_names_stay_in_comments(cli, table: Path) -> None:
     assert outcome.status == 0, outcome.err
     config = load_config("odd.yaml")
     assert (config.method, config.data[0].mapping.reference_answer) == ("grpo", name)
+
+
+def test_what_a_run_would_stumble_over_is_said_at_once(cli, tmp_path, monkeypatch, model) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = ["Frage;Antwort;Weg", "Was kosten 3 Karten zu 2,50 €?;7,50 €;3 mal 2,50 € sind 7,50 €."]
+    rows += [f"Wie lang sind {n} Stücke von 2 m?;{2 * n} m;{n} mal 2 m." for n in range(3, 9)]
+    rows += ["Wie viel bleibt von 9 kg?;;Nichts."]
+    Path("rows.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    columns = ("question=Frage", "reference_answer=Antwort", "expert_solution=Weg")
+    options = [word for column in columns for word in ("--column", column)]
+    outcome = cli("init", model, "rows.csv", *options)
+    assert outcome.status == 0, outcome.err
+    assert "is no number; write a decimal comma as a point" in outcome.err
+    assert "warning: 1 row(s) with faults, and a run needs every row to be right" in outcome.err

@@ -56,6 +56,16 @@ def test_every_recipe_is_valid_and_says_how_long_it_is(cli, recipe: Path) -> Non
     assert {"max_steps", "num_train_epochs"} & set(load_config(recipe).trainer)
 
 
+def test_config_check_knows_the_verifiers(cli, config_file: Path) -> None:
+    outcome = cli("config", "check", config_file, "--set", "rewards=[{verifier: numbr}]")
+    assert (outcome.status, "do this: take 'number'" in outcome.err) == (2, True)
+    in_a_set = ["--set", "data.0.rewards=[{verifier: nothing_like_it}]"]
+    outcome = cli("config", "check", config_file, *in_a_set)
+    assert (outcome.status, "do this: correct the name" in outcome.err) == (2, True)
+    own = ["--set", "rewards=[{verifier: 'mine.py:Judge'}]"]  # not imported by a check
+    assert cli("config", "check", config_file, *own).status == 0
+
+
 @pytest.mark.contract
 def test_config_check_knows_the_trainers_fields(cli, config_file: Path) -> None:
     checked = cli("config", "check", config_file)

@@ -179,3 +179,12 @@ def test_config_is_frozen_and_shares_nothing_with_its_input() -> None:
         config.seed = 3  # type: ignore[misc]
     raw["trainer"]["nested"]["a"] = 2
     assert config.trainer == {"nested": {"a": 1}}
+
+
+def test_a_path_in_the_place_of_a_block_is_shown_as_one() -> None:
+    raw = {"method": "grpo", "model": "lab:base", "data": "lab:hard"}
+    with pytest.raises(ConfigError) as raised:
+        parse_config(raw)
+    model, data = raised.value.faults
+    assert "required: a mapping; do this: write it as model: {path: 'lab:base'}" in model
+    assert "required: a mapping; do this: write it as data: {path: 'lab:hard'}" in data

@@ -31,9 +31,13 @@ def test_a_number_changed_by_hand_would_be_seen(results) -> None:
     assert results["with_blocks"](page.replace("| 0.900", "| 0.901"), blocks) == page
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/reproduction.md", "docs/methods.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/reproduction.md", "docs/methods.md", "docs/lora.md"]
+)
 def test_generated_parts_are_marked(name) -> None:
-    assert re.search(r"<!-- (results:|method-table)", (ROOT / name).read_text(encoding="utf-8"))
+    assert re.search(
+        r"<!-- (results:|method-table|lora-lab)", (ROOT / name).read_text(encoding="utf-8")
+    )
 
 
 @pytest.mark.parametrize("arm", ["base", "grpo", "repo"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import torch
 
 from fakes import completion, problem
 from guidance_fakes import NAN, group
+from rephrase_rl.errors import BlockError
 from rephrase_rl.guidance.blocks import StepContext
 from rephrase_rl.guidance.gates import (
     AlwaysGate,
@@ -14,6 +17,7 @@ from rephrase_rl.guidance.gates import (
     ScheduleGate,
     SuccessRateGate,
     VisitsGate,
+    opens,
 )
 from rephrase_rl.records import Rollout, RolloutGroup
 
@@ -22,7 +26,24 @@ FAILED, PASSED = group(0.0, 0.0), group(1.0, 1.0)
 
 
 @pytest.mark.parametrize(
-    ("rewards", "fraction", "opens"),
+    ("answer", "open_"),
+    [(True, True), (False, False), (np.True_, True), (torch.tensor(False), False), (1, True)],
+)
+def test_an_answer_is_yes_or_no(answer, open_) -> None:
+    assert opens(lambda group, context: answer, FAILED, CONTEXT) is open_
+
+
+@pytest.mark.parametrize("answer", [None, "no", 0.5, [], torch.tensor([True, False])])
+def test_any_other_answer_is_refused_with_the_gates_name(answer) -> None:
+    def forgetful(group, context):
+        return answer
+
+    with pytest.raises(BlockError, match=r"gate \(forgetful\) answered .* required: True or False"):
+        opens(forgetful, FAILED, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("rewards", "fraction", "expected"),
     [
         ((0.0, 0.0, 0.0, 0.0), 1.0, True),
         ((0.0, 0.0, 0.0, 1.0), 1.0, False),
@@ -33,12 +54,12 @@ FAILED, PASSED = group(0.0, 0.0), group(1.0, 1.0)
         ((0.0, 0.0, 0.0, 0.0), 1.5, False),
     ],
 )
-def test_failed_share_gate(rewards, fraction, opens) -> None:
-    assert FailedShareGate(fraction)(group(*rewards), CONTEXT) is opens
+def test_failed_share_gate(rewards, fraction, expected) -> None:
+    assert FailedShareGate(fraction)(group(*rewards), CONTEXT) is expected
 
 
 @pytest.mark.parametrize(
-    ("rewards", "rate", "opens"),
+    ("rewards", "rate", "expected"),
     [
         ((0.0, 0.0, 0.0, 0.0), 0.0, True),
         ((0.0, 0.0, 0.0, 1.0), 0.0, False),
@@ -52,8 +73,8 @@ def test_failed_share_gate(rewards, fraction, opens) -> None:
         ((1.0, 0.0, 0.0, 0.0, 0.0, 0.0), 1 / 6, True),
     ],
 )
-def test_success_rate_gate(rewards, rate, opens) -> None:
-    assert SuccessRateGate(rate)(group(*rewards), CONTEXT) is opens
+def test_success_rate_gate(rewards, rate, expected) -> None:
+    assert SuccessRateGate(rate)(group(*rewards), CONTEXT) is expected
 
 
 @pytest.mark.parametrize("gate", [FailedShareGate(1.0, 0.4), SuccessRateGate(0.0, 0.4)])

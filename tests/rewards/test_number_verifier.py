@@ -102,4 +102,9 @@ def test_verdict_says_what_was_read_and_why():
     assert verdict.detail == "differs from '-12.7 million'"
     assert judge("nothing", "1").detail == "no number in the completion"
     assert "no single number" in judge("The answer is 1 or 2.", "1").detail
-    assert "'one' is no number" in judge("1", "one").detail
+    assert judge("1", "one").detail == "reference answer 'one' is no number"
+
+
+@pytest.mark.parametrize("reference", ["31,50 €", "0,5", "1.234,5 EUR"])
+def test_a_decimal_comma_is_named_as_the_cause(reference):
+    assert judge("1", reference).detail.endswith("is no number; write a decimal comma as a point")

@@ -150,7 +150,9 @@ def test_a_creation_killed_before_the_manifest_can_be_repeated(tmp_path):
 
 
 def test_create_refuses_a_folder_with_a_run(run):
-    with pytest.raises(CheckpointError, match="is not empty; a new run needs a new folder"):
+    with pytest.raises(
+        CheckpointError, match=r"is not empty; required: a new folder .*--overwrite"
+    ):
         RunDirectory.create(run.path, {}, "")
 
     assert RunDirectory.open(run.path).manifest == {"seed": 1}

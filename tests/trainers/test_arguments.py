@@ -37,3 +37,22 @@ def test_false_stays_false_where_there_is_no_such_word(tmp_path) -> None:
     assert arguments(tmp_path, "trainer.bf16=no").bf16 is False
     with pytest.raises(ConfigError, match="SaveStrategy"):
         arguments(tmp_path, "trainer.save_strategy=yes")
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("trainer.max_steps=many", r"trainer\.max_steps: found 'many'; required: a whole number"),
+        ("trainer.learning_rate=fast", r"learning_rate: found 'fast'; required: a number"),
+        ("trainer.bf16=perhaps", r"bf16: found 'perhaps'; required: true or false"),
+    ],
+)
+def test_text_in_the_place_of_a_number_is_refused(tmp_path, override, said) -> None:
+    with pytest.raises(ConfigError, match=said):
+        arguments(tmp_path, override)
+    with pytest.raises(ConfigError, match=said):
+        supervised_arguments(section(override), output_dir=str(tmp_path), seed=0)
+
+
+def test_a_number_in_scientific_form_is_a_number(tmp_path) -> None:
+    assert arguments(tmp_path, "trainer.learning_rate=3e-5").learning_rate == 3e-5

@@ -6,6 +6,7 @@ adapter trains that one on, since a new one beside it would name a model that is
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -63,6 +64,21 @@ def refuse_unfit_adapters(config: RunConfig) -> None:
         )
     if faults:
         raise ConfigError("model.lora does not go with other settings", faults)
+
+
+def warn_of_rate(config: RunConfig) -> None:
+    """Say that the default rate is one for all weights, if adapters would be trained at it.
+
+    Args:
+        config: As the user wrote it, not resolved.
+    """
+    if config.model.lora is not None and "learning_rate" not in config.trainer:
+        warnings.warn(
+            "model.lora is set and trainer.learning_rate is not: its default is the paper's, for "
+            "all weights, and adapters learn next to nothing at it; set it to five to ten times as "
+            "much (docs/lora.md)",
+            stacklevel=2,
+        )
 
 
 def load_with_adapter(model: PolicyConfig, *, for_training: bool) -> LoadedPolicy:

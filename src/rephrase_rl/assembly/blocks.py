@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.assembly.imports import import_object
@@ -38,6 +39,15 @@ SAMPLING_FIELDS = (
 
 STEP_CHECKS: Mapping[str, StepCheck] = {TASK_KIND: chain_steps}
 """How steps are checked in a task kind whose arithmetic is not the usual one."""
+
+
+CALLS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "gate": {"__call__": ("group", "context")},
+    "source": {"draft": ("group", "context"), "clean": ("text",)},
+    "accept": {"__call__": ("candidate", "replaced", "problem")},
+    "slot": {"__call__": ("group", "context")},
+}
+"""Block -> method -> what the step calls it with."""
 
 
 def build_guidance(
@@ -254,6 +264,7 @@ def build_custom(block: str, config: CustomBlock, needed: tuple[str, ...]) -> An
     found = import_object(config.target)
     is_block_itself = needed == ("__call__",) and not isinstance(found, type)
     if is_block_itself and not config.options:
+        _refuse_other_calls(where, block, found)
         return found
     try:
         built = found(**config.options)
@@ -268,4 +279,31 @@ def build_custom(block: str, config: CustomBlock, needed: tuple[str, ...]) -> An
             f"{where} gave a {type(built).__name__} without {', '.join(missing)}; required is the "
             f"form of a {block} in rephrase_rl.guidance.blocks"
         )
+    _refuse_other_calls(where, block, built)
     return built
+
+
+def _refuse_other_calls(where: str, block: str, built: Any) -> None:
+    """Refuse before the run what the step could not call.
+
+    Raises:
+        ConfigError: A method is none, or takes other arguments.
+    """
+    for name, arguments in CALLS[block].items():
+        method = built if name == "__call__" else getattr(built, name)
+        word = "" if name == "__call__" else f".{name}"
+        form = f"{block}{word}({', '.join(arguments)})"
+        if not callable(method):
+            raise ConfigError(
+                f"{where}{word}: found {type(method).__name__}, which cannot be called; required: "
+                f"the form {form}; do this: name a function or a class of this form"
+            )
+        try:
+            inspect.signature(method).bind(*arguments)
+        except TypeError as error:
+            raise ConfigError(
+                f"{where}{word}: found other arguments ({error}); required: the form {form}; do "
+                "this: change its arguments"
+            ) from error
+        except ValueError:  # written in C, without a signature that could be read
+            continue

@@ -14,6 +14,7 @@ from transformers import AutoConfig
 from rephrase_rl.assembly.adapters import (
     refuse_unfit_adapters,
     trained_part,
+    warn_of_rate,
     without_adapter,
 )
 from rephrase_rl.assembly.benchmarks import load_benchmarks
@@ -102,6 +103,7 @@ def dry_run(config: RunConfig, *, shown_rows: int = 1) -> DryRun:
         EngineError: Tokenizer or configuration of the policy cannot be read.
         VerifierError: A verifier is unknown, or its options are not valid.
     """
+    warn_of_rate(config)
     config = resolve_config(config)
     refuse_unfit_adapters(config)
     guidance = parse_guidance(config.guidance)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import traceback
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 MAX_NAMES = 20
 """So many names of a module are told where the one asked for is missing."""
+
+_own_files: set[str] = set()
+"""Files that were imported here, as tracebacks name them."""
 
 
 def import_object(target: str) -> Any:
@@ -33,6 +37,7 @@ def import_object(target: str) -> Any:
             "path/to/file.py:name; do this: add the class or function that is meant"
         )
     module = _file_module(where) if where.endswith(".py") else _named_module(where)
+    _own_files.add(module.__file__ or "")
     found: Any = module
     for part in name.split("."):
         if not hasattr(found, part):
@@ -43,6 +48,13 @@ def import_object(target: str) -> Any:
             )
         found = getattr(found, part)
     return found
+
+
+def place_in_own_code(error: BaseException) -> str | None:
+    """The innermost line of the user's own code that an error came through; None: it did not."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename in _own_files]
+    return f"{own[-1].filename}, line {own[-1].lineno}, in {own[-1].name}" if own else None
 
 
 def _named_module(name: str) -> ModuleType:

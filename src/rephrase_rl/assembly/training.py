@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from datasets import Dataset
 
-from rephrase_rl.assembly.adapters import new_adapter, record_adapter, refuse_unfit_adapters
+from rephrase_rl.assembly.adapters import (
+    new_adapter,
+    record_adapter,
+    refuse_unfit_adapters,
+    warn_of_rate,
+)
 from rephrase_rl.assembly.benchmarks import load_benchmarks
 from rephrase_rl.assembly.blocks import build_guidance
 from rephrase_rl.assembly.guarding import hang_watches, run_guards
@@ -95,6 +100,7 @@ def train_run(
         ProcessError: Another process of the run has ended.
     """
     resume = resume or resume_from is not None
+    warn_of_rate(config)
     request = RunRequest(
         resolve_config(config),
         run_path,

@@ -35,6 +35,7 @@ def check(
     guidance = resolve_guidance(config.method, config.guidance)
 
     from rephrase_rl.assembly import column_mapping
+    from rephrase_rl.rewards.registry import refuse_unknown_name
     from rephrase_rl.trainers.trl.arguments import grpo_arguments
 
     for data in (*config.data, *(benchmark.data for benchmark in config.evaluation.benchmarks)):
@@ -46,4 +47,7 @@ def check(
         scale_rewards=guidance.advantages.scale,
         reward_weights=[reward.weight for reward in config.rewards] or [1.0],
     )
+    for reward in (*config.rewards, *(reward for data in config.data for reward in data.rewards)):
+        if ":" not in reward.verifier:
+            refuse_unknown_name(reward.verifier)
     output.print(f"{config_path} is valid: method {config.method}, hash {config_hash(config)}")

@@ -124,6 +124,14 @@ def _print(point: StartingPoint, path: Path) -> None:
         output.print(
             f"verifier: {found.verifier} accepts {found.accepted} of {found.judged} experts"
         )
+        if found.examples:
+            messages.print(f"warning: not accepted, for instance: {found.examples[0]}")
+    if report.faults:
+        rows = len({fault.row for fault in report.faults})
+        messages.print(
+            f"warning: {rows:,} row(s) with faults, and a run needs every row to be right; data "
+            "check lists them"
+        )
     prompt = budgets.max_prompt_tokens
     output.print(
         f"tokens: completions up to {budgets.max_completion_length}"

@@ -12,6 +12,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -66,6 +67,10 @@ app.add_typer(study_app, name="study")
 app.command("doctor")(doctor)
 
 
+PACKAGE = Path(__file__).parents[1]
+_upstream_format = warnings.formatwarning
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         output.print(__version__)
@@ -112,6 +117,14 @@ def main(arguments: Sequence[str]) -> int:
     except Exception as error:
         if debug:
             messages.print(traceback.format_exc())
+        place = _place_in_own_code(error)
+        if place is not None:
+            messages.print(
+                f"{_speaker()}error: {place}: {type(error).__name__}: {error}; required: code that "
+                f"the configuration names runs to its end; do this: correct it there ({DEBUG_FLAG} "
+                "shows the traceback)"
+            )
+            return 2
         messages.print(
             f"{_speaker()}internal error: {type(error).__name__}: {error}\n"
             f"Run the command again with {DEBUG_FLAG} for the traceback."
@@ -128,6 +141,26 @@ def _quiet_upstream() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     # TRL 1.16 sets fields that transformers 5.23 has renamed; both still work.
     warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
+    warnings.formatwarning = _formatted_warning
+
+
+def _formatted_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int,
+    line: str | None = None,
+) -> str:  # fmt: skip
+    """Our own warnings are addressed to the user, who need not see the line that gave them."""
+    if Path(filename).is_relative_to(PACKAGE):
+        return f"warning: {message}\n"
+    return _upstream_format(message, category, filename, lineno, line)
+
+
+def _place_in_own_code(error: Exception) -> str | None:
+    """Where in a block of the user's own an error arose."""
+    if "rephrase_rl.assembly.imports" not in sys.modules:  # nothing of the user's was imported
+        return None
+    from rephrase_rl.assembly.imports import place_in_own_code
+
+    return place_in_own_code(error)
 
 
 def _speaker() -> str:

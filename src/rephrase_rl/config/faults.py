@@ -59,10 +59,18 @@ def _describe(detail: Any, model: type[BaseModel], raw: object, prefix: str) -> 
     if kind == "value_error":
         return f"{where}: {detail['ctx']['error']}"
     required = _required(kind, detail["msg"])
+    remedy = _remedy(kind, detail["input"])
+    if required == "a mapping" and isinstance(detail["input"], str) and _has_path(model, path, raw):
+        remedy = f"write it as {path[-1]}: {{path: {found}}}"
     return (
         f"{where}: found {found}; required: {required}; do this: "
-        f"{_remedy(kind, detail['input'])}{_meaning(model, path, raw)}"
+        f"{remedy}{_meaning(model, path, raw)}"
     )
+
+
+def _has_path(model: type[BaseModel], path: Sequence[int | str], raw: object) -> bool:
+    """Whether a path may be all that was meant by a text in the place of a block."""
+    return bool(path) and any("path" in m.model_fields for m in _models_at(model, path, raw))
 
 
 def _written_path(raw: object, loc: Sequence[int | str]) -> list[int | str]:

@@ -93,12 +93,33 @@ def _text_rows(path: Path, table: TableFormat, delimiter: str | None) -> Iterato
                 if len(text) > MAX_JSON_CHARS:
                     raise _too_long(path, "the file", MAX_JSON_CHARS, "write it as JSON lines")
                 yield from _json_rows(path, text)
-    except (UnicodeDecodeError, EOFError, zlib.error, OSError) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} cannot be read as UTF-8 text ({_not_utf8(path, error)}); required: UTF-8; do "
+            "this: correct that line, or convert the whole file if all of it is in another "
+            "encoding (iconv -f WINDOWS-1252 -t UTF-8, or in Excel save as 'CSV UTF-8')"
+        ) from error
+    except (EOFError, zlib.error, OSError) as error:
         raise DataError(
             f"{path} cannot be read as UTF-8 text ({error}); required: UTF-8, packed by gzip if "
             "the name ends in .gz; do this: convert it (iconv -f LATIN1 -t UTF-8, for instance), "
             "or fetch it again if it is cut off"
         ) from error
+
+
+def _not_utf8(path: Path, error: UnicodeDecodeError) -> str:
+    """The first line that is not UTF-8; the error itself counts from the start of its buffer."""
+    number = 0
+    try:
+        with gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as file:
+            while line := file.readline(MAX_LINE_CHARS):
+                number += 1
+                line.decode()
+    except UnicodeDecodeError as found:
+        return f"line {number}: byte 0x{found.object[found.start]:02x} after {found.start} others"
+    except (EOFError, zlib.error, OSError):  # cut off before the place is reached
+        pass
+    return str(error)
 
 
 @contextmanager

@@ -92,6 +92,8 @@ def table_rows(file: IO[str], path: str, table: TableFormat, delimiter: str) -> 
             continue
         if header is None:
             header = _checked_header(cells, path)
+            if table.delimiter is None:
+                _refuse_other_delimiter(header, path)
             continue
         number += 1
         if cells:
@@ -107,6 +109,17 @@ def _checked_header(cells: list[str], path: str) -> list[str]:
             "the file has no header"
         )
     return cells
+
+
+def _refuse_other_delimiter(header: Sequence[str], path: str) -> None:
+    """Refuse one column whose name is several: no problem fits into a single column."""
+    other = next((mark for mark in ";\t|" if mark in header[0]), None)
+    if len(header) == 1 and other is not None:
+        raise DataError(
+            f"{path}: found one column, {header[0]!r}; required: a question and an answer in "
+            f"columns of their own; do this: say that cells are separated by {other!r}, as "
+            f"table: {{delimiter: {other!r}}} in the mapping; `rephrase-rl init` writes it"
+        )
 
 
 def _row(number: int, cells: list[str], header: Sequence[str], table: TableFormat) -> RawRow:

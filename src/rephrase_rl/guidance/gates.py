@@ -9,12 +9,33 @@ from typing import TYPE_CHECKING
 import torch
 
 from rephrase_rl.core.gates import failed_share_gate
+from rephrase_rl.errors import BlockError
 from rephrase_rl.guidance.sources import linear
 from rephrase_rl.seeding import derive_seed
 
 if TYPE_CHECKING:
     from rephrase_rl.guidance.blocks import Gate, StepContext
     from rephrase_rl.records import RolloutGroup
+
+
+def opens(gate: Gate, group: RolloutGroup, context: StepContext) -> bool:
+    """A gate's answer, which has to be yes or no: a forgotten ``return`` is not a closed gate.
+
+    Raises:
+        BlockError: It is neither.
+    """
+    answer: object = gate(group, context)
+    try:
+        yes, no = bool(answer == True), bool(answer == False)  # noqa: E712  (of NumPy or torch too)
+    except (RuntimeError, TypeError, ValueError):  # an array of several answers
+        yes = no = False
+    if not (yes or no):
+        raise BlockError(
+            f"the gate ({getattr(gate, '__name__', type(gate).__name__)}) answered {answer!r} for "
+            f"problem {group.problem.problem_id!r}; required: True or False; do this: have it "
+            "return one of them for every group"
+        )
+    return yes
 
 
 @dataclass(frozen=True, slots=True)

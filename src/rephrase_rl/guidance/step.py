@@ -21,6 +21,7 @@ from rephrase_rl.core.gates import failure_fraction
 from rephrase_rl.guidance.blocks import Ask, Measurement, Nothing, Ready
 from rephrase_rl.guidance.candidates import cleaned_candidate, is_empty, refusals
 from rephrase_rl.guidance.gate_by_dataset import never_guided
+from rephrase_rl.guidance.gates import opens
 from rephrase_rl.guidance.memory import Outcome, remembers
 from rephrase_rl.records import Candidate, Completion, Rollout, RolloutGroup
 
@@ -124,7 +125,7 @@ def plan_group(
     unscored = all(math.isnan(value) for value in group.correctness)
     if unscored and guidance.sampling != "anticipated":  # what is there already is recorded
         return GroupPlan(False, "unscored")
-    gate_open = not unscored and guidance.gate is not None and guidance.gate(group, context)
+    gate_open = not unscored and guidance.gate is not None and opens(guidance.gate, group, context)
     word = "unscored" if unscored else "open" if gate_open else "closed"
     if not guidance.active or not (gate_open or guidance.sampling != "lazy"):
         return GroupPlan(gate_open, word)

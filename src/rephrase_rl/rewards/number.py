@@ -8,6 +8,7 @@ policy would find out; so by default rounding wants two digits. Every leniency i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Literal, NamedTuple
@@ -16,6 +17,8 @@ from rephrase_rl.records import Verdict
 from rephrase_rl.rewards.number_reading import Number, find_number, read_number
 from rephrase_rl.rewards.protocol import check_same_length
 from rephrase_rl.rewards.settings import number_within, one_of, refuse, true_or_false
+
+_DECIMAL_COMMA = re.compile(r"(?<![0-9,.])[0-9][0-9.]*,[0-9]+(?![0-9,])")
 
 Rounding = Literal["smaller", "gold", "none"]
 PercentRule = Literal["either", "marked", "exact"]
@@ -116,8 +119,9 @@ class NumberVerifier:
     def _judge(self, completion: str, reference: str) -> Verdict:
         gold = read_number(reference, accounting=self._accounting)
         if gold is None:
+            comma = "; write a decimal comma as a point" if _DECIMAL_COMMA.search(reference) else ""
             return Verdict(
-                "unscorable", None, detail=f"reference answer {reference!r} is no number"
+                "unscorable", None, detail=f"reference answer {reference!r} is no number{comma}"
             )
         answer, said = find_number(completion, accounting=self._accounting)
         if answer is None:

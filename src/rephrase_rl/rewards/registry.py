@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,21 @@ def verifier_names() -> tuple[str, ...]:
     return tuple(sorted(_VERIFIERS))
 
 
+def refuse_unknown_name(name: str) -> None:
+    """Refuse the name of no verifier of ours.
+
+    Raises:
+        VerifierError: ``verifier_names`` does not have it.
+    """
+    if name not in _VERIFIERS:
+        close = difflib.get_close_matches(name, _VERIFIERS, n=1)
+        raise VerifierError(
+            f"found verifier {name!r}; required: one of {', '.join(verifier_names())}, or "
+            "package.module:name or path/to/file.py:name of your own; do this: "
+            + (f"take {close[0]!r}, if that is meant" if close else "correct the name")
+        )
+
+
 def get_verifier(name: str, /, **options: Any) -> Verifier:
     """Build a verifier from its name and options.
 
@@ -77,10 +93,7 @@ def get_verifier(name: str, /, **options: Any) -> Verifier:
     Raises:
         VerifierError: The name or an option is unknown, one is missing or out of range.
     """
-    if name not in _VERIFIERS:
-        raise VerifierError(
-            f"found verifier {name!r}; required: one of {', '.join(verifier_names())}"
-        )
+    refuse_unknown_name(name)
     parameters = inspect.signature(_VERIFIERS[name]).parameters
     unknown = sorted(set(options) - set(parameters))
     missing = [

@@ -363,8 +363,9 @@ def _make_room(folder: Path, overwrite: bool) -> None:
     """Remove the run in a folder that is not empty, or say why that is refused."""
     if not overwrite:
         raise CheckpointError(
-            f"{folder} is not empty; a new run needs a new folder: choose another path, resume the "
-            "run that is there, or ask for it to be overwritten"
+            f"{folder} is not empty; required: a new folder for a new run; do this: choose "
+            "another one (--set output_dir=...), go on with the run that is there (--resume), or "
+            "replace it (--overwrite)"
         )
     known = {*FILES, *FOLDERS}
     strangers = sorted(

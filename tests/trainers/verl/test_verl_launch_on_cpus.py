@@ -45,9 +45,9 @@ def run():
     )
 
 
-def reached_the_search_for_gpus(printed: str) -> None:
+def reached_the_search_for_gpus(printed: str, mode: str) -> None:
     """Past our checks, Ray, the task runner, the guided trainer, and verl's reading of the data."""
-    assert "rephrase_rl_sync" in printed
+    assert f"rephrase_rl_{mode}" in printed
     assert "train dataset size: 4, val dataset size: 1" in printed
     assert "Total available GPUs 0 is less than total desired GPUs 1" in printed
 
@@ -56,7 +56,7 @@ def test_a_launch_reaches_verls_search_for_gpus(run, tmp_path, monkeypatch, capf
     monkeypatch.setenv("PYTHONPATH", SOURCES)
     with pytest.raises(TrainingError, match="verl ended with status"):
         train_on_verl(run, run_path=tmp_path / "run", command=["test"])
-    reached_the_search_for_gpus("".join(capfd.readouterr()))
+    reached_the_search_for_gpus("".join(capfd.readouterr()), "sync")
     assert RunDirectory.open(tmp_path / "run").manifest["engine"]["verl"]["prompts_per_step"] == 2
 
 
@@ -91,10 +91,14 @@ def cluster():
 def test_an_exported_folder_reaches_it_on_a_cluster_that_is_there_already(
     run, tmp_path, cluster
 ) -> None:
-    """Its workers find the package of the folder, and not one that is installed."""
+    """Its workers find the package of the folder, and not one that is installed.
+
+    In the mode that asks most of a launch.
+    """
     size = ("ray_kwargs.ray_init.num_cpus", "+ray_kwargs.ray_init.include_dashboard")
     ours = {n: value for n, value in run.verl.overrides.items() if n not in size}
-    verl = run.verl.model_copy(update={"overrides": ours})
+    apart = {"mode": "separate_async", "rollout_nodes": 1, "prompts_per_update": 1}
+    verl = run.verl.model_copy(update={"overrides": ours, **apart})
     export_run(run.model_copy(update={"verl": verl}), tmp_path / "out", command=["test"])
     folder = (tmp_path / "out").rename(tmp_path / "moved")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -106,6 +110,6 @@ def test_an_exported_folder_reaches_it_on_a_cluster_that_is_there_already(
     )
     assert ended.returncode != 0
     printed = ended.stdout + ended.stderr
-    reached_the_search_for_gpus(printed)
+    reached_the_search_for_gpus(printed, "separate_async")
     launch = re.escape(f"{folder}/package/rephrase_rl/trainers/verl/launch.py")
     assert re.search(rf"ray::GuidedTaskRunner.*?{launch}", printed, re.DOTALL)

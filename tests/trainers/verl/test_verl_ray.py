@@ -15,9 +15,12 @@ from verl.experimental.reward_loop.reward_loop import RewardLoopWorker
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.utils import tensordict_utils as tu
 
+from engine_parity import verl_trainer
 from rephrase_rl.errors import TrainingError
+from rephrase_rl.runs import RunDirectory
 from rephrase_rl.trainers.verl.liveness import Liveness
 from rephrase_rl.trainers.verl.notes import INJECTED, record_of
+from rephrase_rl.trainers.verl.recording import StepRecorder
 from rephrase_rl.trainers.verl.rows import NOTES
 from rephrase_rl.trainers.verl.worker import GuidedManager
 from verl_fakes import RayServer, lab_problem, row_of, run_config, verl_config
@@ -71,7 +74,7 @@ def submit(cluster, names: str) -> None:
     manager.generate_sequences(batch)
 
 
-def sample(count: int):
+def sampled_batch(count: int):
     """What verl's trainer takes out."""
     buffer = ReplayBuffer(
         trainer_mode="sync",
@@ -82,6 +85,12 @@ def sample(count: int):
         poll_interval=0.1,
     )
     batch, _ = buffer.sample(global_steps=1, partition_id="train", batch_size=count)
+    return batch
+
+
+def sample(count: int):
+    """Injected tokens and reward by row, and the records of groups."""
+    batch = sampled_batch(count)
     fields = ["uid", "responses", "rm_scores", "extra_fields", INJECTED]
     data = tq.kv_batch_get(keys=batch.keys, partition_id="train", select_fields=fields)
     extra = [getattr(value, "data", value) for value in data["extra_fields"]]
@@ -110,11 +119,68 @@ def test_gates_may_open_on_one_worker_alone(cluster) -> None:
     }
 
 
+class StoredRow(dict):
+    """A row as TransferQueue gives it back."""
+
+    def __init__(self, key: str) -> None:
+        (row,) = tq.kv_batch_get(keys=[key], partition_id="train")
+        super().__init__({name: row[name] for name in row.keys()})  # noqa: SIM118
+
+
+class Stored:
+    """The real TransferQueue, as the scripted training workers ask for it."""
+
+    class _Rows:
+        def __getitem__(self, key: str) -> StoredRow:
+            return StoredRow(key)
+
+    def __init__(self) -> None:
+        self.rows = {"train": self._Rows()}
+
+    @staticmethod
+    def kv_batch_put(keys, partition_id, fields):
+        return tq.kv_batch_put(keys=keys, partition_id=partition_id, fields=fields)
+
+    @staticmethod
+    def kv_batch_get(keys, partition_id):
+        return tq.kv_batch_get(keys=keys, partition_id=partition_id)
+
+
+def test_a_step_of_the_trainer_on_what_workers_have_published(cluster, tmp_path) -> None:
+    """The real TransferQueue wraps and stacks columns in its own way."""
+    config, run, _ = cluster
+    submit(cluster, "ac")
+    batch = sampled_batch(2)
+    trainer = verl_trainer(run, config, Stored(), [lab_problem(name) for name in "ac"])
+    directory = RunDirectory.create(tmp_path / "run", {"method": "repo"}, "method: repo\n")
+    trainer._recorder = StepRecorder(str(directory.path), "all")
+    metrics: dict = {}
+    for part in (
+        trainer._compute_old_log_prob,
+        trainer._compute_advantage,
+        trainer._update_actor,
+    ):
+        batch = part(batch, metrics)
+    trainer._compute_metrics(batch, metrics, {"step": 1.0, "gen": 1.0}, global_steps=1, epoch=0)
+    (injected,) = [key for key in batch.keys if StoredRow(key)[INJECTED] > 0]
+    row = StoredRow(injected)
+    assert injected.startswith("uidc_")
+    assert row["rollout_log_probs"].tolist() == row["old_log_probs"].tolist()
+    assert len(row["advantages"]) == len(row["loss_mask"]) == len(row["responses"])
+    assert {group.problem_id: group.rescued for group in directory.groups()} == {
+        "a": False,
+        "c": True,
+    }
+    assert metrics["groups/unguided"] == 0.0
+    assert {"injection/clip_fraction", "expert/policy_logp", "reward"} <= metrics.keys()
+    tq.kv_clear(keys=batch.keys, partition_id="train")
+
+
 def test_a_killed_worker_leaves_nothing_half_done_and_is_noticed(cluster) -> None:
     """Its groups never appear in part, the other worker's are whole, and who waits is told."""
     _, _, manager = cluster
-    submit(cluster, "ez")  # z takes long, on the second worker
-    time.sleep(0.5)
+    submit(cluster, "ez")  # z's rollouts come at once, and its rewrite takes long
+    time.sleep(3)
     ray.kill(manager.agent_loop_workers[1])
     injected, _, records = sample(1)
     assert {key.split("_")[0] for key in injected} == {"uide"}

@@ -6,7 +6,8 @@ import dataclasses
 import difflib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import NoneType
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import torch
 from trl import GRPOConfig
@@ -33,6 +34,7 @@ RESERVED = {
     "remove_unused_columns": "nothing: rewards need every column",
 }
 """Fields that have one other place in the configuration; two places would contradict each other."""
+_PLAIN_KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
 WITH_A_WORD_NO = ("save_strategy", "eval_strategy")
 """Fields with a choice ``no``, which without quotes is false in YAML."""
 
@@ -134,8 +136,24 @@ def check_fields(
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean trainer.{close[0]}?" if close else "see TRL's documentation"
             faults.append(f"trainer.{name} is not a field of {where}; {hint}")
+    faults += type_faults(trainer, config_classes)
     if faults:
         raise ConfigError("the trainer section is not valid", faults)
+
+
+def type_faults(trainer: Mapping[str, Any], config_classes: tuple[type, ...]) -> list[str]:
+    """Text where a number or a yes or no has to be, which TRL takes and fails on in the middle."""
+    faults = []
+    for cls in config_classes:
+        for name, hint in get_type_hints(cls).items():
+            kinds = set(get_args(hint) or (hint,)) - {NoneType}
+            if isinstance(trainer.get(name), str) and kinds and kinds <= set(_PLAIN_KINDS):
+                words = " or ".join(_PLAIN_KINDS[kind] for kind in _PLAIN_KINDS if kind in kinds)
+                faults.append(
+                    f"trainer.{name}: found {trainer[name]!r}; required: {words}; do this: change "
+                    "the value"
+                )
+    return list(dict.fromkeys(faults))
 
 
 def logger_defaults(output_dir: str) -> dict[str, Any]:
