@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,3 +90,19 @@ def test_our_own_warnings_are_sentences_and_those_of_others_keep_their_place() -
     assert ours == "warning: look\n"
     theirs = main._formatted_warning(UserWarning("look"), UserWarning, "/lib/other.py", 7)
     assert theirs.startswith("/lib/other.py:7: UserWarning: look")
+
+
+def test_rows_that_nobody_can_score_are_told_once_and_not_printed_whole() -> None:
+    keep = main._unscored_in_short()
+
+    def record(text: str) -> logging.LogRecord:
+        return logging.LogRecord("trl", logging.WARNING, "trl.py", 1, text, (), None)
+
+    dump = "[RANK 0] All reward functions returned None for the following kwargs:\n{'a': 1}"
+    first = record(dump)
+    assert keep(first)
+    assert first.getMessage() == main.UNSCORED
+    assert not keep(record(dump))
+    other = record("something else")
+    assert keep(other)
+    assert other.getMessage() == "something else"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from rephrase_rl.cli.step_line import step_line
+from rephrase_rl.cli.step_line import SHOWN_METRICS, step_line
 
+ROOT = Path(__file__).parents[2]
 FULL = {
     "reward": 0.5123,
     "groups/all_failed_fraction": 0.25,
@@ -67,6 +69,13 @@ def test_step_line_has_the_numbers_that_matter() -> None:
         "step   3/240  reward 0.512  failed 0.25  passed 0.12  gate 0.24  accepted 0.88  "
         "rescued 0.21  logp_q -3.13  tokens 4,213  1.2 s"
     )
+
+
+def test_every_word_of_the_step_line_is_explained() -> None:
+    page = (ROOT / "docs/tutorials/read-the-report.md").read_text(encoding="utf-8")
+    table = page.partition("## While it trains")[2].partition("## 1.")[0]
+    words = {label for label, _, _ in SHOWN_METRICS} - {"loss"}
+    assert words | {"tokens"} == set(re.findall(r"`([a-z_]+)`(?=[^|]*\|)", table))
 
 
 @pytest.mark.parametrize("nothing", [None, float("nan")])

@@ -55,7 +55,7 @@ def test_an_own_tokenizer_comes_first(adapter) -> None:
 
 def test_a_folder_with_a_whole_model_is_that_model(adapter, tmp_path) -> None:
     folder, _ = adapter
-    assert adapter_base(folder) == (str(tmp_path / "base"), None)
+    assert adapter_base(folder) == (str(tmp_path / "base"), None, 4)
     (folder / "config.json").write_text("{}")
     assert adapter_base(folder) is None
     assert adapter_base("some/hub-id") is None

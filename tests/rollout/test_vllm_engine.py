@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -130,6 +131,15 @@ def test_an_adapter_is_asked_for_on_its_base(vllm, tmp_path) -> None:
     assert (llm.arguments["model"], llm.arguments["enable_lora"]) == ("the/base", True)
     assert llm.requests[0][2] == ("policy", 1, str(tmp_path))
     assert "revision" not in llm.arguments
+    assert llm.arguments["max_lora_rank"] == 64
+
+
+@pytest.mark.parametrize(("rank", "room"), [(16, 64), (65, 128), (300, 320), ("x", 64)])
+def test_there_is_room_for_the_adapters_rank(vllm, tmp_path, rank, room) -> None:
+    named = json.dumps({"base_model_name_or_path": "the/base", "r": rank})
+    (tmp_path / "adapter_config.json").write_text(named)
+    VllmEngine(str(tmp_path))
+    assert vllm.made[-1].arguments["max_lora_rank"] == room
 
 
 def test_an_adapter_names_the_commit_of_its_base(vllm, tmp_path) -> None:

@@ -41,6 +41,7 @@ def doctor(as_json: JsonOption = False) -> None:
     output.print()
     for line in advice(facts):
         output.print(line)
+    output.print("next: rephrase-rl demo, or for your own data: rephrase-rl init MODEL DATA")
 
 
 def advice(facts: Mapping[str, Any]) -> list[str]:

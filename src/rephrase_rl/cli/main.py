@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -67,6 +67,12 @@ app.add_typer(study_app, name="study")
 app.command("doctor")(doctor)
 
 
+UNSCORED = (
+    "warning: no verifier could score a completion, mostly since none can read the reference "
+    "answer; such groups teach nothing: `rephrase-rl data check CONFIG` names experts that cannot "
+    "be scored, `rephrase-rl report` every group"
+)
+"""Said once in a run; records and report have each case."""
 PACKAGE = Path(__file__).parents[1]
 _upstream_format = warnings.formatwarning
 
@@ -142,6 +148,22 @@ def _quiet_upstream() -> None:
     # TRL 1.16 sets fields that transformers 5.23 has renamed; both still work.
     warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
     warnings.formatwarning = _formatted_warning
+    logging.getLogger("trl.trainer.grpo_trainer").addFilter(_unscored_in_short())
+
+
+def _unscored_in_short() -> Callable[[logging.LogRecord], bool]:
+    """TRL 1.16 prints the whole row of each completion that no verifier can score; say it once."""
+    said = False
+
+    def keep(record: logging.LogRecord) -> bool:
+        nonlocal said
+        if "All reward functions returned None" not in record.getMessage():
+            return True
+        record.msg, record.args = UNSCORED, ()
+        first, said = not said, True
+        return first
+
+    return keep
 
 
 def _formatted_warning(

@@ -179,7 +179,8 @@ class RunConfig(ConfigModel):
     init_from: Annotated[str, Field(min_length=1)] | None = None
     """Run directory, checkpoint folder or hub id of a policy to start from in place of
     ``model.path``: of a run its final policy, as for RL after supervised fine-tuning. Its tokenizer
-    is used too; ``model.dtype`` stays, ``model.revision`` and ``model.gguf_file`` have no say."""
+    is used too; ``model.dtype`` stays, ``model.revision`` and ``model.gguf_file`` have no say. An
+    adapter is trained on where ``model.lora`` is set, and merged where not."""
     data: Annotated[Many[TrainDataConfig], Field(min_length=1)]
     """Training problems; several sets are put one after the other, or mixed by their weights."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

@@ -19,6 +19,8 @@ class Base(NamedTuple):
     """Folder or hub id."""
     revision: str | None = None
     """Branch, tag or commit on the hub. None: the main branch."""
+    rank: int | None = None
+    """Of the adapter. None: it does not say."""
 
 
 def adapter_base(path: str | Path) -> Base | None:
@@ -49,7 +51,8 @@ def adapter_base(path: str | Path) -> Base | None:
             f"({type(error).__name__}: {error}); required: base_model_name_or_path with a folder "
             "or a hub id: write it there"
         ) from error
-    return Base(base, revision or None)
+    rank = config.get("r")
+    return Base(base, revision or None, rank if isinstance(rank, int) and rank > 0 else None)
 
 
 def merged(model: Any, path: str | Path) -> Any:

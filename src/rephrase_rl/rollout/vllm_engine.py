@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rephrase_rl.rollout.engine import Journal, ProgressCallback
     from rephrase_rl.rollout.settings import SamplingSettings
 
-DEFAULT_LORA_RANK = 64
-"""Largest rank of an adapter that vLLM is asked to make room for."""
+LORA_RANKS = (64, 128, 256, 320, 512)
+"""Ranks that vLLM can be asked to make room for, of those it knows from 64 on."""
 
 
 class VllmEngine:
@@ -72,7 +72,7 @@ class VllmEngine:
 
             if base.revision is not None:
                 arguments["revision"] = base.revision
-            arguments |= {"enable_lora": True, "max_lora_rank": DEFAULT_LORA_RANK}
+            arguments |= {"enable_lora": True, "max_lora_rank": _room_for(base.rank)}
             self._lora = LoRARequest("policy", 1, path)
         try:
             self._llm = vllm.LLM(**arguments)
@@ -150,6 +150,11 @@ class VllmEngine:
                 f"required: at most {context} together (the model's context); lower max_new_tokens "
                 "of the benchmark"
             )
+
+
+def _room_for(rank: int | None) -> int:
+    """The smallest that vLLM knows and that holds an adapter of this rank; None: not known."""
+    return next((room for room in LORA_RANKS if room >= (rank or 0)), LORA_RANKS[-1])
 
 
 def _completion(output: Any) -> Completion:
