@@ -186,3 +186,9 @@ def test_the_harness_asks_in_its_own_way(cli, assembly) -> None:
         assert (outcome.status, f"--lm-eval with {more[0]};" in outcome.err) == (2, True)
     assert cli("eval", "some/model", "--lm-eval", " , ").status == 2
     assert not assembly.calls
+
+
+def test_a_declared_name_with_a_slip_is_told_at_once(cli, assembly) -> None:
+    outcome = cli("eval", "some/model", "--benchmark", "math5000")
+    assert (outcome.status, "do this: did you mean math500?" in outcome.err) == (2, True)
+    assert cli("eval", "some/model", "--benchmark", "owner/math5000").status == 0

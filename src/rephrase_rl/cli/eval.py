@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -218,7 +219,13 @@ def _benchmark_of(name: str) -> dict[str, Any]:
     """A benchmark by its declared name, its own file, or its data alone."""
     from rephrase_rl.config import benchmark_names, declared_benchmark, read_benchmark_file
 
-    if name in benchmark_names():
+    # A word of its own that is nearly a declared name is no file and no hub id.
+    mistyped = (
+        re.fullmatch(r"[\w-]+", name)
+        and difflib.get_close_matches(name, benchmark_names(), n=1)
+        and not Path(name).exists()
+    )
+    if name in benchmark_names() or mistyped:
         return declared_benchmark(name)
     if name.endswith(CONFIG_SUFFIXES):
         return read_benchmark_file(name)
