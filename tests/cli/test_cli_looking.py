@@ -24,7 +24,8 @@ RECIPES = sorted(
 
 def test_methods_lists_every_preset_and_json_is_complete(cli) -> None:
     out = cli("methods").out
-    assert all(name in out for name in PRESETS)
+    assert all(name in out and preset.summary in out for name, preset in PRESETS.items())
+    assert len(out.splitlines()) == 2 * len(PRESETS) + 1  # differences are in each one's own
     described = json.loads(cli("methods", "--json").out)
     assert list(described) == list(PRESETS)
     for method in described.values():

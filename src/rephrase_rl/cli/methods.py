@@ -42,8 +42,9 @@ def methods(
             guidance = resolve_guidance(preset.name, {})
             output.print(f"{preset.name:<{width}}  {_blocks_line(guidance)}")
             output.print(f"{'':<{width}}  {preset.summary} ({preset.paper})")
-            for deviation in preset.deviations:
-                output.print(f"{'':<{width}}  - differs: {deviation}")
+        output.print(
+            "next: rephrase-rl methods NAME, with every value and what differs from the paper"
+        )
     else:
         preset = chosen[0]
         output.print(f"{preset.name}: {preset.summary}\n{preset.paper}\n")

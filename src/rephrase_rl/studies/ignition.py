@@ -58,7 +58,7 @@ class Foresight:
     false_alarms: int
     """Runs that never ignite for which it had one."""
     error: float | None
-    """Mean of |foretold - seen| in steps, over runs with both."""
+    """Mean distance of what was foretold from what was seen, in steps, over runs with both."""
     constant_error: float | None
     """The same for the median step of all other runs, which is what one knows without the rule."""
 
