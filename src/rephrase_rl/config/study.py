@@ -13,7 +13,6 @@ from pydantic import Field, model_validator
 from rephrase_rl.config.base import ConfigModel, Many, PlainMapping
 from rephrase_rl.config.data import Name, Positive
 from rephrase_rl.config.evaluation import BenchmarkConfig
-from rephrase_rl.lab.chains import EASY_LEVELS
 
 Expert = Literal["alien", "near"]
 Rewriter = Literal["good", "poor"]
@@ -74,8 +73,8 @@ class ProblemMixConfig(ConfigModel):
     """Share of hard problems."""
     easy: Share = 0.0
     """Share of easy problems of the same domain."""
-    easy_levels: Annotated[Many[Positive], Field(min_length=1)] = EASY_LEVELS
-    """Steps of the easy problems, in equal parts."""
+    easy_levels: Many[Positive] = ()
+    """Steps of the easy problems, in equal parts. Empty: all easy levels."""
     wrong_experts: Share = 0.0
     """Share of expert texts with a wrong step, carried on to the answer."""
     rewriting: Share = 0.0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rephrase_rl.data.writing import canonical_row
 from rephrase_rl.lab.abilities import ABILITIES
 from rephrase_rl.lab.bars import own_solution
-from rephrase_rl.lab.chains import ANSWER_MARK, HARD_LEVELS
+from rephrase_rl.lab.chains import ANSWER_MARK, EASY_LEVELS, HARD_LEVELS
 from rephrase_rl.lab.problems import CHAIN, TASK_KIND, mixed_training_problems
 from rephrase_rl.prompts.rendering import render_prompt
 from rephrase_rl.prompts.templates import default_template
@@ -47,7 +47,7 @@ def training_problems(
         expert_error_rate=mix.wrong_experts,
         hard_share=mix.hard,
         easy_share=mix.easy,
-        easy_levels=mix.easy_levels,
+        easy_levels=mix.easy_levels or EASY_LEVELS,
     )
     problems = _some_as_rewriting(problems, mix.rewriting)
     if texts == "hard":
