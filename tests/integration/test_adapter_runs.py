@@ -88,6 +88,16 @@ def test_a_run_with_two_adapters_resumes_to_the_same_run(tmp_path) -> None:
     assert differences(one, resumed) == []
 
 
+def test_adapters_beside_bfloat16_weights_are_float32(tmp_path) -> None:
+    chosen = config(lora=LORA, max_steps=2)
+    model = chosen.model.model_copy(update={"dtype": "bfloat16"})
+    made = train(chosen.model_copy(update={"model": model}), tmp_path / "run")
+    learned = load_file(made / FINAL / "adapter_model.safetensors")
+    assert {value.dtype for value in learned.values()} == {torch.float32}
+    assert any(value.abs().max() > 0 for name, value in learned.items() if "lora_B" in name)
+    assert RunDirectory.open(made).manifest["policy"]["dtype"] == "bfloat16"
+
+
 def test_another_rank_is_refused_before_a_run_directory_is_made(whole, tmp_path) -> None:
     chosen = config(lora={"r": 8}).model_copy(update={"init_from": str(whole)})
     with pytest.raises(ConfigError, match="the adapter has 4"):
