@@ -74,7 +74,7 @@ def texts(root: Path) -> dict[str, str]:
         "claims-in-docs": verdict_lines(analysis, "../results/claims/card.md"),
         "headline": headline(analysis),
         **{f"claim-{claim.number}": claim_effects(rows) for claim, rows in analysis.claims},
-        "ignition": ignition_table(summaries.values(), int(study.run["trainer"]["max_steps"])),
+        "ignition": ignitions(root),
         "forgetting": forgetting_table(root),
         "method-table": table_of(root, "method_table"),
         "lora-lab": table_of(root, "lora_lab"),
@@ -101,6 +101,13 @@ def ablation_texts(root: Path) -> dict[str, str]:
         f"{ABLATIONS}/card.md": "\n".join(page) + "\n",
         f"{ABLATIONS}/card.json": json.dumps(data, indent=1) + "\n",
     }
+
+
+def ignitions(root: Path) -> list[str]:
+    """When own success takes over, in the runs of both studies."""
+    studies = [read_summaries([root / folder / "runs"]) for folder in (STUDY, ABLATIONS)]
+    last = int(shipped_study("claims").run["trainer"]["max_steps"])
+    return ignition_table([row for study in studies for row in study.values()], last)
 
 
 def forgetting_table(root: Path) -> list[str]:

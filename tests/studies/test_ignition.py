@@ -7,15 +7,24 @@ import math
 import pytest
 
 from rephrase_rl.studies.cells import Cell
-from rephrase_rl.studies.ignition import Ignition, foresight, foretell, ignition_step, observe
+from rephrase_rl.studies.ignition import (
+    Ignition,
+    foresight,
+    foretell,
+    ignition_step,
+    level_of,
+    observe,
+)
 from rephrase_rl.studies.ignition_pages import ignition_table
 from study_fakes import finished
 
 CELL = Cell("repo", "hard", "alien", "good", 0, 2e-4)
 
 
-def ignition(step: int | None, foretold: float | None) -> Ignition:
-    return Ignition("x", {}, step, None, foretold)
+def ignition(
+    step: int | None, logps: tuple[float, ...] = (-16.0, -8.0, -4.0), level: float | None = None
+) -> Ignition:
+    return Ignition("x", {}, step, None, logps, level)
 
 
 def test_a_straight_line_in_the_logarithm_is_followed_exactly() -> None:
@@ -25,9 +34,9 @@ def test_a_straight_line_in_the_logarithm_is_followed_exactly() -> None:
     assert foretell([None, logps[1], None, logps[3], logps[4]]) == pytest.approx(reached)
 
 
-def test_a_larger_group_ignites_earlier() -> None:
+def test_a_less_likely_text_is_reached_earlier() -> None:
     logps = [-30.0 * 0.8**step for step in range(5)]
-    assert foretell(logps, group=64) < foretell(logps, group=8) < foretell(logps, group=2)
+    assert foretell(logps, 6.0) < foretell(logps) < foretell(logps, 1.0)
 
 
 @pytest.mark.parametrize("logps", [[-8.0, -9.0, -10.0], [-8.0, -8.0, -8.0], [-8.0, None, -4.0], []])
@@ -49,18 +58,23 @@ def test_a_run_is_read_from_its_summary() -> None:
     found = observe(finished(CELL, own_hard=own, series=series))
     assert found is not None
     assert (found.step, found.rewrites) == (3, 16)
-    assert found.foretold == pytest.approx(2.944, abs=1e-3)
+    assert found.level == 4.0
+    assert foretell(found.text_logps) == pytest.approx(2.944, abs=1e-3)
     assert observe(finished(CELL)) is None
 
 
 def test_errors_are_over_runs_with_both_and_false_alarms_are_told() -> None:
-    runs = [ignition(4, 6.0), ignition(10, None), ignition(None, 5.0), ignition(None, 90.0)]
-    found = foresight(runs, last=40)
+    never, slow = (-8.0, -8.0, -8.0), (-8.0, -7.99, -7.98)
+    runs = [ignition(4), ignition(10, never), ignition(None), ignition(None, slow)]
+    found = foresight(runs, level=2.0, last=40)  # 16 halves three times
     assert (found.runs, found.ignited, found.foretold, found.false_alarms) == (4, 2, 1, 1)
-    # The other run that ignites does so at 10.
-    assert (found.error, found.constant_error) == (2.0, 6.0)
-    assert foresight([ignition(None, None)], last=40).error is None
-    assert foresight([ignition(3, 3.5)], last=40).constant_error is None
+    assert found.error == pytest.approx(1.0)
+    assert foresight([ignition(None, never)], level=2.0, last=40).error is None
+
+
+def test_the_level_of_runs_is_their_median() -> None:
+    assert level_of([ignition(3, level=4.0), ignition(2, level=5.0), ignition(None)]) == 4.5
+    assert level_of([ignition(None)]) is None
 
 
 def test_the_table_has_a_row_for_each_condition_and_rate_of_repo_alone() -> None:
@@ -79,7 +93,9 @@ def test_the_table_has_a_row_for_each_condition_and_rate_of_repo_alone() -> None
     head, _, *lines = ignition_table(rows, 40)
     assert head.startswith("| condition | rate | runs | ignite |")
     assert [line.split(" | ")[1:4] for line in lines] == [
-        ["2.0e-04", "2", "1"], ["4.0e-04", "1", "1"], ["", "3", "2"],
+        ["2.0e-04", "2", "1"], ["4.0e-04", "1", "1"],
     ]  # fmt: skip
-    # Own success starts at step 3 (the mean of steps 3 to 5), foretold for 2.94.
-    assert "| 3 (3 to 3) | 24 (24 to 24) | 1 of 1 | 1 of 1 | 0.1 |" in lines[0]
+    # Own success starts at step 3 (the mean of steps 3 to 5). At ln 8 it is foretold for 2.94; the
+    # other row ignites at once, at a level of 16, which the text of this one has at the start.
+    spread = "| 3 (3 to 3) | 24 (24 to 24) | 4 (4 to 4) | 0.1 | 16.0 | 3.0 | 1 of 1 | 1 of 1 |"
+    assert lines[0].endswith(spread)

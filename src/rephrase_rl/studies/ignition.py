@@ -1,11 +1,12 @@
 """When own success takes over from injection, and whether the first steps foretell it.
 
 Own rollouts on hard problems begin to succeed when a right text has become likely without the
-expert's: with G rollouts one is expected to be right once that likelihood reaches 1 / G. Accepted
-rewrites are right texts, and their log-probability given the question alone, nats of the whole text
-(``injection/text_logp``), is measured at every step anyway. In the first steps its size falls by
-about the same factor each step, so a straight line through its logarithm foretells the step at
-which it reaches ln G. Nothing in this rule is fitted to a run other than the one it speaks of.
+expert's. Accepted rewrites are right texts, and their log-probability given the question alone,
+nats of the whole text (``injection/text_logp``), is measured at every step anyway. In the first
+steps its size falls by about the same factor each step, so a straight line through its logarithm
+foretells the step at which it reaches a level. With G rollouts one is expected to be right where
+that very text has the probability 1 / G, a level of ln G: the latest that own success can begin,
+since a right answer has other texts too. The level at which it does begin is found from other runs.
 """
 
 from __future__ import annotations
@@ -43,8 +44,11 @@ class Ignition:
     None: never."""
     rewrites: int | None
     """Accepted until then."""
-    foretold: float | None
-    """Step by the rule; None: it says never, or there were too few accepted rewrites to ask it."""
+    text_logps: tuple[float | None, ...]
+    """``injection/text_logp`` of the first steps; None where nothing was accepted."""
+    level: float | None
+    """Size of the text's log-probability (nats) at the step of ignition, or the last known before
+    it; None: it never ignites."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +63,6 @@ class Foresight:
     """Runs that never ignite for which it had one."""
     error: float | None
     """Mean distance of what was foretold from what was seen, in steps, over runs with both."""
-    constant_error: float | None
-    """The same for the median step of all other runs, which is what one knows without the rule."""
 
 
 def observe(summary: Mapping[str, JSON]) -> Ignition | None:
@@ -71,8 +73,10 @@ def observe(summary: Mapping[str, JSON]) -> Ignition | None:
     step = ignition_step(own)
     accepted = [value or 0.0 for value in series["accepted"]]
     rewrites = None if step is None else int(sum(accepted[:step]))
-    foretold = foretell(series["whole_text_logp"][:FIRST_STEPS])
-    return Ignition(summary["id"], summary["cell"], step, rewrites, foretold)
+    logps = series["whole_text_logp"]
+    level = None if step is None else _last_size(logps[: step + 1])
+    first = tuple(logps[:FIRST_STEPS])
+    return Ignition(summary["id"], summary["cell"], step, rewrites, first, level)
 
 
 def ignition_step(own_success: Sequence[float], level: float = 1 / GROUP) -> int | None:
@@ -89,13 +93,13 @@ def ignition_step(own_success: Sequence[float], level: float = 1 / GROUP) -> int
     return next((start for start, mean in enumerate(means) if mean >= level), None)
 
 
-def foretell(text_logps: Sequence[float | None], group: int = GROUP) -> float | None:
-    """Step at which the log-probability of a whole rewrite will reach -ln G.
+def foretell(text_logps: Sequence[float | None], level: float = math.log(GROUP)) -> float | None:
+    """Step at which the log-probability of a whole rewrite will reach a level.
 
     Args:
         text_logps: Mean log-probability of accepted rewrites given the question (nats) by step,
             from step 0; None where none was accepted.
-        group: G.
+        level: Size that it has to fall to (nats).
 
     Returns:
         The step, from 0; None where it does not rise, or with fewer than three figures.
@@ -111,31 +115,37 @@ def foretell(text_logps: Sequence[float | None], group: int = GROUP) -> float | 
     slope, start = np.polyfit(steps, logs, 1)
     if slope >= 0:
         return None
-    return max(0.0, float((math.log(math.log(group)) - start) / slope))
+    return max(0.0, float((math.log(level) - start) / slope))
 
 
-def foresight(runs: Sequence[Ignition], last: int) -> Foresight:
+def level_of(runs: Iterable[Ignition]) -> float | None:
+    """Median level at which runs ignite; None: none of them does."""
+    levels = [run.level for run in runs if run.level is not None]
+    return median(levels) if levels else None
+
+
+def foresight(runs: Sequence[Ignition], level: float, last: int) -> Foresight:
     """Hold the rule against what happened.
 
     Args:
         runs: To judge it by.
+        level: That the rule waits for, nats.
         last: Steps of a run; what is foretold for later counts as never.
     """
-    seen = [run for run in runs if run.step is not None]
-    said = [run for run in runs if run.foretold is not None and run.foretold <= last]
-    both = [run for run in said if run.step is not None]
+    said = [(run, foretell(run.text_logps, level)) for run in runs]
+    within = [(run, step) for run, step in said if step is not None and step <= last]
+    both = [(run.step, step) for run, step in within if run.step is not None]
     return Foresight(
         runs=len(runs),
-        ignited=len(seen),
+        ignited=sum(run.step is not None for run in runs),
         foretold=len(both),
-        false_alarms=len(said) - len(both),
-        error=_mean(abs((run.foretold or 0.0) - (run.step or 0)) for run in both),
-        constant_error=_mean(
-            abs(median(other.step or 0 for other in seen if other is not run) - (run.step or 0))
-            for run in both
-            if len(seen) > 1
-        ),
+        false_alarms=len(within) - len(both),
+        error=_mean(abs(foretold - seen) for seen, foretold in both),
     )
+
+
+def _last_size(logps: Sequence[float | None]) -> float | None:
+    return next((-value for value in reversed(logps) if value is not None), None)
 
 
 def _mean(values: Iterable[float]) -> float | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from statistics import median
 from typing import TYPE_CHECKING
 
-from rephrase_rl.studies.ignition import foresight, observe
+from rephrase_rl.studies.ignition import GROUP, foresight, level_of, observe
 from rephrase_rl.studies.pages import table
 
 if TYPE_CHECKING:
@@ -16,26 +17,29 @@ if TYPE_CHECKING:
 
 ARM = "repo"
 """The arm whose runs are told of: its injected texts are rewrites."""
-ALL = "all"
 
 
 def ignition_table(summaries: Iterable[Mapping[str, JSON]], last: int) -> list[str]:
     """One row for each condition and learning rate, and one for all runs.
+
+    The level of a row is the median of the levels at which the runs of all other rows ignite, so no
+    run is foretold by a number that it had a part in.
 
     Args:
         summaries: Finished cells.
         last: Steps of a run.
     """
     found = [observe(summary) for summary in summaries if summary["cell"]["arm"] == ARM]
-    runs = [run for run in found if run is not None]
     rows: dict[tuple[str, str], list[Ignition]] = {}
-    for run in sorted(runs, key=_condition):
+    for run in sorted((run for run in found if run is not None), key=_condition):
         rows.setdefault(_condition(run), []).append(run)
-    lines = [_row(condition, own, last) for condition, own in rows.items()]
-    lines += [_row((ALL, ""), runs, last)] if len(rows) > 1 else []
+    lines = []
+    for condition, own in rows.items():
+        others = [run for name, runs in rows.items() if name != condition for run in runs]
+        lines.append(_row(condition, own, level_of(others), last))
     head = ["condition", "rate", "runs", "ignite", "step", "accepted rewrites until then"]
-    head += ["foretold", "false alarms", "error, steps", "error of the median"]
-    return table(head, lines)
+    head += ["level, nats", "error at ln G", "level of the other rows", "error"]
+    return table([*head, "foretold", "false alarms"], lines)
 
 
 def _condition(run: Ignition) -> tuple[str, str]:
@@ -44,28 +48,39 @@ def _condition(run: Ignition) -> tuple[str, str]:
     return name, f"{cell['rate']:.1e}"
 
 
-def _row(condition: tuple[str, str], runs: Sequence[Ignition], last: int) -> list[str]:
-    seen = foresight(runs, last)
+def _row(
+    condition: tuple[str, str], runs: Sequence[Ignition], level: float | None, last: int
+) -> list[str]:
     steps = [run.step for run in runs if run.step is not None]
     rewrites = [run.rewrites for run in runs if run.rewrites is not None]
-    return [
+    levels = [round(run.level, 1) for run in runs if run.level is not None]
+    plain = foresight(runs, math.log(GROUP), last)
+    shown = [
         *condition,
-        str(seen.runs),
-        str(seen.ignited),
-        _spread(steps),
-        _spread(rewrites),
+        str(plain.runs),
+        str(plain.ignited),
+        *map(_spread, (steps, rewrites, levels)),
+        _number(plain.error),
+    ]
+    if level is None:
+        return [*shown, "", "", "", ""]
+    seen = foresight(runs, level, last)
+    told = [
         f"{seen.foretold} of {seen.ignited}",
         f"{seen.false_alarms} of {seen.runs - seen.ignited}",
-        "" if seen.error is None else f"{seen.error:.1f}",
-        "" if seen.constant_error is None else f"{seen.constant_error:.1f}",
     ]
+    return [*shown, f"{level:.1f}", _number(seen.error), *told]
 
 
-def _spread(values: Sequence[int]) -> str:
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
+def _spread(values: Sequence[float]) -> str:
     """Median, smallest and largest; nothing where there is no value.
 
     Example:
         >>> _spread([3, 9, 4])
         '4 (3 to 9)'
     """
-    return f"{median(values):g} ({min(values)} to {max(values)})" if values else ""
+    return f"{median(values):g} ({min(values):g} to {max(values):g})" if values else ""
