@@ -59,7 +59,9 @@ def _row(
         *condition,
         str(plain.runs),
         str(plain.ignited),
-        *map(_spread, (steps, rewrites, levels)),
+        _spread(steps),
+        _spread(rewrites),
+        _spread(levels),
         _number(plain.error),
     ]
     if level is None:
