@@ -154,6 +154,7 @@ LONG = (
     "docs/tutorials/choose-a-method.md",
     "docs/tutorials/read-the-report.md",
     "docs/report.md",
+    "docs/how-to.md",
 )
 
 

@@ -78,6 +78,7 @@ def test_reinforcement_goes_on_with_the_adapter_of_supervised_training(tmp_path)
     assert len(bases) == 1
 
 
+@pytest.mark.slow
 def test_a_run_with_two_adapters_resumes_to_the_same_run(tmp_path) -> None:
     """The adapter that is trained, and the copy of its beginning that the KL term compares to."""
     taught = train(config("sft", lora=LORA, max_steps=1), tmp_path / "sft")
