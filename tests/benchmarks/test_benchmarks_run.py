@@ -118,4 +118,5 @@ def test_interleaved_steps_are_taken_in_turn_and_compared(tmp_path) -> None:
         for step in steps:
             phases = sum(seconds for name, seconds in step.items() if name != "at")
             assert 0 < phases <= step["at"] * 1.001
-            assert (step["rewrite"] > 0) == (arm == "repo-open")
+            # Asking for no rewrite at all takes some microseconds.
+            assert (step["rewrite"] > 1e-3) == (arm == "repo-open")
