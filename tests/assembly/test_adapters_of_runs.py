@@ -48,16 +48,26 @@ def test_settings_that_would_undo_it_are_refused(options, said) -> None:
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "change"),
     [
-        {},
-        {"lora": {"dropout": 0.1}, "trainer": {"disable_dropout": False}},
-        {"trainer": {"use_vllm": True}},
-        {"load_in_4bit": True},
+        ({}, {"path": "m.gguf"}),
+        (
+            {"lora": {"dropout": 0.1}, "trainer": {"disable_dropout": False}},
+            {"trainer": {"disable_dropout": True}},
+        ),
+        ({"trainer": {"use_vllm": True}}, {"load_in_4bit": True}),
+        ({"load_in_4bit": True}, {"trainer": {"use_vllm": True}}),
     ],
 )
-def test_what_goes_together_is_let_through(options) -> None:
-    refuse_unfit_adapters(run(**options))
+def test_what_goes_together_is_let_through_until_one_setting_changes(options, change) -> None:
+    faults = []
+    for settings in (options, options | change):
+        try:
+            refuse_unfit_adapters(run(**settings))
+            faults.append(0)
+        except ConfigError as error:
+            faults.append(len(error.faults))
+    assert faults == [0, 1]
 
 
 def test_every_linear_layer_but_the_output_projection_has_an_adapter() -> None:

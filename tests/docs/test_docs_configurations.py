@@ -9,7 +9,7 @@ import yaml
 
 from pages import ROOT
 from rephrase_rl.cli.main import main
-from rephrase_rl.config import RunConfig, parse_config, parse_guidance
+from rephrase_rl.config import RunConfig, config_to_plain, parse_config, parse_guidance
 from rephrase_rl.errors import ConfigError
 from rephrase_rl.methods import resolve_config
 
@@ -38,6 +38,17 @@ def completed(raw: dict) -> dict:
     return base | raw
 
 
+def part_of(whole: object, shown: object) -> object:
+    """As much of a value as is shown of it: some fields, a list whole, a block by its kind."""
+    if isinstance(whole, dict) and isinstance(shown, str):
+        return whole.get("kind")
+    if isinstance(whole, dict) and isinstance(shown, dict):
+        return {name: part_of(whole.get(name), given) for name, given in shown.items()}
+    if isinstance(whole, list) and isinstance(shown, list) and len(whole) == len(shown):
+        return [part_of(one, given) for one, given in zip(whole, shown, strict=True)]
+    return whole
+
+
 SHOWN = [
     pytest.param(raw, id=f"{path.stem}-{number}")
     for path in PAGES
@@ -49,7 +60,11 @@ SHOWN = [
 def test_a_configuration_of_the_pages_is_valid(raw) -> None:
     """Both of its own and with the preset's blocks."""
     config = resolve_config(parse_config(completed(raw)))
-    parse_guidance(config.guidance)
+    blocks = parse_guidance(config.guidance)
+    # What the page shows is what a run gets: nothing of it is dropped or set by the preset.
+    for section, whole in (("guidance", config_to_plain(blocks)), ("trainer", config.trainer)):
+        shown = raw.get(section, {})
+        assert part_of(whole, shown) == shown
 
 
 def test_configurations_are_found_and_faults_are_seen() -> None:

@@ -132,16 +132,37 @@ def change_recipe(changes):
     return raw
 
 
+def refusal(call):
+    """What the library's own error says, None if there is none; any other error goes through."""
+    try:
+        call()
+    except RephraseError as error:
+        return str(error)
+    return None
+
+
+def unsaid(*refusals):
+    """Faults of refusals: one that says nothing helps nobody."""
+    return [f"refusal {i} says nothing" for i, said in enumerate(refusals) if said is not None
+            and not said.strip()]  # fmt: skip
+
+
 def one_config(changes, overrides):
+    """Faults that are seen."""
     raw = change_recipe(changes)
-    with contextlib.suppress(RephraseError):
+    faults = []
+
+    def use():
         config = parse_config(raw, overrides=overrides)
-        config_hash(config)
+        if config_hash(config) != config_hash(parse_config(raw, overrides=overrides)):
+            faults.append("read again, it has another hash")
         resolved = resolve_config(config)
-        text = dump_config(resolved)
-        text.encode("utf-8", "replace")
-        with contextlib.suppress(RephraseError):
-            require_trust(resolved, "run")
+        if resolve_config(resolved) != resolved:
+            faults.append("resolved again, it is another configuration")
+        dump_config(resolved).encode("utf-8", "replace")
+        faults.extend(unsaid(refusal(lambda: require_trust(resolved, "run"))))
+
+    return unsaid(refusal(use)) + faults
 
 
 OVERRIDES = st.lists(
@@ -209,10 +230,11 @@ FILES = (
 
 
 def one_file(folder, content):
+    """Faults that are seen."""
     file = folder / "c.yaml"
     file.write_bytes(content)
-    with contextlib.suppress(RephraseError):
-        load_config(file)
+    said, again = refusal(lambda: load_config(file)), refusal(lambda: load_config(file))
+    return unsaid(said) + (["read again, another answer"] if said != again else [])
 
 
 # ------------------------------------------------------------ completions
@@ -264,21 +286,20 @@ COMPLETIONS = st.text(max_size=60) | st.lists(st.sampled_from(PIECES), max_size=
 
 
 def one_completion(text, other):
-    cleaned = remove_meta_text(text)
-    assert remove_meta_text(cleaned.text).text == cleaned.text
+    """Faults that are seen."""
+    cleaned, cell = remove_meta_text(text), markdown_cell(text)
     find_steps(text)
-    for shown in (
-        plain_text(text),
-        markdown_cell(text),
-        markdown_fence(text),
-        str(embed_json([text, other])),
-    ):
-        assert not HIDDEN.search(shown)
-    assert "\n" not in markdown_cell(text)
-    assert "![" not in markdown_cell(text).replace("\\[", "")
-    assert "<" not in markdown_cell(text)
-    without_secrets(text)
     secrets_in({text: other, "x": [text, {other: 1}]})
+    shown = (plain_text(text), cell, markdown_fence(text), str(embed_json([text, other])))
+    held = {
+        "cleaned twice, it is another text": remove_meta_text(cleaned.text).text == cleaned.text,
+        "a hidden character is shown": not any(map(HIDDEN.search, shown)),
+        "a cell has several lines": "\n" not in cell,
+        "a cell holds a picture": "![" not in cell.replace("\\[", ""),
+        "a cell holds a tag": "<" not in cell,
+        "a secret is left": without_secrets(without_secrets(text)) == without_secrets(text),
+    }
+    return [fault for fault, well in held.items() if not well]
 
 
 # ------------------------------------------------------------ run directories
@@ -338,20 +359,29 @@ def damages(draw):
 
 
 def one_run(folder, broken):
+    """Faults that are seen."""
     run = folder / "run"
     shutil.rmtree(run, ignore_errors=True)
     for name, content in {**run_files(), **dict(broken)}.items():
         if content is not None:
             (run / name).parent.mkdir(parents=True, exist_ok=True)
             (run / name).write_bytes(content)
-    with contextlib.suppress(RephraseError):
-        summarise(Ledger.of_run(RunDirectory.open(run)))
-    with contextlib.suppress(RephraseError):
-        write_report(run)
-    with contextlib.suppress(RephraseError):
-        write_comparison([run, folder / "whole"], folder / "comparison")
-    with contextlib.suppress(RephraseError):
-        RunDirectory.open(run).rewind(1)
+    before = stamps(folder / "whole")
+    refusals = [
+        refusal(lambda: summarise(Ledger.of_run(RunDirectory.open(run)))),
+        refusal(lambda: write_report(run)),
+        refusal(lambda: write_comparison([run, folder / "whole"], folder / "comparison")),
+        refusal(lambda: RunDirectory.open(run).rewind(1)),
+    ]
+    touched = [] if stamps(folder / "whole") == before else ["another run was written to"]
+    unwritten = refusals[1] is None and not (run / "report" / "index.html").is_file()
+    return unsaid(*refusals) + touched + (["no report, and no refusal"] if unwritten else [])
+
+
+def stamps(run):
+    """Of the files of a run that are its record, not made from it."""
+    files = (path for path in run.rglob("*") if path.is_file() and "report" not in path.parts)
+    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
 
 
 @pytest.fixture(scope="module")
@@ -382,9 +412,9 @@ class NeverRaised(Exception):
 
 def test_what_is_not_damaged_is_not_refused(folder, monkeypatch) -> None:
     monkeypatch.setattr(sys.modules[__name__], "RephraseError", NeverRaised)
-    one_config([], [])
-    one_file(folder, dump_config(parse_config(RECIPE)).encode())
-    one_run(folder, [])
+    assert one_config([], []) == []
+    assert one_file(folder, dump_config(parse_config(RECIPE)).encode()) == []
+    assert one_run(folder, []) == []
     assert (folder / "run" / "report" / "index.html").is_file()
     assert any((folder / "comparison").iterdir())
 
@@ -399,61 +429,79 @@ def test_a_crash_is_not_passed_over(folder, without_figures, monkeypatch, subjec
         one_run(folder, [])
 
 
+def test_faults_are_seen(folder, without_figures, monkeypatch) -> None:
+    def silent(*_: object) -> None:
+        raise RephraseError("")
+
+    this = sys.modules[__name__]
+    monkeypatch.setattr(this, "write_report", lambda _: None)
+    assert one_run(folder, []) == ["no report, and no refusal"]
+    for name in ("write_report", "load_config", "require_trust"):
+        monkeypatch.setattr(this, name, silent)
+    assert one_run(folder, []) == ["refusal 1 says nothing"]
+    assert one_file(folder, b"") == ["refusal 0 says nothing"]
+    assert one_config([], []) == ["refusal 0 says nothing"]
+    monkeypatch.setattr(this, "markdown_cell", lambda text: text)
+    assert one_completion("<b>\n![x](y)", "") == [
+        "a cell has several lines", "a cell holds a picture", "a cell holds a tag",
+    ]  # fmt: skip
+
+
 @FEW
 @given(RECIPES, OVERRIDES)
 def test_configurations(changes, overrides) -> None:
-    one_config(changes, overrides)
+    assert one_config(changes, overrides) == []
 
 
 @FEW
 @given(FILES)
 def test_files_of_configurations(folder, content) -> None:
-    one_file(folder, content)
+    assert one_file(folder, content) == []
 
 
 @FEW
 @given(COMPLETIONS, COMPLETIONS)
 def test_completions(text, other) -> None:
-    one_completion(text, other)
+    assert one_completion(text, other) == []
 
 
 @FEW
 @given(DAMAGES)
 @example([("manifest.json", b"{}")])
 def test_run_directories(folder, without_figures, broken) -> None:
-    one_run(folder, broken)
+    assert one_run(folder, broken) == []
 
 
 @pytest.mark.slow
 @MANY
 @given(RECIPES, OVERRIDES)
 def test_configurations_at_length(changes, overrides) -> None:
-    one_config(changes, overrides)
+    assert one_config(changes, overrides) == []
 
 
 @pytest.mark.slow
 @MANY
 @given(FILES)
 def test_files_of_configurations_at_length(folder, content) -> None:
-    one_file(folder, content)
+    assert one_file(folder, content) == []
 
 
 @pytest.mark.slow
 @MANY
 @given(COMPLETIONS, COMPLETIONS)
 def test_completions_at_length(text, other) -> None:
-    one_completion(text, other)
+    assert one_completion(text, other) == []
 
 
 @pytest.mark.slow
 @MANY
 @given(DAMAGES)
 def test_run_directories_at_length(folder, without_figures, broken) -> None:
-    one_run(folder, broken)
+    assert one_run(folder, broken) == []
 
 
 @pytest.mark.slow
 @settings(BUDGET, max_examples=100)
 @given(DAMAGES)
 def test_run_directories_with_figures(folder, broken) -> None:
-    one_run(folder, broken)
+    assert one_run(folder, broken) == []
