@@ -7,16 +7,15 @@ are evaluated. Writes ``results/compare_methods/`` and the tables of ``docs/comp
 from __future__ import annotations
 
 import argparse
+import runpy
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 from rephrase_rl.reports import ComparisonQuestions, write_comparison
 from rephrase_rl.runs import atomic
 
 METHODS = ("grpo", "sft", "luffy", "repo")
-CONFIG = Path("src/rephrase_rl/cli/demo.yaml")
+SHARED = runpy.run_path(str(Path(__file__).with_name("method_table.py")))
 KEPT = ("easy", "general")
 """Benchmarks that the base policy solves, so that training can only lose there."""
 THRESHOLD = 0.5
@@ -52,23 +51,11 @@ def main() -> None:
 
 
 def train(method: str, seed: int, run_path: Path, steps: int | None) -> None:
-    """One run in a process of its own, unless it is there and finished."""
-    if (run_path / "summary.json").is_file():
-        return
-    changes = [
-        f"method={method}",
-        f"seed={seed}",
-        f"evaluation.every_steps={EVERY_STEPS}",
-        f"output_dir={run_path}",
-    ]
+    """One run, unless it is there and finished."""
+    changes = [f"method={method}", f"seed={seed}", f"evaluation.every_steps={EVERY_STEPS}"]
     if steps is not None:
         changes.append(f"trainer.max_steps={steps}")
-    program = "from rephrase_rl.cli.main import run; run()"
-    command = ["train", str(CONFIG), "--overwrite"]
-    command += [part for change in changes for part in ("--set", change)]
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program, *command], check=False)
-    if done.returncode:
-        raise SystemExit(f"{method}, seed {seed}, broke off with status {done.returncode}")
+    SHARED["run_demo"](run_path, changes)
 
 
 def publish(comparison: Path, out: Path, text: str) -> None:
@@ -77,10 +64,7 @@ def publish(comparison: Path, out: Path, text: str) -> None:
     shutil.copyfile(comparison / "comparison.json", out / "card.json")
     shutil.copyfile(comparison / "trilemma.svg", out / "trilemma.svg")
     atomic.write_text(out / "card.md", "Made by `make compare-methods`.\n\n" + text)
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(START)
-    _, _, after = rest.partition(END)
-    atomic.write_text(PAGE, f"{before}{START}\n{shown(text)}\n{END}{after}")
+    SHARED["put_between"](PAGE, START, END, shown(text))
 
 
 def shown(text: str) -> str:

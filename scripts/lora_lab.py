@@ -7,14 +7,12 @@ cost; how far a figure would move with another seed it cannot say.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import runpy
 import statistics
 from pathlib import Path
 from typing import Any
 
-from rephrase_rl.runs import RunDirectory, atomic
+from rephrase_rl.runs import RunDirectory
 
 SHARED = runpy.run_path(str(Path(__file__).with_name("method_table.py")))
 BENCHMARKS, figures, run_demo = SHARED["BENCHMARKS"], SHARED["figures"], SHARED["run_demo"]
@@ -46,13 +44,8 @@ def main() -> None:
     print(text)
     if options.steps is not None:
         return
-    options.out.mkdir(parents=True, exist_ok=True)
-    atomic.write_text(options.out / "card.json", json.dumps(record, indent=2) + "\n")
-    atomic.write_text(options.out / "card.md", card(record, text))
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(START)
-    _, _, after = rest.partition(END)
-    atomic.write_text(PAGE, f"{before}{START}\n{text}\n{END}{after}")
+    SHARED["publish"](record, text, options.out, "Adapters beside full training on the lab")
+    SHARED["put_between"](PAGE, START, END, text)
 
 
 def arms() -> dict[str, list[str]]:
@@ -88,14 +81,8 @@ def gather(runs: Path, seed: int) -> dict[str, Any]:
             "peak_bytes": max(row["memory/host_peak_bytes"] for row in timings),
             "policy_bytes": sum(path.stat().st_size for path in weights),
         }
-    identity = {key: first.manifest[key] for key in ("git", "versions", "hardware", "started_at")}
-    return {
-        "command": "make lora-lab",
-        "seeds": [seed],
-        "threads": os.environ.get("OMP_NUM_THREADS", "all"),
-        "rows": rows,
-        **identity,
-    }
+    made_with = SHARED["identity"](first)
+    return {"command": "make lora-lab", "seeds": [seed], "rows": rows, **made_with}
 
 
 def table(record: dict[str, Any]) -> list[str]:
@@ -125,25 +112,6 @@ def table(record: dict[str, Any]) -> list[str]:
             ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
-
-
-def card(record: dict[str, Any], text: str) -> str:
-    """The record as a page."""
-    git = record["git"]
-    return "\n".join(
-        [
-            "# Adapters beside full training on the lab",
-            "",
-            text.replace("; [card](../results/lora_lab/card.md)", ""),
-            "",
-            f"Commit {git['commit']}{' (with changes)' if git['dirty'] else ''}, started "
-            f"{record['started_at']}, threads {record['threads']}, hardware "
-            f"{json.dumps(record['hardware'])}.",
-            "",
-            "Versions: " + ", ".join(f"{k} {v}" for k, v in record["versions"].items()) + ".",
-            "",
-        ]
-    )
 
 
 if __name__ == "__main__":

@@ -39,13 +39,8 @@ def main() -> None:
     print(text)
     if options.steps is not None:
         return
-    options.out.mkdir(parents=True, exist_ok=True)
-    atomic.write_text(options.out / "card.json", json.dumps(record, indent=2) + "\n")
-    atomic.write_text(options.out / "card.md", card(record, text))
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(START)
-    _, _, after = rest.partition(END)
-    atomic.write_text(PAGE, f"{before}{START}\n{text}\n{END}{after}")
+    publish(record, text, options.out, "Every method at the demo's setting")
+    put_between(PAGE, START, END, text)
 
 
 def train(method: str, run_path: Path, seed: int, steps: int | None) -> None:
@@ -90,14 +85,13 @@ def gather(runs: Path, seed: int) -> dict[str, Any]:
             "accepted": sum(step.metrics.get("injection/accepted") or 0.0 for step in steps),
             "seconds": json.loads((runs / method / "summary.json").read_text())["wall_s"],
         }
-    identity = {key: first.manifest[key] for key in ("git", "versions", "hardware", "started_at")}
-    return {
-        "command": "make method-table",
-        "seeds": [seed],
-        "threads": os.environ.get("OMP_NUM_THREADS", "all"),
-        "rows": rows,
-        **identity,
-    }
+    return {"command": "make method-table", "seeds": [seed], "rows": rows, **identity(first)}
+
+
+def identity(run: RunDirectory) -> dict[str, Any]:
+    """What a run was made with."""
+    named = {key: run.manifest[key] for key in ("git", "versions", "hardware", "started_at")}
+    return {"threads": os.environ.get("OMP_NUM_THREADS", "all"), **named}
 
 
 def figures(run: RunDirectory, step: int, benchmark: str) -> dict[str, float]:
@@ -134,23 +128,31 @@ def table(record: dict[str, Any]) -> list[str]:
     return lines
 
 
-def card(record: dict[str, Any], text: str) -> str:
-    """The record as a page."""
+def publish(record: dict[str, Any], text: str, out: Path, title: str) -> None:
+    """Write the card of a table of runs, as data and as a page."""
     git = record["git"]
-    return "\n".join(
-        [
-            "# Every method at the demo's setting",
-            "",
-            text.replace("; [card](../results/method_table/card.md)", ""),
-            "",
-            f"Commit {git['commit']}{' (with changes)' if git['dirty'] else ''}, started "
-            f"{record['started_at']}, threads {record['threads']}, hardware "
-            f"{json.dumps(record['hardware'])}.",
-            "",
-            "Versions: " + ", ".join(f"{k} {v}" for k, v in record["versions"].items()) + ".",
-            "",
-        ]
-    )
+    lines = [
+        f"# {title}",
+        "",
+        text.replace(f"; [card](../results/{out.name}/card.md)", ""),
+        "",
+        f"Commit {git['commit']}{' (with changes)' if git['dirty'] else ''}, started "
+        f"{record['started_at']}, threads {record['threads']}, hardware "
+        f"{json.dumps(record['hardware'])}.",
+        "",
+        "Versions: " + ", ".join(f"{k} {v}" for k, v in record["versions"].items()) + ".",
+        "",
+    ]
+    out.mkdir(parents=True, exist_ok=True)
+    atomic.write_text(out / "card.json", json.dumps(record, indent=2) + "\n")
+    atomic.write_text(out / "card.md", "\n".join(lines))
+
+
+def put_between(page: Path, start: str, end: str, text: str) -> None:
+    """Put a generated part into a document."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(start)
+    _, _, after = rest.partition(end)
+    atomic.write_text(page, f"{before}{start}\n{text}\n{end}{after}")
 
 
 if __name__ == "__main__":

@@ -76,6 +76,7 @@ def texts(root: Path) -> dict[str, str]:
         **{f"claim-{claim.number}": claim_effects(rows) for claim, rows in analysis.claims},
         "ignition": ignitions(root),
         "forgetting": forgetting_table(root),
+        "forgotten-texts": [forgotten_texts(root)],
         "method-table": table_of(root, "method_table"),
         "lora-lab": table_of(root, "lora_lab"),
     }
@@ -114,6 +115,13 @@ def forgetting_table(root: Path) -> list[str]:
     """What is forgotten, from the ablations."""
     study, summaries = shipped_study("ablations"), read_summaries([root / ABLATIONS / "runs"])
     return forgetting.forgetting_table(study, runs_of(summaries.values()))
+
+
+def forgotten_texts(root: Path) -> str:
+    """What the failures look like."""
+    record = json.loads((root / ABLATIONS / "forgotten_texts.json").read_text(encoding="utf-8"))
+    sentence: str = runpy.run_path(str(root / "scripts/forgotten_texts.py"))["sentence"](record)
+    return sentence
 
 
 def headline(analysis: Analysis) -> list[str]:

@@ -158,6 +158,7 @@ WITHOUT = {name: CHANGES[name] for name in ("sweep", "baseline", "arms", "order"
             {"arms": {"repo": {"method": "repo", "rate": 1e-4, "rate_of": "repo"}}},
             "give it one of them",
         ),
+        ({"baseline": None}, "with_rewriting are against another and the study has no baseline"),
         ({"baseline": "grpo"}, r"grpo \(arms\), not described here"),
         ({"protocols": {"hard": {"hard": 1.0, "against": "easy"}}}, r"easy \(protocols\)"),
         (

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from rephrase_rl.studies.cells import Cell, base_cell
 from rephrase_rl.studies.data import training_problems
-from rephrase_rl.studies.forgetting import easy_levels_of, forgetting_table
+from rephrase_rl.studies.forgetting import answers_too_long, easy_levels_of, forgetting_table
 from rephrase_rl.studies.outcomes import runs_of
 from study_fakes import digits_of, finished, tiny_study
 
@@ -47,6 +48,20 @@ def test_accuracy_is_told_by_level_of_the_problem() -> None:
     assert before == "| before training |  | 1.000 | 1.000 | 1.000 | 0.000 |"
     assert hard.startswith("| `hard` | 2 | 0.500 [")
     assert "| 0.000 [0.000, 0.000] | 1.000 [" in hard  # mixed batches hold abilities: not told
+
+
+@pytest.mark.parametrize(
+    ("text", "too_long"),
+    [
+        ("7+5=2-3=9#29", False),
+        ("7+5=2-3=9#299", True),
+        ("7+5=2-3=9#2", False),
+        ("7+5=3-3=0#300", False),
+        ("", False),
+    ],
+)
+def test_a_right_solution_that_goes_on_is_told_from_other_failures(text, too_long) -> None:
+    assert answers_too_long("7+5-3=", text) is too_long
 
 
 def test_a_share_of_one_level_alone_can_be_asked_for() -> None:

@@ -186,6 +186,16 @@ class StudyConfig(ConfigModel):
         return self
 
     @model_validator(mode="after")
+    def _comparisons_are_made(self) -> Self:
+        lone = sorted(name for name, mix in self.protocols.items() if mix.against)
+        if lone and self.baseline is None:
+            raise ValueError(
+                f"protocols {', '.join(lone)} are against another and the study has no baseline "
+                "whose runs could be compared; give it one, or leave against out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _rates_are_found(self) -> Self:
         swept = sorted(n for n, arm in self.arms.items() if arm.rate is None and not arm.rate_of)
         if swept and self.sweep is None:

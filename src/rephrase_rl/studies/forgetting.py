@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rephrase_rl.lab.bars import own_solution
 from rephrase_rl.lab.chains import EASY_LEVELS
 from rephrase_rl.lab.problems import easy_problems
+from rephrase_rl.records import Problem
 from rephrase_rl.statistics.intervals import seed_mean_interval
 from rephrase_rl.studies.pages import table
 
@@ -58,6 +60,20 @@ def forgetting_table(study: StudyConfig, runs: Sequence[Run]) -> list[str]:
             rows.append([f"`{name}`", str(len(own)), *cells])
     head = ["batches", "runs", *(f"level {level}" for level in EASY_LEVELS), "abilities", "hard"]
     return table(head, rows if ours else [])
+
+
+def answers_too_long(question: str, text: str) -> bool:
+    """Whether a solution has every step right and goes on in its answer after the right one.
+
+    Example:
+        >>> answers_too_long("7+2-0+8-1=", "7+2=9-0=9+8=7-1=6#99766")
+        True
+        >>> answers_too_long("7+2-0+8-1=", "7+2=9-0=9+8=7-1=6#9976")
+        False
+    """
+    asked = ({"role": "user", "content": question},)
+    right = own_solution(Problem(question, asked, ""))
+    return text != right and text.startswith(right)
 
 
 def _measures(levels: NDArray[np.int64]) -> list[Callable[[Tested], float]]:
