@@ -184,7 +184,8 @@ def test_the_whole_study_with_a_tiny_model(data, tmp_path, monkeypatch, capsys) 
     page = table.as_markdown(record)
     (line,) = [line for line in page.splitlines() if line.startswith("| repo |")]
     assert "0.000 [0.000" in line
-    assert line.count("|") == 10
+    assert line.count("|") == 11
+    assert record["arms"]["repo"]["costs"][0]["peak_bytes"] > 1e8
 
 
 def measured(rate: float, nll: float) -> dict:
