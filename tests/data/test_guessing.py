@@ -148,6 +148,12 @@ def test_a_short_solution_is_the_answer_and_a_long_one_the_expert(tmp_path: Path
         ([{"alpha": "x", "beta": "y"}], {}, "--column question=COLUMN"),
         ([{"question": "x", "beta": [1]}], {}, "--column reference_answer=COLUMN"),
         ([{"question": "x", "answer": "1"}], {"question": "nope"}, "no column 'nope'"),
+        (
+            [{"frage": "x", "lösung": "1"}],
+            {},
+            "no column for the question and no column for the checkable answer .*"
+            "--column question=COLUMN --column reference_answer=COLUMN",
+        ),
         ([{"question": "x", "answer": "1"}], {"answer": "answer"}, "found part 'answer'"),
     ],
 )

@@ -29,6 +29,7 @@ MOSTLY = 0.9
 FEW_ANSWERS = 5
 """Different words as answers in all rows, from which on each is taken for an option."""
 
+_NO_ANSWER = "no column for the checkable answer"
 _OPTIONS_IN_QUESTION = {"options_in_question": True, "default_task_kind": "choice"}
 _ENDS_WITH_OPTIONS = "the task is multiple choice: questions end with a list of options"
 _NUMBER_LIKE = re.compile(r"[\d\\=^]")
@@ -172,7 +173,7 @@ def _fields(columns: Columns, said: dict[str, str]) -> tuple[dict[str, Any], lis
 
     question = said.get("question") or _first(columns.named("question"), columns.is_question)
     if question is None:
-        raise _cannot(columns, "no column for the question", "question")
+        raise _without_question(columns, said)
     take("question", question, "its name and its texts")
     others = {*said.values(), question}
     for role, fits in (
@@ -211,7 +212,7 @@ def _take_answer(columns: Columns, said: dict[str, str], others: set[str], take:
         return
     free = _first(candidates, columns.is_text)
     if free is None:
-        raise _cannot(columns, "no column for the checkable answer", "reference_answer")
+        raise _cannot(columns, _NO_ANSWER, "reference_answer")
     take("reference_answer", free, "its name; its texts are long, so answers are compared as texts")
     others.add(free)
 
@@ -273,11 +274,22 @@ def _say_words(answers: list[str], fields: dict[str, Any], reasons: list[str]) -
         reasons.append("answers are words, compared as texts")
 
 
-def _cannot(columns: Columns, found: str, role: str = "ROLE") -> DataError:
+def _without_question(columns: Columns, said: dict[str, str]) -> DataError:
+    """Says at once whether the answer is missing too."""
+    try:
+        _take_answer(columns, said, {*said.values()}, lambda *_: None)
+    except DataError:
+        found = f"no column for the question and {_NO_ANSWER}"
+        return _cannot(columns, found, "question", "reference_answer")
+    return _cannot(columns, "no column for the question", "question")
+
+
+def _cannot(columns: Columns, found: str, *roles: str) -> DataError:
+    named = " ".join(f"--column {role}=COLUMN" for role in roles or ("ROLE",))
     return DataError(
         f"found {found} among {', '.join(columns.paths)}; required: a question and a checkable "
-        f"answer; do this: name them, as in --column {role}=COLUMN (parts: {', '.join(ROLES)}), or "
-        "write the mapping yourself (docs/data.md)"
+        f"answer; do this: name them, as in {named} (parts: {', '.join(ROLES)}), or write the "
+        "mapping yourself (docs/data.md)"
     )
 
 
