@@ -1,4 +1,4 @@
-"""SmolLM2-135M-Instruct through the whole method on word problems: warm-up, mining, five arms.
+"""SmolLM2-135M-Instruct through the whole method on word problems: warm-up, mining, every arm.
 
     python scripts/smollm2/study.py --hours 8
 
@@ -28,10 +28,21 @@ STOPPED = 128 + signal.SIGTERM
 
 
 @dataclass(frozen=True)
+class Arm:
+    """One way to train."""
+
+    name: str
+    method: str
+    set: Sequence[str] = ()
+    seeds: Sequence[int] | None = None
+    """None: those of the study."""
+
+
+@dataclass(frozen=True)
 class Study:
     """What is trained and measured; ``study.yaml``."""
 
-    arms: Sequence[str]
+    arms: Sequence[Arm]
     seeds: Sequence[int]
     steps: int
     tokens: int
@@ -40,6 +51,13 @@ class Study:
     parts: dict[str, int]
     limit: int
     set: Sequence[str] = ()
+
+
+def read_study(path: Path) -> Study:
+    """The study that a file describes."""
+    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    arms = [Arm(name, **{"method": name, **said}) for name, said in raw.pop("arms").items()]
+    return Study(arms=arms, **raw)
 
 
 @dataclass(frozen=True)
@@ -78,7 +96,7 @@ def main() -> int:
     parser.add_argument("--hours", type=float, default=8.0, help="stop after so many")
     parser.add_argument("--list", action="store_true", help="say what is done, and stop")
     options = parser.parse_args()
-    study = Study(**yaml.safe_load(options.study.read_text(encoding="utf-8")))
+    study = read_study(options.study)
     jobs = jobs_of(study, options.model, options.data, options.runs)
     if options.list:
         for job in jobs:
@@ -111,18 +129,22 @@ def jobs_of(study: Study, model: Path, data: Path, runs: Path) -> list[Job]:
     ]
     for seed in study.seeds:
         for arm in study.arms:
-            run = runs / f"{arm}-{seed}"
+            if arm.seeds is not None and seed not in arm.seeds:
+                continue
+            name = f"{arm.name}-{seed}"
+            run = runs / name
             changes = [
-                f"method={arm}",
+                f"method={arm.method}",
                 f"seed={seed}",
                 f"model.path={warm / 'checkpoints/final'}",
                 f"data.hard.path={runs / 'mined/hard.parquet'}",
                 f"trainer.max_steps={study.steps}",
                 f"trainer.max_completion_length={study.tokens}",
+                *arm.set,
                 *study.set,
             ]
-            jobs.append(training(f"{arm}-{seed}", RECIPES / "arms.yaml", run, changes))
-            jobs.append(measuring(f"{arm}-{seed}", run, study, data, runs))
+            jobs.append(training(name, RECIPES / "arms.yaml", run, changes))
+            jobs.append(measuring(name, run, study, data, runs))
     return [*jobs, measuring("base", model, study, data, runs)]
 
 

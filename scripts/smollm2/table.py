@@ -113,7 +113,7 @@ def shown(interval: Interval) -> dict[str, Any]:
 
 
 def cost(run: Path) -> dict[str, Any]:
-    """Steps, sampled tokens and seconds of a run, and what became of its rewrites."""
+    """Steps, sampled tokens, seconds and memory of a run, and what became of its rewrites."""
     summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
     steps = (run / "steps.jsonl").read_text(encoding="utf-8").splitlines()
     metrics = [json.loads(line)["metrics"] for line in steps]
@@ -122,9 +122,17 @@ def cost(run: Path) -> dict[str, Any]:
         "steps": len(steps),
         "generated_tokens": summary["generated_tokens"],
         "wall_s": summary["wall_s"],
+        "peak_bytes": peak_bytes(run / "timings.jsonl"),
         "candidates": sum(step.get("injection/candidates") or 0 for step in metrics),
         "accepted": sum(step.get("injection/accepted") or 0 for step in metrics),
     }
+
+
+def peak_bytes(timings: Path) -> float | None:
+    """Largest resident memory of a training run; None where the system does not say."""
+    lines = timings.read_text(encoding="utf-8").splitlines()
+    found = [json.loads(line)["timings"].get("memory/host_peak_bytes") for line in lines]
+    return max((peak for peak in found if peak is not None), default=None)
 
 
 def mined(folder: Path) -> dict[str, Any]:
@@ -147,11 +155,7 @@ def as_markdown(record: dict[str, Any]) -> str:
         f"{pool['problems']} problems, of which the warm policy never solved "
         f"{pool['never_passed']}.",
         "",
-        "| policy | seeds | hard | held out | choice | perplexity | accepted | tokens | hours |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    lines += [table_row(arm, figures) for arm, figures in record["arms"].items()]
-    lines += [
+        *table(record),
         "",
         f"Commit {git['commit']}{' (with changes)' if git['dirty'] else ''}, warm-up started "
         f"{record['started_at']}, hardware {json.dumps(record['hardware'])}.",
@@ -162,6 +166,19 @@ def as_markdown(record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def table(record: dict[str, Any]) -> list[str]:
+    """Every policy in a line."""
+    head = [
+        "policy", "seeds", "hard", "held out", "choice", "perplexity", "accepted", "tokens",
+        "hours", "GB",
+    ]  # fmt: skip
+    return [
+        f"| {' | '.join(head)} |",
+        "|" + "---|" * len(head),
+        *(table_row(arm, figures) for arm, figures in record["arms"].items()),
+    ]
+
+
 def table_row(arm: str, figures: dict[str, Any]) -> str:
     """One line of the table; what a policy that is no arm did not cost stays empty."""
     cells = [arm, str(figures["seeds"])]
@@ -169,12 +186,16 @@ def table_row(arm: str, figures: dict[str, Any]) -> str:
     cells.append(interval_cell(figures["perplexity"], 1))
     costs = figures["costs"] if arm not in FIRST else []
     sampled = any(one["candidates"] for one in costs)
-    totals = {key: sum(one[key] for one in costs) for key in (costs[0] if costs else ())
-              if key != "run"}  # fmt: skip
+
+    def total(key: str) -> float:
+        return sum(one[key] for one in costs)
+
+    peaks = [one["peak_bytes"] for one in costs if one["peak_bytes"] is not None]
     cells += [
-        f"{totals['accepted']:.0f} of {totals['candidates']:.0f}" if sampled else "",
-        f"{totals['generated_tokens']:,}" if costs else "",
-        f"{totals['wall_s'] / 3600:.2f}" if costs else "",
+        f"{total('accepted'):.0f} of {total('candidates'):.0f}" if sampled else "",
+        f"{total('generated_tokens'):,}" if costs else "",
+        f"{total('wall_s') / 3600:.2f}" if costs else "",
+        f"{max(peaks) / 1e9:.2f}" if peaks else "",
     ]
     return f"| {' | '.join(cells)} |"
 

@@ -197,3 +197,13 @@ def test_the_fingerprint_of_weights_sees_other_files(tmp_path) -> None:
     assert weights_fingerprint(str(tmp_path)) == first
     (tmp_path / "model.safetensors").write_bytes(b"1234")
     assert weights_fingerprint(str(tmp_path)) != first
+
+
+def test_the_fingerprint_of_weights_sees_a_policy_trained_into_the_same_folder(tmp_path) -> None:
+    weights = tmp_path / "model.safetensors"
+    size = 3 * 2**20  # more than is read of it
+    seen = set()
+    for fill in (b"\0", b"\1"):
+        weights.write_bytes(b"header" + fill * size)
+        seen.add(weights_fingerprint(str(tmp_path)))
+    assert len(seen) == 2

@@ -21,6 +21,7 @@ from rephrase_rl.runs import RunDirectory
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_guidance_costs_are_of_a_group_whatever_their_number() -> None:
     repo = preset_guidance("repo")
     guidance.measure(20, repo)

@@ -43,7 +43,14 @@ def decisions(path: Path) -> list[tuple[object, ...]]:
     )
 
 
-@pytest.fixture(scope="module", params=["ab,ef,gh", "ab"], ids=["needs 2 and 1", "needs 1 and 0"])
+NEEDS = [
+    pytest.param("ab", id="needs 1 and 0"),
+    pytest.param("ab,ef,gh", id="needs 2 and 1", marks=pytest.mark.slow),
+]
+"""Groups that fail, by how many of each process need a rewrite."""
+
+
+@pytest.fixture(scope="module", params=NEEDS)
 def outcomes(request, tmp_path_factory) -> dict[int, Path]:
     folder = tmp_path_factory.mktemp("distributed")
     paths = {}

@@ -19,6 +19,7 @@ def test_it_is_stored_without_outputs() -> None:
     assert all(not cell.outputs for cell in notebook.cells if cell.cell_type == "code")
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_it_runs(tmp_path, monkeypatch) -> None:
     path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])

@@ -70,18 +70,18 @@ def test_the_warm_up_solves_and_rewrites_in_words(tmp_path) -> None:
     assert rows[1]["expert_solution"] == "1 plus 2 is 3. So the answer is \\boxed{3}."
 
 
-def read(path: Path) -> study.Study:
-    return study.Study(**yaml.safe_load(path.read_text()))
-
-
 def test_arms_come_in_their_order_all_with_the_first_seed_first(tmp_path) -> None:
-    found = read(recipe_scripts.SCRIPTS / "smollm2" / "study.yaml")
+    found = study.read_study(recipe_scripts.SCRIPTS / "smollm2" / "study.yaml")
     assert found.steps >= 40
     assert len(found.seeds) >= 2
-    names = [job.name for job in study.jobs_of(found, Path("m"), Path("d"), tmp_path)]
+    jobs = study.jobs_of(found, Path("m"), Path("d"), tmp_path)
+    names = [job.name for job in jobs]
     assert names[:5] == ["data", "warm_up", "mined", "mined_test", "measure warm"]
     arms = [name for name in names[5:-1] if not name.startswith("measure")]
-    assert arms == [f"{arm}-{seed}" for seed in found.seeds for arm in found.arms]
+    twice = ["repo", "grpo", "luffy", "naive", "rewrite_sft", "repo_steps_valid"]
+    assert arms == [*(f"{arm}-0" for arm in twice), "repo_lora-0", *(f"{arm}-1" for arm in twice)]
+    (lora,) = [job for job in jobs if job.name == "repo_lora-0"]
+    assert {"method=repo", "model.lora.r=16"} <= {*lora.command}
     assert names[-1] == "measure base"
 
 
@@ -153,7 +153,11 @@ def test_the_whole_study_with_a_tiny_model(data, tmp_path, monkeypatch, capsys) 
     tiny_model(max_position_embeddings=2048).save_pretrained(model)
     ByteTokenizer().save_pretrained(model)
     small = {
-        "arms": ["repo", "luffy", "rewrite_sft"], "seeds": [0], "steps": 1, "tokens": 48,
+        "arms": {
+            "repo": {}, "luffy": {}, "rewrite_sft": {}, "unseen": {"method": "repo", "seeds": [1]},
+            "repo_lora": {"method": "repo", "set": ["model.lora.r=2"]},
+        },
+        "seeds": [0], "steps": 1, "tokens": 48,
         "samples": 2, "high": 0.25, "limit": 2,
         "parts": {"warm_up": 8, "pool": 4, "test_pool": 2, "held_out": 2},
         "set": ["trainer.num_generations=2", "trainer.per_device_train_batch_size=4",
@@ -167,20 +171,21 @@ def test_the_whole_study_with_a_tiny_model(data, tmp_path, monkeypatch, capsys) 
     monkeypatch.setattr(sys, "argv", words)
     assert study.main() == 0
     assert "every job is done" in capsys.readouterr().out
-    assert len(ran) == 5 + 2 * 3 + 1
+    assert len(ran) == 5 + 2 * 4 + 1
     monkeypatch.setattr(sys, "argv", words)
     assert study.main() == 0  # nothing is left
-    assert len(ran) == 12
+    assert len(ran) == 14
 
     record = table.gathered(runs)
-    assert list(record["arms"]) == ["base", "warm", "luffy", "repo", "rewrite_sft"]
+    assert list(record["arms"]) == ["base", "warm", "luffy", "repo", "repo_lora", "rewrite_sft"]
     assert record["mined"]["mined"]["problems"] == 4
     assert record["arms"]["repo"]["costs"][0]["steps"] == 1
     assert record["arms"]["repo"]["costs"][0]["generated_tokens"] > 0
     page = table.as_markdown(record)
     (line,) = [line for line in page.splitlines() if line.startswith("| repo |")]
     assert "0.000 [0.000" in line
-    assert line.count("|") == 10
+    assert line.count("|") == 11
+    assert record["arms"]["repo"]["costs"][0]["peak_bytes"] > 1e8
 
 
 def measured(rate: float, nll: float) -> dict:

@@ -12,7 +12,7 @@ from transformers import GenerationConfig
 
 from fakes import EOS_ID, ByteTokenizer, tiny_model
 from rephrase_rl.errors import EngineError
-from rephrase_rl.rollout import Engine, SamplingSettings, TransformersEngine
+from rephrase_rl.rollout import Engine, SamplingSettings, TransformersEngine, transformers_engine
 from rephrase_rl.seeding import forked_rng
 
 if TYPE_CHECKING:
@@ -172,6 +172,33 @@ def test_a_shipped_generation_config_has_no_say(
     model.generation_config = own
     assert engine.sample(QUESTIONS[:2], settings) == expected
     assert model.generation_config is own
+
+
+@pytest.mark.parametrize("sampler", ["shared_prefix"], indirect=True)
+@pytest.mark.parametrize(
+    ("max_new_tokens", "asked", "rows"),
+    [(6, None, 512), (60_000, None, 64), (6, 5, 5)],
+    ids=["small", "large", "asked for"],
+)
+def test_rows_sampled_at_once_have_room_for_their_keys_and_values(
+    model: Any,
+    tokenizer: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    max_new_tokens: int,
+    asked: int | None,
+    rows: int,
+) -> None:
+    seen = []
+
+    def note(_: Any, prompts: list[Any], *__: Any, max_rows: int, **___: Any) -> list[list[Any]]:
+        seen.append(max_rows)
+        return [[] for _ in prompts]
+
+    monkeypatch.setattr(transformers_engine, "sample_shared_prefix", note)
+    monkeypatch.setattr(model.config, "max_position_embeddings", 100_000)
+    engine = TransformersEngine(model, tokenizer, batch_size=asked)
+    engine.sample(QUESTIONS[:1], SamplingSettings(max_new_tokens=max_new_tokens))
+    assert seen == [rows]
 
 
 def test_top_p_cuts_the_tail(engine: TransformersEngine) -> None:

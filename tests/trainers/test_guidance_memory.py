@@ -22,6 +22,8 @@ METHODS = {
     "relift": {"slot": {"size": 5, "learning_rate": 1e-3}},
     "chord": {},
 }
+REST = sorted({*METHODS} - {"replay", "repo"})
+"""Their memory is in part that of the others."""
 
 
 def config(method, steps):
@@ -47,7 +49,9 @@ def config(method, steps):
     )
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", ["replay", "repo", *(pytest.param(m, marks=pytest.mark.slow) for m in REST)]
+)
 def test_resumed_run_equals_the_uninterrupted_one(tmp_path, method) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for path in (whole, parts):

@@ -19,6 +19,7 @@ EVALUATION = "evaluation"
 """``method`` in the manifest of a directory that holds evaluations of a model and no training."""
 
 _WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt")
+_PARTS, _PART_BYTES = 256, 4096
 
 
 def resolve_policy_path(model: str) -> str:
@@ -41,17 +42,24 @@ def resolve_policy_path(model: str) -> str:
 
 
 def weights_fingerprint(path: str) -> str | None:
-    """SHA-256 (hex) of the names and sizes of a folder's weight files; None for a hub id.
+    """SHA-256 (hex) of the names, sizes and spread parts of a folder's weights; None for a hub id.
 
-    Tells a folder whose weights were replaced by others of another shape or kind; it does not read
-    the weights themselves.
+    Training changes every tensor, so parts tell a folder whose weights were replaced, without
+    reading the many gigabytes of a large model.
     """
     folder = Path(path)
     if not folder.is_dir():
         return None
-    names = sorted(p for p in folder.iterdir() if p.suffix in _WEIGHTS or p.name == ADAPTER_FILE)
-    text = "\n".join(f"{p.name} {p.stat().st_size}" for p in names)
-    return hashlib.sha256(text.encode()).hexdigest()
+    digest = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        if file.suffix in _WEIGHTS or file.name == ADAPTER_FILE:
+            size = file.stat().st_size
+            digest.update(f"{file.name} {size}\n".encode())
+            with file.open("rb") as stream:
+                for start in range(0, size, max(_PART_BYTES, size // _PARTS)):
+                    stream.seek(start)
+                    digest.update(stream.read(_PART_BYTES))
+    return digest.hexdigest()
 
 
 def step_within(run_path: Path, model: str) -> int | None:

@@ -40,34 +40,32 @@ StatusOption = Annotated[
 ]
 
 
-@study_app.command()
-def claims(
-    config: ConfigOption = None,
-    out: OutOption = Path("runs/claims"),
-    known: KnownOption = Path("results/claims/runs"),
-    hours: HoursOption = None,
-    max_runs: MaxRunsOption = None,
-    status: StatusOption = False,
-    overrides: SetOption = [],
-) -> None:
-    """Test the paper's claims: all arms, conditions and seeds of a study, most important first."""
-    study = _study("claims", config, overrides)
-    _go_through(study, Folders(out, known), Limits(hours, max_runs), status=status)
+SHIPPED = {
+    "claims": "Test the paper's claims: all arms, conditions and seeds of a study, most important "
+    "first.",
+    "ablations": "Change one block of RePO at a time: what each does to hard problems and to "
+    "retention.",
+}
+"""Studies that come with the package, a command each."""
 
 
-@study_app.command()
-def ablations(
-    config: ConfigOption = None,
-    out: OutOption = Path("runs/ablations"),
-    known: KnownOption = Path("results/ablations/runs"),
-    hours: HoursOption = None,
-    max_runs: MaxRunsOption = None,
-    status: StatusOption = False,
-    overrides: SetOption = [],
-) -> None:
-    """Change one block of RePO at a time: what each does to hard problems and to retention."""
-    study = _study("ablations", config, overrides)
-    _go_through(study, Folders(out, known), Limits(hours, max_runs), status=status)
+def _add_command(name: str, purpose: str) -> None:
+    @study_app.command(name, help=purpose)
+    def go_through(
+        config: ConfigOption = None,
+        out: OutOption = Path(f"runs/{name}"),
+        known: KnownOption = Path(f"results/{name}/runs"),
+        hours: HoursOption = None,
+        max_runs: MaxRunsOption = None,
+        status: StatusOption = False,
+        overrides: SetOption = [],
+    ) -> None:
+        study = _study(name, config, overrides)
+        _go_through(study, Folders(out, known), Limits(hours, max_runs), status=status)
+
+
+for _name, _purpose in SHIPPED.items():
+    _add_command(_name, _purpose)
 
 
 class Folders(NamedTuple):

@@ -7,8 +7,9 @@ are of several kinds.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from rephrase_rl.records import Verdict
 from rephrase_rl.rewards.context import context_columns_of, verify_in_context
@@ -16,31 +17,53 @@ from rephrase_rl.rewards.protocol import Verifier, check_same_length
 from rephrase_rl.rewards.settings import number_within, refuse
 
 
-class AllOf:
-    """The smallest value of several verifiers: 1 only if all give 1.
+class _Several(ABC):
+    """Verifiers used as one, which are closed with it."""
 
-    A completion that one of them cannot judge cannot be judged: it gets that one's status.
-    """
+    default_name: ClassVar[str]
 
-    def __init__(self, verifiers: Sequence[Verifier], name: str = "all_of") -> None:
-        """Args: the verifiers, at least two, which are closed with this one; and the name.
+    def __init__(self, verifiers: Sequence[Verifier], name: str | None = None) -> None:
+        """Args: the verifiers in order, at least two; and the name in metrics and records.
 
         Raises:
             VerifierError: There are fewer than two.
         """
+        self.name = name or self.default_name
         if len(verifiers) < 2:
-            refuse(name, [f"found {len(verifiers)} verifiers, required: at least 2"])
-        self.name = name
+            refuse(self.name, [f"found {len(verifiers)} verifiers, required: at least 2"])
         self.context_columns = context_columns_of(verifiers)
         self._verifiers = tuple(verifiers)
 
     def verify(self, completions: Sequence[str], reference_answers: Sequence[str]) -> list[Verdict]:
-        """Judge with all of them; see the class.
+        """Judge each completion; see the class.
 
         Raises:
             VerifierError: The two sequences differ in length.
         """
         return self.verify_in_context(completions, reference_answers, {})
+
+    @abstractmethod
+    def verify_in_context(
+        self,
+        completions: Sequence[str],
+        reference_answers: Sequence[str],
+        context: Mapping[str, Sequence[Any]],
+    ) -> list[Verdict]:
+        """Judge each completion; every verifier gets the columns that it wants."""
+
+    def close(self) -> None:
+        """Close all of them."""
+        for verifier in self._verifiers:
+            verifier.close()
+
+
+class AllOf(_Several):
+    """The smallest value of several verifiers: 1 only if all give 1.
+
+    A completion that one of them cannot judge cannot be judged: it gets that one's status.
+    """
+
+    default_name = "all_of"
 
     def verify_in_context(
         self,
@@ -55,11 +78,6 @@ class AllOf:
             for verifier in self._verifiers
         ]
         return [self._smallest(verdicts) for verdicts in zip(*columns, strict=True)]
-
-    def close(self) -> None:
-        """Close all of them."""
-        for verifier in self._verifiers:
-            verifier.close()
 
     def _smallest(self, verdicts: Sequence[Verdict]) -> Verdict:
         for verifier, verdict in zip(self._verifiers, verdicts, strict=True):
@@ -142,7 +160,7 @@ class Gated:
         return Verdict("scored", value, first.answer, f"{self._then.name}: {second.reward:g}")
 
 
-class FirstOf:
+class FirstOf(_Several):
     """The verdict of the first verifier that can read the reference answer.
 
     For data sets whose answers are of several kinds: numbers for one verifier, words for the next.
@@ -150,25 +168,7 @@ class FirstOf:
     that verifier's verdict.
     """
 
-    def __init__(self, verifiers: Sequence[Verifier], name: str = "first_of") -> None:
-        """Args: the verifiers in order, at least two, closed with this one; and the name.
-
-        Raises:
-            VerifierError: There are fewer than two.
-        """
-        if len(verifiers) < 2:
-            refuse(name, [f"found {len(verifiers)} verifiers, required: at least 2"])
-        self.name = name
-        self.context_columns = context_columns_of(verifiers)
-        self._verifiers = tuple(verifiers)
-
-    def verify(self, completions: Sequence[str], reference_answers: Sequence[str]) -> list[Verdict]:
-        """Judge each completion; see the class.
-
-        Raises:
-            VerifierError: The two sequences differ in length.
-        """
-        return self.verify_in_context(completions, reference_answers, {})
+    default_name = "first_of"
 
     def verify_in_context(
         self,
@@ -192,8 +192,3 @@ class FirstOf:
             if not left:
                 break
         return [verdicts[i] for i in range(len(completions))]
-
-    def close(self) -> None:
-        """Close all of them."""
-        for verifier in self._verifiers:
-            verifier.close()

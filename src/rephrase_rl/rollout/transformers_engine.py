@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from rephrase_rl.rollout.settings import SamplingSettings
 
 
+FEWEST_ROWS, MOST_ROWS = 64, 512
+"""Rows sampled at once, where the caller does not say."""
+CACHE_BYTES = 2**29
+"""Room for keys and values of the rows sampled at once."""
+
+
 class TransformersEngine:
     """An ``Engine`` over a causal language model and its tokenizer.
 
@@ -47,7 +53,8 @@ class TransformersEngine:
     Args:
         model: A causal language model, on whatever device it lives; PEFT models work.
         tokenizer: Its tokenizer, with a chat template.
-        batch_size: Rows sampled at once.
+        batch_size: Rows sampled at once. None, with shared prefixes, is as many of up to 512 as
+            have room for keys and values in ``CACHE_BYTES``, but at least 64; otherwise 64.
         chat_template_kwargs: Variables for the template, such as ``{"enable_thinking": False}``.
 
     Raises:
@@ -59,10 +66,10 @@ class TransformersEngine:
         self,
         model: Any,
         tokenizer: Any,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         chat_template_kwargs: Mapping[str, JSON] | None = None,
     ) -> None:
-        if batch_size < 1:
+        if batch_size is not None and batch_size < 1:
             raise EngineError(f"batch_size is {batch_size}, required: at least 1 row")
         if not tokenizer.chat_template:
             raise EngineError(
@@ -126,7 +133,7 @@ class TransformersEngine:
             [0 if index in sampled.known else settings.n for index in range(len(prompt_ids))],
             sampling,
             seed=settings.seed,
-            max_rows=self.batch_size,
+            max_rows=self.batch_size or self._rows_with_room(prompt_ids, settings),
             on_progress=lambda done, total: sampled.end_batch(),
             on_finished=lambda prompt, copy, ids: sampled.add(prompt, self._completion(ids), copy),
         )
@@ -135,11 +142,23 @@ class TransformersEngine:
             if of_prompt:
                 sampled.replace(index, [self._completion(*row) for row in of_prompt])
 
+    def _rows_with_room(self, prompt_ids: list[list[int]], settings: SamplingSettings) -> int:
+        """Small models decode many rows at once: a step costs them more than a row of it."""
+        config = self.model.config.get_text_config()
+        heads = config.num_attention_heads
+        head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
+        kv_heads = getattr(config, "num_key_value_heads", None) or heads
+        longest = max(map(len, prompt_ids), default=0) + settings.max_new_tokens
+        # Keys and values are in float32 on a CPU, whatever the model's dtype.
+        of_row = 2 * config.num_hidden_layers * kv_heads * head_dim * longest * 4
+        return min(MOST_ROWS, max(FEWEST_ROWS, CACHE_BYTES // of_row))
+
     def _sample_padded(
         self, prompt_ids: list[list[int]], settings: SamplingSettings, sampled: _Sampled
     ) -> None:
         """Sample rows with ``generate``, each batch with a seed of its own."""
-        for batch in _batches(prompt_ids, settings.n, self.batch_size, sampled.known):
+        size = self.batch_size or FEWEST_ROWS
+        for batch in _batches(prompt_ids, settings.n, size, sampled.known):
             first, copy = batch[0]
             with forked_rng(derive_seed(settings.seed, "batch", first, copy)):
                 found = self._sample_batch([prompt_ids[index] for index, _ in batch], settings)
