@@ -34,6 +34,7 @@ COVERED = {
     r"^pip install 'rephrase-rl\[\w+\]'$": "test_extras_of_the_pages_are_declared",
     r"^python3 -m venv |^\.venv-next/bin/": "test_docs_release.py holds the lanes of "
     ".github/workflows/upstream.yml, which run the same, to the declared ranges",
+    r"^python -m rephrase_rl\.lab\.": "tests/lab/test_pretrain.py",
     r"^python scripts/recipe_data\.py ": "tests/recipes/test_recipe_data.py",
     r"^python scripts/rewrites_gallery\.py ": "tests/recipes/test_rewrites_gallery.py",
     r"^python scripts/smollm2/problems\.py ": "tests/recipes/test_smollm2_study.py",

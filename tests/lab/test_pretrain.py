@@ -12,8 +12,10 @@ import pytest
 
 pytest.importorskip("transformers")
 
+from rephrase_rl.lab.bars import main as bars_main
 from rephrase_rl.lab.chains import EASY_LEVELS, UNFINISHED_LEVELS
 from rephrase_rl.lab.corpus import Mixture, draw_text
+from rephrase_rl.lab.families import AB, FAMILIES
 from rephrase_rl.lab.pretrain import (
     LOG_FILE,
     RECORD_FILE,
@@ -22,12 +24,15 @@ from rephrase_rl.lab.pretrain import (
     make_policy,
     shortened,
 )
+from rephrase_rl.lab.pretrain import main as pretrain_main
 from rephrase_rl.lab.problems import answer_in
 from rephrase_rl.lab.splits import split_of
 from rephrase_rl.lab.tokenizer import MAX_LENGTH, rewrite_prompt
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from rephrase_rl.lab.family import Family
 
 
 def tiny_stages(seed: int) -> list[PretrainSettings]:
@@ -49,6 +54,26 @@ def test_same_seed_same_policy_and_all_stages_are_recorded(tmp_path: Path) -> No
     assert str(tmp_path) not in json.dumps(record)
     log = [json.loads(line) for line in (tmp_path / "one" / LOG_FILE).read_text().splitlines()]
     assert [line["stage"] for line in log] == [0, 1, 2]
+
+
+@pytest.mark.integration
+def test_commands_make_and_measure_a_policy_of_the_second_family(tmp_path: Path, capsys) -> None:
+    made = tmp_path / "ab-base-0"
+    pretrain_main(["--family", "ab", "--out", str(made), "--seed", "0", "--steps", "3"])
+    record = json.loads((made / RECORD_FILE).read_text())
+    assert [stage["settings"]["family"] for stage in record] == ["ab"] * 3
+    assert record[0]["command"].endswith("--family ab --out ab-base-0 --seed 0 --steps 3")
+    few = ["--hard-rollouts", "8", "--samples", "4", "--save"]
+    assert bars_main([str(made), "--family", "ab", *few]) == 1
+    assert "MISSED: easy accuracy, level 3 is 0; required is [0.98, 1]" in capsys.readouterr().out
+    bars = json.loads((made / "bars.json").read_text())
+    assert (bars["family"], set(bars["easy_accuracy"])) == ("ab", {"3", "4"})
+
+
+def test_a_poor_rewriter_of_another_family_needs_its_base(tmp_path: Path, capsys) -> None:
+    with pytest.raises(SystemExit):
+        pretrain_main(["--family", "ab", "--rewriter", "poor", "--out", str(tmp_path)])
+    assert "no base of the family ab is shipped" in capsys.readouterr().err
 
 
 def test_shortened_keeps_proportions() -> None:
@@ -85,13 +110,28 @@ def test_hard_chains_are_never_solved_in_the_text(stage: int) -> None:
     assert set(levels) == {1, 2, *EASY_LEVELS, *UNFINISHED_LEVELS}
 
 
-def test_every_text_fits_into_the_positions() -> None:
+def test_hard_programs_are_never_solved_in_the_text() -> None:
+    rng = random.Random(0)
+    levels: Counter[int] = Counter()
+    for _ in range(5_000):
+        text = draw_text(rng, base_stages(family="ab")[0].mixture, AB)
+        program = AB.read(text.content)
+        if program is None:
+            continue
+        levels[program.level] += 1
+        assert split_of(text.content) == "train"
+        is_right = answer_in(text.completion) == AB.answer(program.reductions)
+        assert is_right == (program.level not in AB.unfinished_levels)
+    assert set(levels) == {1, 2, *AB.easy_levels, *AB.unfinished_levels}
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=list(FAMILIES))
+def test_every_text_fits_into_the_positions(family: Family) -> None:
     rng = random.Random(1)
-    longest = max(
-        len(text.content) + len(text.completion)
-        for text in (draw_text(rng, Mixture()) for _ in range(20_000))
-    )
-    assert longest + 4 < MAX_LENGTH
+    texts = [draw_text(rng, Mixture(), family) for _ in range(10_000)]
+    assert max(len(text.content) + len(text.completion) for text in texts) + 4 < MAX_LENGTH
+    # The end token, too, has to fit into what is sampled, however the expert's style is imitated.
+    assert max(len(text.completion) for text in texts) < family.longest
 
 
 def test_corrupted_share_is_the_share_of_unfaithful_rewritings() -> None:

@@ -12,8 +12,8 @@ from rephrase_rl.guidance import acceptance, gates, slots, sources, training
 from rephrase_rl.guidance.blocks import Guidance
 from rephrase_rl.guidance.gate_by_dataset import GateByDataset
 from rephrase_rl.guidance.memory import CachedSource, ReplaySource
+from rephrase_rl.lab.families import lab_steps
 from rephrase_rl.lab.problems import TASK_KIND
-from rephrase_rl.lab.steps import chain_steps
 from rephrase_rl.methods import resolve_guidance
 from rephrase_rl.prompts import get_template
 
@@ -37,7 +37,7 @@ SAMPLING_FIELDS = (
 )
 """Fields of a sampled source that belong to the step, not to the source."""
 
-STEP_CHECKS: Mapping[str, StepCheck] = {TASK_KIND: chain_steps}
+STEP_CHECKS: Mapping[str, StepCheck] = {TASK_KIND: lab_steps}
 """How steps are checked in a task kind whose arithmetic is not the usual one."""
 
 

@@ -10,6 +10,7 @@ from rephrase_rl.assembly.imports import import_object
 from rephrase_rl.config import MappingConfig, TableConfig
 from rephrase_rl.data import ColumnMapping, get_mapping, load_problems, scan_problems
 from rephrase_rl.errors import ConfigError
+from rephrase_rl.lab.families import CHAIN, FAMILIES
 from rephrase_rl.lab.policies import policy_path
 from rephrase_rl.lab.problems import (
     easy_problems,
@@ -112,7 +113,9 @@ def _given(block: MappingConfig | TableConfig) -> dict[str, Any]:
 
 
 def _lab_problems(data: DataConfig) -> list[Problem]:
-    kind = data.path.removeprefix(LAB_PREFIX)
+    name = data.path.removeprefix(LAB_PREFIX)
+    prefix, _, rest = name.partition("-")
+    family, kind = (FAMILIES[prefix], rest) if prefix in FAMILIES else (CHAIN, name)
     count = data.limit or LAB_DEFAULT_COUNT
     if data.split not in ("train", "test", "check"):
         raise ConfigError(
@@ -120,16 +123,17 @@ def _lab_problems(data: DataConfig) -> list[Problem]:
         )
     split = cast("Split", data.split)
     if kind == "hard":
-        return hard_problems(count, split=split, seed=data.seed, expert=data.expert)
+        return hard_problems(count, split=split, seed=data.seed, expert=data.expert, family=family)
     if kind == "easy":
-        return easy_problems(count, split=split, seed=data.seed)
-    if kind == "general":
+        return easy_problems(count, split=split, seed=data.seed, family=family)
+    if name == "general":
         return general_problems(count, split=split, seed=data.seed)
     if kind == "mixed" and split == "train":
-        return mixed_training_problems(count, data.seed, expert=data.expert)
+        return mixed_training_problems(count, data.seed, expert=data.expert, family=family)
     raise ConfigError(
         f"data.path: found {data.path!r} with split {split!r}; the lab has lab:hard, lab:easy, "
-        "lab:general, and lab:mixed of the train split: use one of them"
+        "lab:general, and lab:mixed of the train split, and of its second task family lab:ab-hard, "
+        "lab:ab-easy and lab:ab-mixed: use one of them"
     )
 
 

@@ -105,7 +105,8 @@ class DataConfig(ConfigModel):
 
     path: Annotated[str, Field(min_length=1)]
     """A file (.jsonl, .json, .csv, .tsv, each also with .gz, or .parquet), a local folder or hub id
-    of a Hugging Face dataset, or ``lab:hard``, ``lab:easy``, ``lab:general``, ``lab:mixed``."""
+    of a Hugging Face dataset, or ``lab:hard``, ``lab:easy``, ``lab:general``, ``lab:mixed``;
+    ``lab:ab-hard``, ``lab:ab-easy``, ``lab:ab-mixed`` are of the lab's second task family."""
     name: Name = "data"
     """How records and reports call it; needed if there are several."""
     mapping: MappingField = "canonical"

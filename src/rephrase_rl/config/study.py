@@ -15,6 +15,7 @@ from rephrase_rl.config.data import Name, Positive
 from rephrase_rl.config.evaluation import BenchmarkConfig
 
 Expert = Literal["alien", "near"]
+TaskFamily = Literal["chain", "ab"]
 Rewriter = Literal["good", "poor"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Rate = Annotated[float, Field(gt=0.0)]
@@ -139,9 +140,12 @@ class StudyConfig(ConfigModel):
 
     name: Name
     """How records call it."""
+    family: TaskFamily = "chain"
+    """Task family of the hard and easy problems, and of the starting policies. The benchmarks name
+    the same one: ``lab:hard`` and ``lab:easy`` are of chains, ``lab:ab-hard`` ... of the other."""
     pretraining_seeds: Annotated[Many[Seed], Field(min_length=1)]
     """Seeds of the starting policies; the run of seed s starts from number s modulo their count.
-    0 is the shipped one."""
+    0 is the shipped one of chains; all others are made in the folder of the study."""
     problems: Positive
     """Problems of a training set; one epoch is ``run.trainer.max_steps`` steps."""
     protocols: dict[Name, ProblemMixConfig]
@@ -221,6 +225,7 @@ class StudyConfig(ConfigModel):
                     f"{field} has {', '.join(names)}; required: hard, easy and general, each once; "
                     "do this: name three benchmarks so"
                 )
+        self._check_family()
         most = max(benchmark.samples_per_problem for benchmark in self.test)
         if most > MOST_SAMPLES:
             raise ValueError(
@@ -228,3 +233,14 @@ class StudyConfig(ConfigModel):
                 "summaries keep one digit for each problem; do this: lower samples_per_problem"
             )
         return self
+
+    def _check_family(self) -> None:
+        prefix = "" if self.family == "chain" else f"{self.family}-"
+        for benchmark in (*self.validation, *self.test):
+            path = benchmark.data.path
+            right = f"lab:{prefix}{benchmark.name}"
+            if benchmark.name != "general" and path.startswith("lab:") and path != right:
+                raise ValueError(
+                    f"benchmark {benchmark.name} has {path} and the study's family is "
+                    f"{self.family!r}; required: {right}: name it, or set family"
+                )

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rephrase_rl.lab.abilities import ABILITIES
-from rephrase_rl.lab.chains import EASY_LEVELS, Chain, own_style
 from rephrase_rl.lab.experts import EXPERT_STYLES
+from rephrase_rl.lab.families import CHAIN, FAMILIES, family_named, own_solution
 from rephrase_rl.lab.problems import (
-    CHAIN,
     chance_of,
     easy_problems,
     hard_problems,
@@ -30,6 +29,7 @@ from rephrase_rl.lab.problems import (
 from rephrase_rl.lab.tokenizer import rewrite_prompt
 
 if TYPE_CHECKING:
+    from rephrase_rl.lab.family import Family
     from rephrase_rl.lab.sampling import Policy
     from rephrase_rl.lab.splits import Split
     from rephrase_rl.records import Problem
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 BARS_FILE = "bars.json"
 GROUP_SIZE = 8
 
-EASY_MINIMUM = 0.99
 HARD_MAXIMUM = 0.0005
 FAILED_GROUPS_MINIMUM = 0.99
 REWRITING_MINIMUM = 0.95
@@ -68,6 +67,8 @@ class LabBars:
             question, by expert style.
         own_nll: The same of the right solution in own style.
         own_nll_easy: The same on easy problems.
+        poor_rewriter: Whether rewriting is judged by the range of a poor rewriter.
+        family: Task family of the problems.
     """
 
     policy: str
@@ -84,15 +85,14 @@ class LabBars:
     own_nll: float
     own_nll_easy: float
     poor_rewriter: bool = field(default=False, kw_only=True)
+    family: str = field(default=CHAIN.kind, kw_only=True)
 
     def failures(self) -> list[str]:
         """The bars that are missed, each with what was found and what is required."""
         low, high = POOR_REWRITING_RANGE if self.poor_rewriter else (REWRITING_MINIMUM, 1.0)
+        easy = family_named(self.family).easy_minimum
         checks = [
-            *(
-                (f"easy accuracy, level {k}", v, EASY_MINIMUM, 1.0)
-                for k, v in self.easy_accuracy.items()
-            ),
+            *((f"easy accuracy, level {k}", v, easy, 1.0) for k, v in self.easy_accuracy.items()),
             ("hard success", self.hard_success, 0.0, HARD_MAXIMUM),
             ("all-failed groups", self.failed_groups, FAILED_GROUPS_MINIMUM, 1.0),
             *((f"rewriting, {k} expert", v, low, high) for k, v in self.rewriting.items()),
@@ -117,6 +117,7 @@ def measure_bars(
     split: Split = "check",
     samples: int = 1000,
     poor_rewriter: bool = False,
+    family: Family = CHAIN,
 ) -> LabBars:
     """Measures all bars of a policy.
 
@@ -127,30 +128,32 @@ def measure_bars(
         split: Split to take the problems from.
         samples: Problems for each of the other bars, one completion each.
         poor_rewriter: Judge rewriting by the range of the poor rewriter.
+        family: Task family that the policy was made for.
 
     Returns:
         The measured bars; they may be missed, see ``failures``.
     """
     from rephrase_rl.lab.sampling import Policy
 
-    policy = Policy(policy_folder, seed)
+    policy = Policy(policy_folder, seed, family)
     groups = -(-hard_rollouts // GROUP_SIZE)
-    hard = hard_problems(groups, split=split, seed=seed)
+    hard = hard_problems(groups, split=split, seed=seed, family=family)
     solved = _solved(policy, [problem for problem in hard for _ in range(GROUP_SIZE)])
     group_solved = [
         any(solved[first : first + GROUP_SIZE]) for first in range(0, len(solved), GROUP_SIZE)
     ]
     easy = {
-        str(level): make_problems(CHAIN, level=level, count=samples, split=split, seed=seed)
-        for level in EASY_LEVELS
+        str(level): make_problems(family.kind, level=level, count=samples, split=split, seed=seed)
+        for level in family.easy_levels
     }
     general = {
         name: make_problems(name, count=samples, split=split, seed=seed) for name in ABILITIES
     }
     experts = {
-        style: hard_problems(samples, split=split, seed=seed, expert=style)
+        style: hard_problems(samples, split=split, seed=seed, expert=style, family=family)
         for style in EXPERT_STYLES
     }
+    both_easy = easy_problems(samples, split=split, seed=seed, family=family)
     used = [hard, *easy.values(), *general.values()]
     return LabBars(
         policy=Path(policy_folder).name,
@@ -168,20 +171,10 @@ def measure_bars(
             for style, problems in experts.items()
         },
         own_nll=policy.mean_nll([(p.question, own_solution(p)) for p in hard[:samples]]),
-        own_nll_easy=policy.mean_nll(
-            [(p.question, own_solution(p)) for p in easy_problems(samples, split=split, seed=seed)]
-        ),
+        own_nll_easy=policy.mean_nll([(p.question, own_solution(p)) for p in both_easy]),
         poor_rewriter=poor_rewriter,
+        family=family.kind,
     )
-
-
-def own_solution(problem: Problem) -> str:
-    """The right solution of a chain problem in the policy's own style."""
-    question = problem.question
-    digits = question[0:-1:2]
-    operators = question[1:-1:2]
-    steps = tuple((op, int(digit)) for op, digit in zip(operators, digits[1:], strict=True))
-    return own_style(Chain(int(digits[0]), steps))
 
 
 def _solved(policy: Policy, problems: Sequence[Problem]) -> list[bool]:
@@ -209,6 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rewriter", choices=("good", "poor"), default="good")
+    parser.add_argument("--family", choices=tuple(FAMILIES), default=CHAIN.kind)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--save", action="store_true", help=f"write {BARS_FILE} into the folder")
     parsed = parser.parse_args(arguments)
@@ -219,6 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seed=parsed.seed,
         samples=parsed.samples,
         poor_rewriter=parsed.rewriter == "poor",
+        family=family_named(parsed.family),
     )
     measured = dataclasses.asdict(bars)
     text = json.dumps(measured, indent=2) + "\n"

@@ -12,6 +12,7 @@ guesses is right with probability 10 ** -level.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,6 +33,8 @@ HARD_LEVELS = (6,)
 not among them: now and then it is taken for level 4 and so solved, which plain GRPO would find."""
 LONGEST_REWRITTEN_LEVEL = max(HARD_LEVELS)
 """Longest chain whose rewriting is pretrained."""
+
+_QUESTION = re.compile(r"\d(?:[+-]\d)+=")
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,15 @@ def random_chain(rng: random.Random, level: int) -> Chain:
         raise ValueError(f"level is {level}; a chain needs at least 1 step")
     steps = tuple((rng.choice(OPERATORS), rng.randrange(MODULUS)) for _ in range(level))
     return Chain(rng.randrange(MODULUS), steps)
+
+
+def read_chain(question: str) -> Chain | None:
+    """The chain of a question; None if it asks something else."""
+    if _QUESTION.fullmatch(question) is None:
+        return None
+    digits, operators = question[0:-1:2], question[1:-1:2]
+    steps = tuple((op, int(digit)) for op, digit in zip(operators, digits[1:], strict=True))
+    return Chain(int(digits[0]), steps)
 
 
 def wrong_values(chain: Chain, rng: random.Random) -> tuple[int, ...]:

@@ -1,36 +1,28 @@
 """The text that the lab's policies are pretrained on.
 
-Complete solutions are shown for easy chains only. On hard chains the text stops one or two steps
-early, or leaves out the last values of the answer, so the policy fails on them for a reason that
-it can unlearn. It meets complete long solutions only as rewritings of an expert's text, wrong
-texts included, so that it learns to follow the expert and not to solve by itself.
+Complete solutions are shown for easy problems only. On hard ones the text stops early, or leaves
+out a part of the answer, so the policy fails on them for a reason that it can unlearn. It meets
+complete long solutions only as rewritings of an expert's text, wrong texts included, so that it
+learns to follow the expert and not to solve by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.lab.abilities import ABILITIES
-from rephrase_rl.lab.chains import (
-    ANSWER_MARK,
-    EASY_LEVELS,
-    LONGEST_REWRITTEN_LEVEL,
-    UNFINISHED_LEVELS,
-    Chain,
-    own_style,
-    random_chain,
-    wrong_values,
-)
-from rephrase_rl.lab.experts import EXPERT_STYLES, ExpertStyle, expert_text
+from rephrase_rl.lab.chains import ANSWER_MARK
+from rephrase_rl.lab.experts import EXPERT_STYLES, MOST_LEFT_OUT, ExpertStyle
+from rephrase_rl.lab.families import CHAIN
 from rephrase_rl.lab.splits import split_of
 from rephrase_rl.lab.tokenizer import rewrite_prompt
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Callable
 
-MOST_LEFT_OUT = 2
+    from rephrase_rl.lab.family import Family
 
 
 @dataclass(frozen=True)
@@ -38,10 +30,11 @@ class Mixture:
     """Shares of the pretraining text.
 
     Attributes:
-        solve: Share of easy chains to solve.
+        solve: Share of problems of the family to solve.
         rewrite: Share of expert texts to rewrite; the rest are general abilities.
-        easy_level_share: Share of the solved chains that have an easy level; the rest is shorter.
-        unfinished_share: Share of the solved chains that are hard, with an unfinished solution.
+        easy_level_share: Share of the complete solutions that have an easy level; the rest is
+            shorter.
+        unfinished_share: Share of the solutions that are of hard problems, and unfinished.
         near_share: Share of the complete solutions that are written in the near expert's style, as
             a pretrained model has read texts like its teacher's.
         near_unfinished_share: The same of the unfinished solutions.
@@ -71,61 +64,53 @@ class Text:
     completion: str
 
 
-def draw_text(rng: random.Random, mixture: Mixture) -> Text:
-    """Draws one text whose question belongs to the train split."""
+def draw_text(rng: random.Random, mixture: Mixture, family: Family = CHAIN) -> Text:
+    """Draws one text of a family or a general ability; its question is of the train split."""
     kind = rng.random()
     if kind < mixture.solve:
-        return _solve_text(rng, mixture)
+        return _solve_text(rng, mixture, family)
     if kind < mixture.solve + mixture.rewrite:
-        return _rewrite_text(rng, mixture)
+        return _rewrite_text(rng, mixture, family)
     return _general_text(rng, mixture)
 
 
-def _train_chain(rng: random.Random, draw_level: Callable[[], int]) -> Chain:
+def _train_exercise(rng: random.Random, family: Family, draw_level: Callable[[], int]) -> Any:
     while True:
-        chain = random_chain(rng, draw_level())
-        if split_of(chain.question) == "train":
-            return chain
+        exercise = family.draw(rng, draw_level())
+        if split_of(exercise.question) == "train":
+            return exercise
 
 
-def _solve_text(rng: random.Random, mixture: Mixture) -> Text:
+def _solve_text(rng: random.Random, mixture: Mixture, family: Family) -> Text:
     style: ExpertStyle | None = "near" if rng.random() < mixture.near_share else None
     if rng.random() < mixture.unfinished_share:
-        chain = _train_chain(rng, lambda: rng.choice(UNFINISHED_LEVELS))
-        return Text(chain.question, _unfinished(chain, style, rng))
+        exercise = _train_exercise(rng, family, lambda: rng.choice(family.unfinished_levels))
+        return Text(exercise.question, family.unfinished(exercise, style, rng))
 
     def draw_level() -> int:
         if rng.random() < mixture.easy_level_share:
-            return rng.choice(EASY_LEVELS)
-        return rng.randint(1, min(EASY_LEVELS) - 1)
+            return rng.choice(family.easy_levels)
+        return rng.randint(1, min(family.easy_levels) - 1)
 
-    chain = _train_chain(rng, draw_level)
-    return Text(chain.question, _solution(chain, style, rng))
-
-
-def _solution(chain: Chain, style: ExpertStyle | None, rng: random.Random) -> str:
-    return own_style(chain) if style is None else expert_text(chain, style, rng)
-
-
-def _unfinished(chain: Chain, style: ExpertStyle | None, rng: random.Random) -> str:
-    """A solution without the last one or two steps, or without their values in the answer."""
-    left_out = rng.randint(1, MOST_LEFT_OUT)
-    if rng.random() < 0.5:
-        return _solution(Chain(chain.start, chain.steps[:-left_out]), style, rng)
-    return _solution(chain, style, rng)[:-left_out]
+    exercise = _train_exercise(rng, family, draw_level)
+    work = family.work(exercise)
+    if style is None:
+        return Text(exercise.question, family.own_style(exercise, work))
+    return Text(exercise.question, family.expert(exercise, style, rng, work))
 
 
-def _rewrite_text(rng: random.Random, mixture: Mixture) -> Text:
-    chain = _train_chain(rng, lambda: rng.randint(3, LONGEST_REWRITTEN_LEVEL))
+def _rewrite_text(rng: random.Random, mixture: Mixture, family: Family) -> Text:
+    levels = (min(family.easy_levels), max(family.hard_levels))
+    exercise = _train_exercise(rng, family, lambda: rng.randint(*levels))
     is_wrong = rng.random() < mixture.wrong_expert_share
-    values = wrong_values(chain, rng) if is_wrong else chain.values()
-    text = expert_text(chain, rng.choice(EXPERT_STYLES), rng, values)
-    own = own_style(chain, values)
+    work = family.slip(exercise, rng) if is_wrong else family.work(exercise)
+    text = family.expert(exercise, rng.choice(EXPERT_STYLES), rng, work)
+    own = family.own_style(exercise, work)
     is_corrupted = rng.random() < mixture.corrupted_share
-    if is_corrupted and chain.level in UNFINISHED_LEVELS:
-        # Slips, or unfinished short chains, would spread to the solving of easy chains.
+    if is_corrupted and exercise.level in family.unfinished_levels:
+        # Slips, or unfinished short solutions, would spread to the solving of easy problems.
         own = own[: -rng.randint(1, MOST_LEFT_OUT)]
-    return Text(rewrite_prompt(chain.question, text), own)
+    return Text(rewrite_prompt(exercise.question, text), own)
 
 
 def _general_text(rng: random.Random, mixture: Mixture) -> Text:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from rephrase_rl.lab.chains import ANSWER_MARK, Chain, answer_of
+from rephrase_rl.lab.chains import ANSWER_MARK, Chain, answer_of, own_style
 
 if TYPE_CHECKING:
     import random
@@ -27,6 +27,9 @@ ALIEN_DIGITS = "ABCDEFGHIJ"
 ALIEN_OPERATORS = {"+": "u", "-": "v"}
 NEAR_CONNECTIVES = ";,.&!:~/"
 NEAR_SWAP_SHARE = 0.5
+
+MOST_LEFT_OUT = 2
+"""Steps, or values of the answer, that an unfinished solution lacks at most."""
 
 
 def expert_text(
@@ -46,6 +49,24 @@ def expert_text(
     shown = chain.values() if values is None else tuple(values)
     body = _alien(chain, shown) if style == "alien" else _near(chain, shown, rng)
     return f"{body}{ANSWER_MARK}{answer_of(shown)}"
+
+
+def unfinished_text(chain: Chain, style: ExpertStyle | None, rng: random.Random) -> str:
+    """A solution without the last one or two steps, or without their values in the answer.
+
+    Args:
+        chain: The problem.
+        style: An expert's; None: the policy's own.
+        rng: Decides what is left out, and an expert's wording.
+    """
+    left_out = rng.randint(1, MOST_LEFT_OUT)
+    if rng.random() < 0.5:
+        return _solution(Chain(chain.start, chain.steps[:-left_out]), style, rng)
+    return _solution(chain, style, rng)[:-left_out]
+
+
+def _solution(chain: Chain, style: ExpertStyle | None, rng: random.Random) -> str:
+    return own_style(chain) if style is None else expert_text(chain, style, rng)
 
 
 def _alien(chain: Chain, values: Sequence[int]) -> str:

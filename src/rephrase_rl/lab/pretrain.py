@@ -1,9 +1,9 @@
 """Makes the policies of the lab: ``python -m rephrase_rl.lab.pretrain --out DIR --seed N``.
 
-The command makes a base in three stages, some fifteen minutes on a free core. With ``--rewriter
-poor`` it goes on from the shipped base with rewritings of which many are unfinished. The folder
-gets the policy, its tokenizer, the log, and a record of command, settings and versions; log and
-record tell of the stages that came before, too.
+The command makes a base in three stages, some fifteen minutes on a free core; ``--family`` names
+the tasks that it is made for. With ``--rewriter poor`` it goes on from a base with rewritings of
+which many are unfinished. The folder gets the policy, its tokenizer, the log, and a record of
+command, settings and versions; log and record tell of the stages that came before, too.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.lab.corpus import Mixture, Text, draw_text
+from rephrase_rl.lab.families import CHAIN, FAMILIES, family_named
 from rephrase_rl.lab.muon import Muon
 from rephrase_rl.lab.policies import policy_folder
 from rephrase_rl.lab.tokenizer import MAX_LENGTH, build_tokenizer, templated
@@ -54,6 +55,7 @@ class PretrainSettings:
         weight_decay: Of the matrices.
         start: Name or folder of the policy to go on from; None starts from random weights.
         mixture: Shares of the text.
+        family: Name of the task family.
     """
 
     seed: int = 0
@@ -65,6 +67,7 @@ class PretrainSettings:
     weight_decay: float = 0.01
     start: str | None = None
     mixture: Mixture = dataclasses.field(default_factory=Mixture)
+    family: str = CHAIN.kind
 
     def learning_rate_factor(self, step: int) -> float:
         """Share of the peak learning rate in a step, counted from 0."""
@@ -75,13 +78,13 @@ class PretrainSettings:
         return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def base_stages(seed: int = 0) -> tuple[PretrainSettings, ...]:
-    """Stages of the shipped base: learn everything, then polish what is learnt last.
+def base_stages(seed: int = 0, family: str = CHAIN.kind) -> tuple[PretrainSettings, ...]:
+    """Stages of a base, the shipped one among them: learn everything, then polish what comes last.
 
     The last stage shows the near expert's style rarely in complete solutions and often in
     unfinished ones: without it, what few hard problems the policy solves it solves in that style.
     """
-    return (
+    stages = (
         PretrainSettings(seed=10 * seed, steps=900),
         PretrainSettings(
             seed=10 * seed + 1,
@@ -107,10 +110,13 @@ def base_stages(seed: int = 0) -> tuple[PretrainSettings, ...]:
             ),
         ),
     )
+    return tuple(dataclasses.replace(stage, family=family) for stage in stages)
 
 
-def poor_rewriter_stages(seed: int = 0, start: str = "base") -> tuple[PretrainSettings, ...]:
-    """The stage that makes the shipped poor rewriter from a good one."""
+def poor_rewriter_stages(
+    seed: int = 0, start: str = "base", family: str = CHAIN.kind
+) -> tuple[PretrainSettings, ...]:
+    """The stage that makes a poor rewriter from a good one of the same family."""
     polish = base_stages()[-1].mixture
     return (
         PretrainSettings(
@@ -128,6 +134,7 @@ def poor_rewriter_stages(seed: int = 0, start: str = "base") -> tuple[PretrainSe
                 unfinished_share=0.25,
                 corrupted_share=0.5,
             ),
+            family=family,
         ),
     )
 
@@ -168,6 +175,7 @@ def pretrain(
     model = _starting_model(settings, tokenizer)
     muon, adam = _optimizers(model, settings)
     rng = random.Random(derive_seed(settings.seed, "pretraining text"))
+    family = family_named(settings.family)
     stages, earlier_log = _earlier_stages(settings)
     out.mkdir(parents=True, exist_ok=True)
     log = (out / LOG_FILE).open("w", encoding="utf-8")
@@ -176,7 +184,7 @@ def pretrain(
     losses: list[float] = []
     for step in range(settings.steps):
         factor = settings.learning_rate_factor(step)
-        texts = [draw_text(rng, settings.mixture) for _ in range(settings.batch)]
+        texts = [draw_text(rng, settings.mixture, family) for _ in range(settings.batch)]
         losses.append(_backward(model, tokenizer, texts))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         muon.step(settings.muon_lr * factor)
@@ -316,16 +324,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the new policy")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rewriter", choices=("good", "poor"), default="good")
+    parser.add_argument("--family", choices=tuple(FAMILIES), default=CHAIN.kind)
     parser.add_argument("--start", help="policy that --rewriter poor goes on from (default: base)")
     parser.add_argument("--steps", type=int, help="steps of all stages together")
     parsed = parser.parse_args(arguments)
     if parsed.start and parsed.rewriter == "good":
         parser.error("--start needs --rewriter poor: a base is made from random weights")
+    if parsed.rewriter == "poor" and parsed.family != CHAIN.kind and not parsed.start:
+        parser.error(f"no base of the family {parsed.family} is shipped: name one with --start")
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     if parsed.rewriter == "poor":
-        stages = poor_rewriter_stages(parsed.seed, parsed.start or "base")
+        stages = poor_rewriter_stages(parsed.seed, parsed.start or "base", parsed.family)
     else:
-        stages = base_stages(parsed.seed)
+        stages = base_stages(parsed.seed, parsed.family)
     if parsed.steps is not None:
         stages = shortened(stages, parsed.steps)
     words = sys.argv[1:] if arguments is None else list(arguments)

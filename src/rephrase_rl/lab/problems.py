@@ -8,25 +8,20 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rephrase_rl.errors import DataError
 from rephrase_rl.lab.abilities import ABILITIES, TRAINED_ABILITIES
-from rephrase_rl.lab.chains import (
-    ANSWER_MARK,
-    EASY_LEVELS,
-    HARD_LEVELS,
-    answer_of,
-    chance_level,
-    random_chain,
-    wrong_values,
-)
-from rephrase_rl.lab.experts import ExpertStyle, expert_text
+from rephrase_rl.lab.chains import ANSWER_MARK
+from rephrase_rl.lab.families import CHAIN, FAMILIES
 from rephrase_rl.lab.splits import Split, split_of
 from rephrase_rl.records import Problem
 from rephrase_rl.seeding import derive_seed
 
-CHAIN = "chain"
-"""Kind of the domain's problems; the other kinds are the names of the abilities."""
+if TYPE_CHECKING:
+    from rephrase_rl.lab.experts import ExpertStyle
+    from rephrase_rl.lab.family import Family
+
 TASK_KIND = "lab"
 
 _DRAWS_PER_PROBLEM = 1000
@@ -34,8 +29,8 @@ _DRAWS_PER_PROBLEM = 1000
 
 
 def problem_kinds() -> tuple[str, ...]:
-    """All kinds of problems."""
-    return (CHAIN, *ABILITIES)
+    """All kinds of problems: the names of the families, and those of the abilities."""
+    return (*FAMILIES, *ABILITIES)
 
 
 def make_problems(
@@ -51,13 +46,13 @@ def make_problems(
     """Makes problems of one kind.
 
     Args:
-        kind: ``chain``, or the name of a general ability.
-        level: Steps of the chain, or letters of the word. None mixes the easy levels of chains,
-            or all lengths of the ability.
+        kind: Name of a family, or of a general ability.
+        level: Steps of the solution, or letters of the word. None mixes the easy levels of the
+            family, or all lengths of the ability.
         count: How many.
         split: Which split the questions belong to.
         seed: Same seed, same problems.
-        expert: Style of the expert of chains; general problems have no expert.
+        expert: Style of the family's expert; general problems have no expert.
         expert_error_rate: Share of wrong experts: one step wrong, consistently carried on.
 
     Returns:
@@ -69,10 +64,11 @@ def make_problems(
     if kind not in problem_kinds():
         raise DataError(f"kind is {kind!r}; use one of {', '.join(problem_kinds())}")
     rng = random.Random(derive_seed(seed, "lab problems", kind, level or 0, split))
-    if kind == CHAIN:
-        levels = EASY_LEVELS if level is None else (level,)
+    if kind in FAMILIES:
+        family = FAMILIES[kind]
+        levels = family.easy_levels if level is None else (level,)
         wording = _Wording(expert, expert_error_rate, seed)
-        return _collect(lambda: _chain_problem(rng, levels, split, wording), count, split)
+        return _collect(lambda: _family_problem(rng, family, levels, wording, split), count, split)
     lengths = ABILITIES[kind].lengths if level is None else (level,)
     return _collect(lambda: _general_problem(rng, kind, lengths, split), count, split)
 
@@ -84,12 +80,14 @@ def hard_problems(
     seed: int,
     expert: ExpertStyle = "alien",
     expert_error_rate: float = 0.0,
+    family: Family = CHAIN,
 ) -> list[Problem]:
-    """Chains of the hard levels in equal parts, with expert solutions."""
+    """Problems of a family's hard levels in equal parts, with expert solutions."""
     problems: list[Problem] = []
-    for level, part in zip(HARD_LEVELS, _parts(count, len(HARD_LEVELS)), strict=True):
+    parts = _parts(count, len(family.hard_levels))
+    for level, part in zip(family.hard_levels, parts, strict=True):
         problems += make_problems(
-            CHAIN,
+            family.kind,
             level=level,
             count=part,
             split=split,
@@ -101,12 +99,18 @@ def hard_problems(
 
 
 def easy_problems(
-    count: int, *, split: Split, seed: int, levels: tuple[int, ...] = EASY_LEVELS
+    count: int,
+    *,
+    split: Split,
+    seed: int,
+    levels: tuple[int, ...] = (),
+    family: Family = CHAIN,
 ) -> list[Problem]:
-    """Chains of the easy levels in equal parts, without expert solutions."""
+    """Problems of easy levels in equal parts, without expert solutions; of all by default."""
+    levels = levels or family.easy_levels
     problems: list[Problem] = []
     for level, part in zip(levels, _parts(count, len(levels)), strict=True):
-        problems += make_problems(CHAIN, level=level, count=part, split=split, seed=seed)
+        problems += make_problems(family.kind, level=level, count=part, split=split, seed=seed)
     return _shuffled([_without_expert(problem) for problem in problems], seed, "easy")
 
 
@@ -128,7 +132,8 @@ def mixed_training_problems(
     expert_error_rate: float = 0.0,
     hard_share: float = 0.5,
     easy_share: float = 0.25,
-    easy_levels: tuple[int, ...] = EASY_LEVELS,
+    easy_levels: tuple[int, ...] = (),
+    family: Family = CHAIN,
 ) -> list[Problem]:
     """A training set: by default half hard, a quarter easy, a quarter general.
 
@@ -142,7 +147,8 @@ def mixed_training_problems(
         expert_error_rate: Share of wrong experts.
         hard_share: Share of hard problems.
         easy_share: Share of easy problems; the rest is general.
-        easy_levels: Levels of the easy problems.
+        easy_levels: Levels of the easy problems; empty: all easy levels of the family.
+        family: Of the hard and easy problems.
 
     Returns:
         Problems of the train split.
@@ -156,9 +162,14 @@ def mixed_training_problems(
     hard_count = round(count * hard_share)
     easy_count = round(count * easy_share)
     hard = hard_problems(
-        hard_count, split="train", seed=seed, expert=expert, expert_error_rate=expert_error_rate
+        hard_count,
+        split="train",
+        seed=seed,
+        expert=expert,
+        expert_error_rate=expert_error_rate,
+        family=family,
     )
-    easy = easy_problems(easy_count, split="train", seed=seed, levels=easy_levels)
+    easy = easy_problems(easy_count, split="train", seed=seed, levels=easy_levels, family=family)
     general = general_problems(
         count - hard_count - easy_count, split="train", seed=seed, abilities=TRAINED_ABILITIES
     )
@@ -170,7 +181,7 @@ def chance_of(problem: Problem) -> float:
     level = problem.metadata["level"]
     assert isinstance(level, int)  # noqa: S101  (narrows the type)
     kind = str(problem.metadata["kind"])
-    return chance_level(level) if kind == CHAIN else ABILITIES[kind].chance(level)
+    return (FAMILIES[kind] if kind in FAMILIES else ABILITIES[kind]).chance(level)
 
 
 @dataclass(frozen=True)
@@ -182,26 +193,26 @@ class _Wording:
     seed: int
 
 
-def _chain_problem(
-    rng: random.Random, levels: tuple[int, ...], split: Split, wording: _Wording
+def _family_problem(
+    rng: random.Random, family: Family, levels: tuple[int, ...], wording: _Wording, split: Split
 ) -> Problem:
-    chain = random_chain(rng, rng.choice(levels))
-    question = chain.question
+    exercise = family.draw(rng, rng.choice(levels))
+    question = exercise.question
     # A generator of its own per question: the questions of a set and the right experts' words do
     # not change with the error rate, so sets that differ in it can be compared problem by problem.
     word_rng = random.Random(derive_seed(wording.seed, "lab expert", wording.style, question))
     is_wrong = word_rng.random() < wording.error_rate
-    slipped = wrong_values(chain, word_rng)
-    text = expert_text(chain, wording.style, word_rng, slipped if is_wrong else None)
+    right, slipped = family.work(exercise), family.slip(exercise, word_rng)
+    text = family.expert(exercise, wording.style, word_rng, slipped if is_wrong else right)
     return Problem(
-        problem_id=f"{CHAIN}/{question}",
+        problem_id=f"{family.kind}/{question}",
         messages=({"role": "user", "content": question},),
-        reference_answer=answer_of(chain.values()),
+        reference_answer=family.answer(right),
         expert_solution=text,
         task_kind=TASK_KIND,
         metadata={
-            "kind": CHAIN,
-            "level": chain.level,
+            "kind": family.kind,
+            "level": exercise.level,
             "split": split,
             "expert": wording.style,
             "expert_is_right": not is_wrong,

@@ -5,28 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rephrase_rl.lab.chains import LONGEST_REWRITTEN_LEVEL
+from rephrase_rl.lab.families import CHAIN
 from rephrase_rl.lab.tokenizer import templated
 from rephrase_rl.seeding import derive_seed, forked_rng
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rephrase_rl.lab.family import Family
+
 BATCH = 512
-MAX_NEW_TOKENS = 8 * LONGEST_REWRITTEN_LEVEL
-"""Room for the near expert's style, the longest there is: 7 tokens a step, and the ends."""
 
 
 class Policy:
     """A policy on the CPU with its tokenizer, and a seeded stream of samples."""
 
-    def __init__(self, folder: Path | str, seed: int) -> None:
+    def __init__(self, folder: Path | str, seed: int, family: Family = CHAIN) -> None:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         self._model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, padding_side="left")
         self._seed = seed
+        self._max_new_tokens = family.longest
         self._calls = 0
 
     def sample(self, contents: Sequence[str]) -> list[str]:
@@ -54,7 +55,7 @@ class Policy:
                 temperature=1.0,
                 top_k=0,
                 top_p=1.0,
-                max_new_tokens=MAX_NEW_TOKENS,
+                max_new_tokens=self._max_new_tokens,
                 eos_token_id=self._tokenizer.eos_token_id,
                 pad_token_id=self._tokenizer.pad_token_id,
             )

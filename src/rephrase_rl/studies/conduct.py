@@ -81,7 +81,8 @@ def conduct_cell(
         RephraseError: The run cannot be carried out.
     """
     folder = out / "runs" / cell.cell_id
-    policy = starting_policy(out / POLICIES, cell.rewriter, starting_seed(study, cell))
+    seed = starting_seed(study, cell)
+    policy = starting_policy(out / POLICIES, cell.rewriter, seed, study.family)
     _refuse_other_weights(policy, summaries)
     if cell.arm == BASE_ARM:
         _remove(folder)

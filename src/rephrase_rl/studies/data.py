@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from rephrase_rl.data.writing import canonical_row
 from rephrase_rl.lab.abilities import ABILITIES
-from rephrase_rl.lab.bars import own_solution
-from rephrase_rl.lab.chains import ANSWER_MARK, EASY_LEVELS, HARD_LEVELS
-from rephrase_rl.lab.problems import CHAIN, TASK_KIND, mixed_training_problems
+from rephrase_rl.lab.chains import ANSWER_MARK
+from rephrase_rl.lab.families import CHAIN, family_named, own_solution
+from rephrase_rl.lab.families import is_hard as is_hard_question
+from rephrase_rl.lab.problems import TASK_KIND, mixed_training_problems
 from rephrase_rl.prompts.rendering import render_prompt
 from rephrase_rl.prompts.templates import default_template
 from rephrase_rl.runs import atomic, jsonl
@@ -28,7 +29,12 @@ REWRITING = "rewriting"
 
 
 def training_problems(
-    mix: ProblemMixConfig, count: int, seed: int, expert: ExpertStyle, texts: str
+    mix: ProblemMixConfig,
+    count: int,
+    seed: int,
+    expert: ExpertStyle,
+    texts: str,
+    family: str = CHAIN.kind,
 ) -> list[Problem]:
     """Problems of a training set; every window has the shares of the whole.
 
@@ -39,6 +45,7 @@ def training_problems(
         expert: Style of the expert of hard problems.
         texts: ``hard``: only hard problems have a text. ``all``: the others have their right
             solution in the policy's own style.
+        family: Name of the task family of hard and easy problems.
     """
     problems = mixed_training_problems(
         count,
@@ -47,7 +54,8 @@ def training_problems(
         expert_error_rate=mix.wrong_experts,
         hard_share=mix.hard,
         easy_share=mix.easy,
-        easy_levels=mix.easy_levels or EASY_LEVELS,
+        easy_levels=mix.easy_levels,
+        family=family_named(family),
     )
     problems = _some_as_rewriting(problems, mix.rewriting)
     if texts == "hard":
@@ -95,7 +103,7 @@ def _with_own_text(problem: Problem) -> Problem:
 
 def is_hard(problem: Problem) -> bool:
     """Whether a problem is one that the starting policies fail on."""
-    return problem.metadata["kind"] == CHAIN and problem.metadata["level"] in HARD_LEVELS
+    return is_hard_question(problem.metadata["kind"], problem.question)
 
 
 def rotated(problems: Sequence[Problem], first: int) -> list[Problem]:

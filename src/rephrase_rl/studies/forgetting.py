@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rephrase_rl.lab.bars import own_solution
-from rephrase_rl.lab.chains import EASY_LEVELS
+from rephrase_rl.lab.families import family_named, own_solution
 from rephrase_rl.lab.problems import easy_problems
 from rephrase_rl.records import Problem
 from rephrase_rl.statistics.intervals import seed_mean_interval
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
 def easy_levels_of(study: StudyConfig) -> NDArray[np.int64]:
     """Level of each easy test problem, in the order in which summaries keep them."""
     (easy,) = [benchmark.data for benchmark in study.test if benchmark.name == "easy"]
-    problems = easy_problems(easy.limit or 0, split="test", seed=easy.seed)
+    family = family_named(study.family)
+    problems = easy_problems(easy.limit or 0, split="test", seed=easy.seed, family=family)
     return np.array([problem.metadata["level"] for problem in problems])
 
 
@@ -49,7 +49,8 @@ def forgetting_table(study: StudyConfig, runs: Sequence[Run]) -> list[str]:
         if (run.cell["arm"], run.cell["expert"], run.cell["rewriter"])
         == (study.baseline, "alien", "good")
     ]
-    measures = _measures(levels)
+    easy_levels = family_named(study.family).easy_levels
+    measures = _measures(levels, easy_levels)
     rows = [["before training", "", *(_level([m(run.base) for run in ours]) for m in measures)]]
     for name, mix in study.protocols.items():
         own = [run for run in ours if run.cell["protocol"] == name]
@@ -58,7 +59,7 @@ def forgetting_table(study: StudyConfig, runs: Sequence[Run]) -> list[str]:
             shown = (seed_mean_interval([measure(end) for end in ends]) for measure in measures)
             cells = (f"{one.mean:.3f} [{one.low:.3f}, {one.high:.3f}]" for one in shown)
             rows.append([f"`{name}`", str(len(own)), *cells])
-    head = ["batches", "runs", *(f"level {level}" for level in EASY_LEVELS), "abilities", "hard"]
+    head = ["batches", "runs", *(f"level {level}" for level in easy_levels), "abilities", "hard"]
     return table(head, rows if ours else [])
 
 
@@ -76,12 +77,14 @@ def answers_too_long(question: str, text: str) -> bool:
     return text != right and text.startswith(right)
 
 
-def _measures(levels: NDArray[np.int64]) -> list[Callable[[Tested], float]]:
+def _measures(
+    levels: NDArray[np.int64], easy_levels: Sequence[int]
+) -> list[Callable[[Tested], float]]:
     def at(level: int) -> Callable[[Tested], float]:
         return lambda tested: float(tested.easy[levels == level].mean())
 
     return [
-        *(at(level) for level in EASY_LEVELS),
+        *(at(level) for level in easy_levels),
         lambda tested: float(np.concatenate(list(tested.general.values())).mean()),
         lambda tested: float(tested.hard.mean()),
     ]

@@ -9,9 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.assembly.supervised import REWRITES
-from rephrase_rl.lab.chains import HARD_LEVELS
-from rephrase_rl.lab.problems import CHAIN
-from rephrase_rl.lab.steps import chain_steps
+from rephrase_rl.lab.families import is_hard, lab_steps
 from rephrase_rl.records import Problem
 from rephrase_rl.runs import jsonl
 from rephrase_rl.studies.runs import TRAINED, VALIDATION
@@ -192,7 +190,7 @@ def _of_groups(rows: Iterable[Mapping[str, JSON]]) -> dict[str, JSON]:
             passes[row["step"]].append(1.0 - failed)
         for candidate in row["candidates"]:
             if candidate["accepted"] and candidate["origin"] == "rephrase":
-                steps = chain_steps(candidate["text"], problem)
+                steps = lab_steps(candidate["text"], problem)
                 valid, found, texts = valid + steps.valid, found + steps.found, texts + 1
     if not passes:
         return {}
@@ -212,7 +210,7 @@ def _of_rewrites(run: RunDirectory) -> dict[str, JSON]:
         problem = Problem(row["problem_id"], ({"role": "user", "content": _asked(row)},), "")
         for candidate in row["candidates"]:
             if candidate["accepted"] and _is_hard_id(row["problem_id"]):
-                steps = chain_steps(candidate["text"], problem)
+                steps = lab_steps(candidate["text"], problem)
                 valid, found, texts = valid + steps.valid, found + steps.found, texts + 1
     return {"rewrites": {"accepted": texts, "steps_valid": valid, "steps_found": found}}
 
@@ -229,4 +227,4 @@ def _problem(row: Mapping[str, JSON]) -> Problem:
 
 def _is_hard_id(problem_id: str) -> bool:
     kind, _, question = problem_id.partition("/")
-    return kind == CHAIN and len(question) // 2 - 1 in HARD_LEVELS
+    return is_hard(kind, question)

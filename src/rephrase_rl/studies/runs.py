@@ -55,14 +55,15 @@ def plan_run(
     arm = study.arms[cell.arm]
     expert = "alien" if cell.expert == ANY else cell.expert
     mix = study.protocols[cell.protocol]
-    problems = training_problems(mix, study.problems, cell.seed, expert, arm.texts)  # type: ignore[arg-type]
+    wanted = (mix, study.problems, cell.seed, expert)
+    problems = training_problems(*wanted, arm.texts, study.family)  # type: ignore[arg-type]
     data = folder.parent / f"{folder.name}.data"
     hard = [problem for problem in problems if is_hard(problem)][: study.trained_problems]
     trained = write_problems(data / "trained.jsonl", hard)
     first = None
     if arm.first is not None:
         first_arm = study.arms[arm.first.arm]
-        seen = training_problems(mix, study.problems, cell.seed, expert, first_arm.texts)  # type: ignore[arg-type]
+        seen = training_problems(*wanted, first_arm.texts, study.family)  # type: ignore[arg-type]
         path = write_problems(data / "first.jsonl", seen)
         changes = {"max_steps": arm.first.steps, "learning_rate": first_rate}
         first = _config(study, arm.first.arm, cell, path, changes)

@@ -58,7 +58,8 @@ def run_study(
     done = 0
 
     def is_ready(cell: Cell) -> bool:
-        return is_there(out / POLICIES, cell.rewriter, starting_seed(study, cell))
+        seed = starting_seed(study, cell)
+        return is_there(out / POLICIES, cell.rewriter, seed, study.family)
 
     with _alone(out):
         while max_runs is None or done < max_runs:
