@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 
+from rephrase_rl.reports.figures_style import SERIES
+from rephrase_rl.reports.scatter import Panel, Points, draw_panels
 from rephrase_rl.studies import figures
 from rephrase_rl.studies.analysis import analyse, card_json, card_lines
 from rephrase_rl.studies.cells import ANY, Cell, base_cell
 from rephrase_rl.studies.order import remaining
+from rephrase_rl.studies.tables import ARMS
 from study_fakes import finished, swept, tiny_study
 
 ORDER = [
@@ -83,3 +87,18 @@ def test_pictures_are_the_same_each_time_and_none_without_runs() -> None:
     empty = analyse(STUDY, {})
     assert figures.trilemma(empty) is None
     assert figures.rates_front(STUDY, {}) is None
+
+
+def test_an_arm_looks_the_same_whatever_stands_beside_it() -> None:
+    point = ((0.5,), (0.5,))
+
+    def drawn(*names: str) -> str:
+        panels = [Panel("p", tuple(Points(name, *point) for name in names))]
+        return draw_panels(panels, "x", "y", joined=False, ranked=figures.RANKED)
+
+    assert sorted(figures.RANKED) == sorted(ARMS)
+    colours = {arm: set(re.findall("#[0-9a-f]{6}", drawn(arm))) & {*SERIES} for arm in ARMS}
+    assert all(len(of_arm) == 1 for of_arm in colours.values())
+    assert colours["repo"] == colours["guide"] != colours["sft"]
+    together = set(re.findall("#[0-9a-f]{6}", drawn("sft", "luffy"))) & {*SERIES}
+    assert together == colours["sft"] | colours["luffy"]

@@ -35,7 +35,14 @@ class Panel:
     points: tuple[Points, ...]
 
 
-def draw_panels(panels: Sequence[Panel], x_label: str, y_label: str, *, joined: bool) -> str:
+def draw_panels(
+    panels: Sequence[Panel],
+    x_label: str,
+    y_label: str,
+    *,
+    joined: bool,
+    ranked: Sequence[str] = (),
+) -> str:
     """Draw panels with one legend.
 
     Args:
@@ -43,6 +50,8 @@ def draw_panels(panels: Sequence[Panel], x_label: str, y_label: str, *, joined: 
         x_label: Of all panels.
         y_label: Of all panels.
         joined: Whether the points of a name are joined in their order.
+        ranked: Names that look alike in every picture that ranks them so. The first is drawn large,
+            behind all others.
 
     Returns:
         SVG text, the same for the same data.
@@ -51,7 +60,11 @@ def draw_panels(panels: Sequence[Panel], x_label: str, y_label: str, *, joined: 
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    names = list(dict.fromkeys(points.name for panel in panels for points in panel.points))
+    shown = {points.name: None for panel in panels for points in panel.points}
+    names = [*ranked, *(name for name in shown if name not in ranked)]
+    styles = {name: _style(i, joined) for i, name in enumerate(names)}
+    if ranked:
+        styles[ranked[0]] |= {"markersize": 8, "zorder": 1}
     columns = min(MOST_COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     size = (PANEL_WIDTH_IN * columns + LEGEND_IN, PANEL_HEIGHT_IN * rows)
@@ -63,7 +76,7 @@ def draw_panels(panels: Sequence[Panel], x_label: str, y_label: str, *, joined: 
         axes = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
         for ax, panel in zip(axes, panels, strict=False):
             for points in panel.points:
-                ax.plot(points.x, points.y, **_style(names.index(points.name), joined))
+                ax.plot(points.x, points.y, **styles[points.name])
             ax.set_title(panel.title)
             ax.set_xlabel(x_label)
             ax.set_ylabel(y_label)
@@ -71,8 +84,9 @@ def draw_panels(panels: Sequence[Panel], x_label: str, y_label: str, *, joined: 
         for ax in axes[len(panels) :]:
             ax.remove()
         handles = [
-            matplotlib.lines.Line2D([], [], label=name, **_style(i, joined))
-            for i, name in enumerate(names)
+            matplotlib.lines.Line2D([], [], label=name, **styles[name])
+            for name in names
+            if name in shown
         ]
         figure.legend(handles=handles, loc="outside right upper")
         buffer = io.StringIO()

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from rephrase_rl.studies.analysis import Analysis
 
 LOSS, GAIN = "retention loss", "hard gain"
+RANKED = (
+    *("repo", "sft", "grpo", "luffy", "naive", "rewrite_sft"),
+    *("guide", "sft_then_rl", "grpo_large", "luffy_gated"),
+)
+"""An arm looks the same in every picture: RePO stands out, and what is under an arm has its colour."""
 
 
 def trilemma(analysis: Analysis) -> str | None:
@@ -35,7 +40,7 @@ def trilemma(analysis: Analysis) -> str | None:
         ]
         if runs:
             panels.append(Panel(condition.name, tuple(p for p in points if p.x)))
-    return draw_panels(panels, LOSS, GAIN, joined=False) if panels else None
+    return draw_panels(panels, LOSS, GAIN, joined=False, ranked=RANKED) if panels else None
 
 
 def learning_curves(analysis: Analysis) -> str | None:
@@ -51,7 +56,7 @@ def learning_curves(analysis: Analysis) -> str | None:
                 lines.append(Points(arm, tuple(steps), tuple(means)))
         if lines:
             panels.append(Panel(condition.name, tuple(lines)))
-    return draw_panels(panels, "step", "hard", joined=True) if panels else None
+    return draw_panels(panels, "step", "hard", joined=True, ranked=RANKED) if panels else None
 
 
 def rates_front(study: StudyConfig, summaries: Mapping[str, Mapping[str, JSON]]) -> str | None:
@@ -68,7 +73,7 @@ def rates_front(study: StudyConfig, summaries: Mapping[str, Mapping[str, JSON]])
             ]
             if points:
                 panels.append(Panel(f"{protocol}, {expert} expert", tuple(points)))
-    return draw_panels(panels, LOSS, GAIN, joined=True) if panels else None
+    return draw_panels(panels, LOSS, GAIN, joined=True, ranked=RANKED) if panels else None
 
 
 def _line(
