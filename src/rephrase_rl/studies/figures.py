@@ -22,7 +22,7 @@ RANKED = (
     *("repo", "sft", "grpo", "luffy", "naive", "rewrite_sft"),
     *("guide", "sft_then_rl", "grpo_large", "luffy_gated"),
 )
-"""An arm looks the same in every picture: RePO stands out, and what is under an arm has its colour."""
+"""An arm looks the same in every picture: RePO stands out, and relatives share a colour."""
 
 
 def trilemma(analysis: Analysis) -> str | None:
