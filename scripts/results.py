@@ -20,7 +20,7 @@ from rephrase_rl.studies.ablation import compare_to_baseline
 from rephrase_rl.studies.analysis import Analysis, analyse, card_json, card_lines, verdict_lines
 from rephrase_rl.studies.ignition_pages import ignition_table
 from rephrase_rl.studies.outcomes import runs_of
-from rephrase_rl.studies.pages import claim_effects, headline_table
+from rephrase_rl.studies.pages import claim_effects, headline_table, overview_table
 from rephrase_rl.studies.shipped import shipped_study
 from rephrase_rl.studies.store import read_summaries
 
@@ -73,6 +73,8 @@ def texts(root: Path) -> dict[str, str]:
         "claims": verdict_lines(analysis, "results/claims/card.md"),
         "claims-in-docs": verdict_lines(analysis, "../results/claims/card.md"),
         "headline": headline(analysis),
+        "overview": overview(analysis, "good"),
+        "overview-poor": overview(analysis, "poor"),
         **{f"claim-{claim.number}": claim_effects(rows) for claim, rows in analysis.claims},
         "ignition": ignitions(root),
         "forgetting": forgetting_table(root),
@@ -130,6 +132,12 @@ def headline(analysis: Analysis) -> list[str]:
         c for c in analysis.conditions if (c.protocol, c.expert, c.rewriter) == HEADLINE
     ]
     return headline_table(analysis.of(condition))
+
+
+def overview(analysis: Analysis, rewriter: str) -> list[str]:
+    """All arms in the conditions of one kind of starting policy."""
+    found = [(c, analysis.of(c)) for c in analysis.conditions if c.rewriter == rewriter]
+    return overview_table([(condition, runs) for condition, runs in found if runs])
 
 
 def table_of(root: Path, name: str) -> list[str]:

@@ -11,6 +11,7 @@ from rephrase_rl.studies import figures
 from rephrase_rl.studies.analysis import analyse, card_json, card_lines
 from rephrase_rl.studies.cells import ANY, Cell, base_cell
 from rephrase_rl.studies.order import remaining
+from rephrase_rl.studies.pages import overview_table
 from rephrase_rl.studies.tables import ARMS
 from study_fakes import finished, swept, tiny_study
 
@@ -102,3 +103,21 @@ def test_an_arm_looks_the_same_whatever_stands_beside_it() -> None:
     assert colours["repo"] == colours["guide"] != colours["sft"]
     together = set(re.findall("#[0-9a-f]{6}", drawn("sft", "luffy"))) & {*SERIES}
     assert together == colours["sft"] | colours["luffy"]
+
+
+def test_the_overview_has_every_arm_in_every_condition_that_was_run() -> None:
+    analysis = analyse(STUDY, summaries())
+    mixed, hard = analysis.conditions
+    runs = analysis.of(mixed)
+    lines = overview_table(
+        [(mixed, runs), (hard, [run for run in runs if run.cell["arm"] == "repo"])]
+    )
+    assert lines[0] == "| arm | mixed, alien expert | hard, alien expert |"
+    base, grpo, repo = (line.strip("| ").split(" | ") for line in lines[2:])
+    assert base[:2] == ["`base`", "**0.000**"]
+    assert grpo[0] == "`grpo`"
+    assert "lost" in grpo[1]
+    assert len(grpo) == 2  # not run in the other condition
+    assert repo[0] == "`repo`"
+    assert repo[1].startswith("**0.900 [")
+    assert "lost" in repo[2]

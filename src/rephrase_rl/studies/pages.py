@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rephrase_rl.studies.tables import THRESHOLDS, behaviours, prompts_table, tokens_table
+from rephrase_rl.config.study import BASE_ARM
+from rephrase_rl.studies.tables import (
+    ARMS,
+    THRESHOLDS,
+    behaviours,
+    prompts_table,
+    tokens_table,
+)
 from rephrase_rl.studies.verdicts import overall
 
 if TYPE_CHECKING:
@@ -153,6 +160,33 @@ def headline_table(runs: Sequence[Run]) -> list[str]:
             for row in prompts_table(runs)
         ],
     )
+
+
+def overview_table(conditions: Sequence[tuple[Condition, Sequence[Run]]]) -> list[str]:
+    """Every arm in each condition: accuracy on hard problems, and what was lost elsewhere.
+
+    Args:
+        conditions: Each with its runs; after equal prompts.
+    """
+    levels = [{row.arm: row for row in prompts_table(runs)} for _, runs in conditions]
+    losses = [{row.arm: row.retention_loss for row in behaviours(runs)} for _, runs in conditions]
+    rows = []
+    for arm in (BASE_ARM, *ARMS):
+        cells = [
+            _overview_cell(level.get(arm), loss.get(arm))
+            for level, loss in zip(levels, losses, strict=True)
+        ]
+        if any(cells):
+            rows.append([f"`{arm}`", *cells])
+    return table(["arm", *(f"{c.protocol}, {c.expert} expert" for c, _ in conditions)], rows)
+
+
+def _overview_cell(level: Row | None, loss: Effect | None) -> str:
+    if level is None:
+        return ""
+    if loss is None:
+        return f"**{level.hard.difference:.3f}**"
+    return f"**{interval(level.hard)}**<br>lost {interval(loss)}"
 
 
 def behaviour_table(rows: Sequence[Behaviour]) -> list[str]:
