@@ -26,9 +26,11 @@ def runs(arms: dict[str, tuple[float, float]], seeds: int = 5) -> list:
     return runs_of(summaries)
 
 
-def verdict(number: int, arms: dict[str, tuple[float, float]], seeds: int = 5) -> str:
+def verdict(
+    number: int, arms: dict[str, tuple[float, float]], seeds: int = 5, planned: tuple = ()
+) -> str:
     made = runs(arms, seeds)
-    (found,) = judged(CLAIMS[number - 1], [HERE], made, made)
+    (found,) = judged(CLAIMS[number - 1], [HERE], (*arms, *planned), made, made)
     return found.verdict
 
 
@@ -60,6 +62,14 @@ def test_repo_wins_over_every_arm_and_keeps_what_it_had() -> None:
     assert verdict(4, {**others, "repo": (0.2, 1.0)}) == "undecided"
 
 
+def test_claim_4_waits_for_every_arm_of_the_study() -> None:
+    won = {"grpo": (0.0, 1.0), "repo": (0.8, 1.0)}
+    assert verdict(4, won) == "holds"
+    assert verdict(4, won, planned=("rewrite_sft",)) == "too few runs"
+    lost = {"grpo": (0.9, 1.0), "repo": (0.8, 1.0)}
+    assert verdict(4, lost, planned=("rewrite_sft",)) == "fails"
+
+
 def test_fewer_than_five_runs_of_an_arm_get_no_verdict() -> None:
     assert verdict(4, {"grpo": (0.0, 1.0), "repo": (0.8, 1.0)}, seeds=4) == "too few runs"
     assert verdict(4, {"grpo": (0.0, 1.0), "repo": (0.8, 1.0)}, seeds=1) == "not run"
@@ -69,7 +79,7 @@ def test_fewer_than_five_runs_of_an_arm_get_no_verdict() -> None:
 
 def test_p_values_are_corrected_within_a_claim() -> None:
     made = runs({"grpo": (0.0, 1.0), "luffy": (0.0, 1.0), "repo": (0.8, 1.0)})
-    (found,) = judged(CLAIMS[3], [HERE], made, made)
+    (found,) = judged(CLAIMS[3], [HERE], (), made, made)
     corrected = [one.p_value for one in found.effects if one.p_value is not None]
     assert corrected == pytest.approx([2 * 2 / 252] * 2)
 
@@ -82,11 +92,12 @@ def test_the_overall_verdict_says_what_it_rests_on() -> None:
     assert overall([rows["holds"], rows["holds"]]) == f"holds (2 {rest}"
     assert overall([rows["holds"], rows["not run"]]) == f"holds (1 {rest}"
     assert overall([rows["fails"], rows["fails"]]) == f"fails (2 {rest}"
-    assert overall([rows["holds"], rows["fails"]]).startswith("holds only if: mixed, alien")
+    mixed = overall([rows["holds"], rows["fails"]])
+    assert mixed == f"holds only if: {HERE.name} (fails in 1, 2 {rest}"
     few = Judged(HERE, "too few runs", (some,))
     assert overall([few, rows["not run"]]) == f"too few runs (1 {rest}"
     assert overall([rows["fails"], few]) == f"fails (1 {rest}"
-    assert overall([rows["fails"], rows["undecided"]]) == f"undecided (2 {rest}"
+    assert overall([rows["fails"], rows["undecided"]]) == f"undecided (fails in 1, 2 {rest}"
 
 
 def test_an_effect_without_other_arm_is_the_difference_to_zero() -> None:

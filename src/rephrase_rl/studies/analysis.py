@@ -70,7 +70,9 @@ def analyse(study: StudyConfig, summaries: Mapping[str, Mapping[str, JSON]]) -> 
     main = [run for run in runs if _is_at_rate(study, run, summaries, free=False)]
     free = [run for run in runs if _is_at_rate(study, run, summaries, free=True)]
     conditions = conditions_of(study)
-    claims = [(claim, tuple(judged(claim, conditions, main, free))) for claim in CLAIMS]
+    claims = [
+        (claim, tuple(judged(claim, conditions, tuple(study.arms), main, free))) for claim in CLAIMS
+    ]
     return Analysis(tuple(conditions), tuple(main), tuple(free), tuple(claims))
 
 

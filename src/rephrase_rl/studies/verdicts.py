@@ -63,10 +63,11 @@ class Claim:
 class ArmRuns:
     """The runs of a condition, by arm."""
 
-    def __init__(self, runs: Sequence[Run], free: Sequence[Run]) -> None:
-        """Args: runs at the selected rates, and those at the free rates."""
+    def __init__(self, runs: Sequence[Run], free: Sequence[Run], planned: Sequence[str]) -> None:
+        """Args: runs at the selected rates, those at the free rates, and the arms of the study."""
         self._runs = runs
         self._free = free
+        self._planned = planned
 
     def __call__(self, arm: str, *, free: bool = False) -> list[Run]:
         """Runs of an arm."""
@@ -77,6 +78,10 @@ class ArmRuns:
         """Arms with enough runs for an interval."""
         names = sorted({run.cell["arm"] for run in self._runs})
         return [name for name in names if len(self(name)) >= FIRST_SEEDS]
+
+    def all_have(self, seeds: int) -> bool:
+        """Whether every arm of the study has so many runs."""
+        return all(len(self(name)) >= seeds for name in self._planned)
 
 
 def sft_costs_generality(arms: ArmRuns) -> tuple[Verdict, list[Effect]]:
@@ -133,6 +138,8 @@ def repo_wins(arms: ArmRuns) -> tuple[Verdict, list[Effect]]:
     ]
     if "fails" in verdicts or loss.low > FORGETS_ABOVE:
         return "fails", [*found, loss]
+    if not arms.all_have(SEEDS_OF_A_TEST):  # the arm that is missing may be the best one
+        return "too few runs", [*found, loss]
     wins = all(verdict == "holds" for verdict in verdicts) and loss.high < FORGETS_ABOVE
     return ("holds" if wins else "undecided"), [*found, loss]
 
@@ -161,13 +168,18 @@ CLAIMS = (
 
 
 def judged(
-    claim: Claim, conditions: Sequence[Condition], main: Sequence[Run], free: Sequence[Run]
+    claim: Claim,
+    conditions: Sequence[Condition],
+    planned: Sequence[str],
+    main: Sequence[Run],
+    free: Sequence[Run],
 ) -> list[Judged]:
     """A claim in every condition.
 
     Args:
         claim: The claim.
         conditions: All of the plan, run or not.
+        planned: Arms of the study.
         main: Runs at the selected rates.
         free: Runs at the free rates, those included whose free rate is the selected one.
     """
@@ -178,7 +190,7 @@ def judged(
             "expert": condition.expert,
             "rewriter": condition.rewriter,
         }
-        arms = ArmRuns(matching(main, **wanted), matching(free, **wanted))
+        arms = ArmRuns(matching(main, **wanted), matching(free, **wanted), planned)
         verdict, effects = claim.judge(arms)
         if effects and _fewest(effects) < SEEDS_OF_A_TEST:
             verdict = "too few runs"
@@ -197,8 +209,11 @@ def overall(rows: Sequence[Judged]) -> str:
         words = str(run[0].verdict)
     else:
         words = f"holds only if: {'; '.join(holds)}" if holds else "undecided"
+    fails = sum(row.verdict == "fails" for row in run)
+    failing = f"fails in {fails}, " if 0 < fails < len(run) else ""
     fewest = min(_fewest(row.effects) for row in run)
-    return f"{words} ({len(run)} of {len(rows)} conditions, {fewest} runs of an arm at least)"
+    rest = f"{len(run)} of {len(rows)} conditions, {fewest} runs of an arm at least"
+    return f"{words} ({failing}{rest})"
 
 
 def _fewest(effects: Sequence[Effect]) -> int:
