@@ -78,62 +78,58 @@ class PretrainSettings:
         return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-POLISH: dict[str, tuple[Mixture, Mixture]] = {
-    CHAIN.kind: (
-        Mixture(solve=0.45, rewrite=0.15, dedupe_weight=3),
-        Mixture(
-            solve=0.5,
-            rewrite=0.12,
-            unfinished_share=0.3,
-            near_share=0.015,
-            near_unfinished_share=0.06,
-            dedupe_weight=2,
-        ),
-    ),
-    # Rewriting a program is copying up to ninety tokens of four kinds: it needs more texts.
-    AB.kind: (
-        Mixture(solve=0.32, rewrite=0.33, dedupe_weight=3),
-        Mixture(
-            solve=0.35,
-            rewrite=0.33,
-            unfinished_share=0.3,
-            near_share=0.015,
-            near_unfinished_share=0.06,
-            dedupe_weight=2,
-        ),
-    ),
-}
-"""Shares of the text in the second and third stage of a base, by family."""
-LAST_STEPS = {CHAIN.kind: 250, AB.kind: 350}
-"""Steps of the third."""
-
-
 def base_stages(seed: int = 0, family: str = CHAIN.kind) -> tuple[PretrainSettings, ...]:
     """Stages of a base, the shipped one among them: learn everything, then polish what comes last.
 
     The last stage shows the near expert's style rarely in complete solutions and often in
     unfinished ones: without it, what few hard problems the policy solves it solves in that style.
+    Programs have one more: rewriting them is copying up to ninety tokens of four kinds.
     """
-    first, second = POLISH[family]
-    return (
-        PretrainSettings(seed=10 * seed, steps=900, family=family),
+    stages: tuple[PretrainSettings, ...] = (
+        PretrainSettings(seed=10 * seed, steps=900),
         PretrainSettings(
             seed=10 * seed + 1,
             steps=350,
             muon_lr=0.008,
             adam_lr=1.2e-3,
             warmup=20,
-            mixture=first,
-            family=family,
+            mixture=Mixture(solve=0.45, rewrite=0.15, dedupe_weight=3),
         ),
         PretrainSettings(
             seed=10 * seed + 2,
-            steps=LAST_STEPS[family],
+            steps=250,
             muon_lr=0.005,
             adam_lr=8e-4,
             warmup=10,
-            mixture=second,
-            family=family,
+            mixture=Mixture(
+                solve=0.5,
+                rewrite=0.12,
+                unfinished_share=0.3,
+                near_share=0.015,
+                near_unfinished_share=0.06,
+                dedupe_weight=2,
+            ),
+        ),
+    )
+    if family == AB.kind:
+        stages = (*stages, _rewriting_stage(seed))
+    return tuple(dataclasses.replace(stage, family=family) for stage in stages)
+
+
+def _rewriting_stage(seed: int) -> PretrainSettings:
+    return PretrainSettings(
+        seed=10 * seed + 3,
+        steps=500,
+        muon_lr=0.008,
+        adam_lr=1.2e-3,
+        warmup=20,
+        mixture=Mixture(
+            solve=0.28,
+            rewrite=0.5,
+            unfinished_share=0.3,
+            near_share=0.015,
+            near_unfinished_share=0.06,
+            dedupe_weight=2,
         ),
     )
 
@@ -142,7 +138,7 @@ def poor_rewriter_stages(
     seed: int = 0, start: str = "base", family: str = CHAIN.kind
 ) -> tuple[PretrainSettings, ...]:
     """The stage that makes a poor rewriter from a good one of the same family."""
-    polish = POLISH[family][-1]
+    polish = base_stages()[-1].mixture
     return (
         PretrainSettings(
             seed=10 * seed + 5,
