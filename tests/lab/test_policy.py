@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("transformers")
 
 from rephrase_rl.errors import DataError
-from rephrase_rl.lab.bars import BARS_FILE, LabBars, measure_bars, own_solution
+from rephrase_rl.lab.bars import BARS_FILE, LabBars, measure_bars
+from rephrase_rl.lab.families import AB, own_solution
 from rephrase_rl.lab.policies import policy_names, policy_path
 from rephrase_rl.lab.problems import easy_problems, hard_problems, is_right
 from rephrase_rl.lab.sampling import Policy
+from rephrase_rl.lab.tokenizer import rewrite_prompt
+from rephrase_rl.studies.policies import is_there
+
+RESULTS = Path(__file__).parents[2] / "results"
+AB_BASE = RESULTS / "ab" / "policies" / "ab-base-0"
 
 GOOD = LabBars(
     policy="made up",
@@ -119,6 +127,41 @@ def test_shipped_measurement_is_of_this_policy_and_met(name: str) -> None:
     assert measured.policy == name
     assert measured.hard_rollouts >= 20_000
     assert measured.failures() == []
+
+
+def test_stored_base_of_the_second_family_is_measured() -> None:
+    """It misses one bar, and docs/lab.md says so."""
+    measured = LabBars(**json.loads((AB_BASE / BARS_FILE).read_text()))
+    assert (measured.policy, measured.family) == (AB_BASE.name, "ab")
+    assert measured.hard_rollouts >= 20_000
+    (missed,) = measured.failures()
+    assert missed.startswith("rewriting, alien expert is 0.922")
+
+
+def test_the_stored_base_of_the_second_family_is_that_of_its_runs() -> None:
+    digest = hashlib.sha256((AB_BASE / "model.safetensors").read_bytes()).hexdigest()
+    runs = [json.loads(path.read_text()) for path in (RESULTS / "ab" / "runs").glob("*.json")]
+    assert {run["cell"]["arm"] for run in runs} == {"base", "grpo", "repo"}
+    assert {run["policy"]["sha256"] for run in runs} == {digest}
+    assert is_there(AB_BASE.parent, "good", 0, "ab")  # made with the settings of today
+
+
+def test_the_base_of_the_second_family_solves_easy_programs_and_rewrites_hard_ones() -> None:
+    """In short; with 60 samples a share of 0.95 shows at least 0.83 with probability 0.999."""
+    policy = Policy(AB_BASE, seed=1, family=AB)
+    easy = easy_problems(60, split="check", seed=2, family=AB)
+    hard = hard_problems(60, split="check", seed=2, expert="near", family=AB)
+    asked = [rewrite_prompt(p.question, p.expert_solution or "") for p in hard]
+    for problems, texts in (
+        (easy, policy.sample([p.question for p in easy])),
+        (hard, policy.sample(asked)),
+    ):
+        right = [is_right(p, text) for p, text in zip(problems, texts, strict=True)]
+        assert sum(right) / len(right) >= 0.83
+    assert not any(
+        is_right(p, text)
+        for p, text in zip(hard, policy.sample([p.question for p in hard]), strict=True)
+    )
 
 
 def test_shipped_policies_are_small() -> None:

@@ -61,7 +61,7 @@ def test_commands_make_and_measure_a_policy_of_the_second_family(tmp_path: Path,
     made = tmp_path / "ab-base-0"
     pretrain_main(["--family", "ab", "--out", str(made), "--seed", "0", "--steps", "3"])
     record = json.loads((made / RECORD_FILE).read_text())
-    assert [stage["settings"]["family"] for stage in record] == ["ab"] * 3
+    assert [stage["settings"]["family"] for stage in record] == ["ab"] * 4
     assert record[0]["command"].endswith("--family ab --out ab-base-0 --seed 0 --steps 3")
     few = ["--hard-rollouts", "8", "--samples", "4", "--save"]
     assert bars_main([str(made), "--family", "ab", *few]) == 1

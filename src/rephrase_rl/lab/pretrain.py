@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.lab.corpus import Mixture, Text, draw_text
-from rephrase_rl.lab.families import CHAIN, FAMILIES, family_named
+from rephrase_rl.lab.families import AB, CHAIN, FAMILIES, family_named
 from rephrase_rl.lab.muon import Muon
 from rephrase_rl.lab.policies import policy_folder
 from rephrase_rl.lab.tokenizer import MAX_LENGTH, build_tokenizer, templated
@@ -83,8 +83,9 @@ def base_stages(seed: int = 0, family: str = CHAIN.kind) -> tuple[PretrainSettin
 
     The last stage shows the near expert's style rarely in complete solutions and often in
     unfinished ones: without it, what few hard problems the policy solves it solves in that style.
+    Programs have one more: rewriting them is copying up to ninety tokens of four kinds.
     """
-    stages = (
+    stages: tuple[PretrainSettings, ...] = (
         PretrainSettings(seed=10 * seed, steps=900),
         PretrainSettings(
             seed=10 * seed + 1,
@@ -110,7 +111,27 @@ def base_stages(seed: int = 0, family: str = CHAIN.kind) -> tuple[PretrainSettin
             ),
         ),
     )
+    if family == AB.kind:
+        stages = (*stages, _rewriting_stage(seed))
     return tuple(dataclasses.replace(stage, family=family) for stage in stages)
+
+
+def _rewriting_stage(seed: int) -> PretrainSettings:
+    return PretrainSettings(
+        seed=10 * seed + 3,
+        steps=500,
+        muon_lr=0.008,
+        adam_lr=1.2e-3,
+        warmup=20,
+        mixture=Mixture(
+            solve=0.28,
+            rewrite=0.5,
+            unfinished_share=0.3,
+            near_share=0.015,
+            near_unfinished_share=0.06,
+            dedupe_weight=2,
+        ),
+    )
 
 
 def poor_rewriter_stages(
