@@ -9,6 +9,7 @@ from rephrase_rl.studies.tables import (
     ARMS,
     THRESHOLDS,
     behaviours,
+    losses,
     prompts_table,
     tokens_table,
 )
@@ -144,8 +145,7 @@ def levels_table(rows: Sequence[Row]) -> list[str]:
 
 def headline_table(runs: Sequence[Run]) -> list[str]:
     """Equal prompts in short, with what each arm cost."""
-    cpu_s = {row.arm: f"{row.cpu_s:.0f}" for row in behaviours(runs)}
-    losses = {row.arm: interval(row.retention_loss) for row in behaviours(runs)}
+    did = {row.arm: row for row in behaviours(runs)}
     return table(
         ["arm", "runs", "hard", "retention loss", "generated tokens", "CPU seconds"],
         [
@@ -153,9 +153,9 @@ def headline_table(runs: Sequence[Run]) -> list[str]:
                 row.arm,
                 str(row.seeds),
                 interval(row.hard),
-                losses.get(row.arm, ""),
+                interval(did[row.arm].retention_loss) if row.arm in did else "",
                 "" if row.tokens is None else f"{row.tokens:,.0f}",
-                cpu_s.get(row.arm, ""),
+                f"{did[row.arm].cpu_s:.0f}" if row.arm in did else "",
             ]
             for row in prompts_table(runs)
         ],
@@ -169,12 +169,12 @@ def overview_table(conditions: Sequence[tuple[Condition, Sequence[Run]]]) -> lis
         conditions: Each with its runs; after equal prompts.
     """
     levels = [{row.arm: row for row in prompts_table(runs)} for _, runs in conditions]
-    losses = [{row.arm: row.retention_loss for row in behaviours(runs)} for _, runs in conditions]
+    lost = [losses(runs) for _, runs in conditions]
     rows = []
     for arm in (BASE_ARM, *ARMS):
         cells = [
             _overview_cell(level.get(arm), loss.get(arm))
-            for level, loss in zip(levels, losses, strict=True)
+            for level, loss in zip(levels, lost, strict=True)
         ]
         if any(cells):
             rows.append([f"`{arm}`", *cells])

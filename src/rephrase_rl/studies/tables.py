@@ -146,6 +146,16 @@ def behaviours(runs: Sequence[Run]) -> list[Behaviour]:
     return rows
 
 
+def losses(runs: Sequence[Run]) -> dict[str, Effect]:
+    """Retention loss of every arm at the end of training."""
+    return {arm: _loss(own) for arm in ARMS if (own := [r for r in runs if r.cell["arm"] == arm])}
+
+
+def _loss(runs: Sequence[Run]) -> Effect:
+    rows = [run.retention_losses() for run in runs]
+    return effect("retention loss", rows, num_resamples=0)
+
+
 def _behaviour(arm: str, runs: Sequence[Run]) -> Behaviour:
     rewrites = [run.summary["rewrites"] for run in runs if "rewrites" in run.summary]
     found = sum(one["steps_found"] for one in rewrites)
@@ -153,9 +163,7 @@ def _behaviour(arm: str, runs: Sequence[Run]) -> Behaviour:
         arm,
         len(runs),
         rate=runs[0].cell["rate"],
-        retention_loss=effect(
-            "retention loss", [run.retention_losses() for run in runs], num_resamples=0
-        ),
+        retention_loss=_loss(runs),
         utilisation=_mean([run.utilisation for run in runs]),
         unstable=sum(run.unstable for run in runs),
         collapses=sum(run.collapses for run in runs),
