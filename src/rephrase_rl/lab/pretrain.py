@@ -112,26 +112,11 @@ def base_stages(seed: int = 0, family: str = CHAIN.kind) -> tuple[PretrainSettin
         ),
     )
     if family == AB.kind:
-        stages = (*stages, _rewriting_stage(seed))
+        _, polish, last = stages
+        rewriting = dataclasses.replace(last.mixture, solve=0.28, rewrite=0.5)
+        more = dataclasses.replace(polish, seed=10 * seed + 3, steps=500, mixture=rewriting)
+        stages = (*stages, more)
     return tuple(dataclasses.replace(stage, family=family) for stage in stages)
-
-
-def _rewriting_stage(seed: int) -> PretrainSettings:
-    return PretrainSettings(
-        seed=10 * seed + 3,
-        steps=500,
-        muon_lr=0.008,
-        adam_lr=1.2e-3,
-        warmup=20,
-        mixture=Mixture(
-            solve=0.28,
-            rewrite=0.5,
-            unfinished_share=0.3,
-            near_share=0.015,
-            near_unfinished_share=0.06,
-            dedupe_weight=2,
-        ),
-    )
 
 
 def poor_rewriter_stages(
