@@ -63,11 +63,12 @@ compare-methods: $(INSTALLED)
 metric-curves: $(INSTALLED)
 	$(BIN)/python scripts/metric_curves.py
 
-# Models this small gain nothing from threads.
+# Models this small gain nothing from threads, but files of tests run side by side.
+TEST_WORKERS ?= 2
 test: export OMP_NUM_THREADS = 1
 test: export HF_HUB_OFFLINE = 1
 test: $(INSTALLED)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 test-slow: export HF_HUB_OFFLINE = 1
 test-slow: $(INSTALLED)

@@ -12,6 +12,7 @@ from rephrase_rl.studies.analysis import analyse, card_json, card_lines
 from rephrase_rl.studies.cells import ANY, Cell, base_cell
 from rephrase_rl.studies.order import remaining
 from rephrase_rl.studies.pages import overview_table
+from rephrase_rl.studies.tables import condition_tables
 from rephrase_rl.studies.tables import ARMS
 from study_fakes import finished, swept, tiny_study
 
@@ -49,9 +50,9 @@ def test_the_card_has_verdicts_tables_rates_and_what_is_missing() -> None:
     found = summaries()
     analysis = analyse(STUDY, found)
     text = "\n".join(card_lines(STUDY, found, analysis))
-    held = "too few runs (1 of 2 conditions, 3 runs of an arm at least)"
+    held = "too few runs in 1 of 2 conditions, not run in 1"
     assert f"| On-policy RL cannot use hard samples | {held} |" in text
-    assert "| Off-policy RL is unstable | not run yet |" in text
+    assert "| Off-policy RL is unstable | not run in 2 of 2 conditions |" in text
     assert "hard, alien expert, good rewriter" in text.split("not begun")[1].splitlines()[0]
     assert "| repo | 3 | 0.900 [" in text
     assert "| mixed, alien | repo |" in text
@@ -70,7 +71,7 @@ def test_the_card_as_data_is_plain_json() -> None:
     found = summaries()
     data = card_json(STUDY, found, analyse(STUDY, found))
     assert json.loads(json.dumps(data, allow_nan=False)) == data
-    assert [claim["verdict"] for claim in data["claims"]][2] == "not run yet"
+    assert [claim["verdict"] for claim in data["claims"]][2] == "not run in 2 of 2 conditions"
     assert data["conditions"][0]["equal_prompts"][-1]["hard"]["difference"] == 0.9
 
 
@@ -108,10 +109,8 @@ def test_an_arm_looks_the_same_whatever_stands_beside_it() -> None:
 def test_the_overview_has_every_arm_in_every_condition_that_was_run() -> None:
     analysis = analyse(STUDY, summaries())
     mixed, hard = analysis.conditions
-    runs = analysis.of(mixed)
-    lines = overview_table(
-        [(mixed, runs), (hard, [run for run in runs if run.cell["arm"] == "repo"])]
-    )
+    only_repo = [run for run in analysis.of(mixed) if run.cell["arm"] == "repo"]
+    lines = overview_table({**analysis.tables, hard: condition_tables(only_repo)})
     assert lines[0] == "| arm | mixed, alien expert | hard, alien expert |"
     base, grpo, repo = (line.strip("| ").split(" | ") for line in lines[2:])
     assert base[:2] == ["`base`", "**0.000**"]

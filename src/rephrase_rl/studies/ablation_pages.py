@@ -77,8 +77,8 @@ def _row(condition: Compared, variant: Variant) -> list[str]:
 
 def _shown(found: Difference) -> str:
     if math.isnan(found.low):
-        return f"{found.mean:+.3f}"
-    return f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+        return f"{found.mean:+z.3f}"
+    return f"{found.mean:+z.3f} [{found.low:+z.3f}, {found.high:+z.3f}]"
 
 
 def _primary(found: Difference) -> str:

@@ -16,7 +16,7 @@ from rephrase_rl.studies.order import chosen_rate, sweep_cells
 from rephrase_rl.studies.origins import made_with, policies_table
 from rephrase_rl.studies.outcomes import matching, runs_of
 from rephrase_rl.studies.selection import validated
-from rephrase_rl.studies.tables import behaviours, prompts_table, tokens_table
+from rephrase_rl.studies.tables import ConditionTables, condition_tables
 from rephrase_rl.studies.verdicts import CLAIMS, Condition, judged, overall
 
 if TYPE_CHECKING:
@@ -39,15 +39,21 @@ class Analysis:
     free: tuple[Run, ...]
     """Runs at the free rates, which are the selected ones where they are equal."""
     claims: tuple[tuple[Claim, tuple[Judged, ...]], ...]
+    tables: Mapping[Condition, ConditionTables]
+    """Of the conditions that have a run."""
 
     def of(self, condition: Condition) -> list[Run]:
         """Runs of a condition at the selected rates."""
-        return matching(
-            self.main,
-            protocol=condition.protocol,
-            expert=condition.expert,
-            rewriter=condition.rewriter,
-        )
+        return _of(condition, self.main)
+
+
+def _of(condition: Condition, runs: Sequence[Run]) -> list[Run]:
+    return matching(
+        runs,
+        protocol=condition.protocol,
+        expert=condition.expert,
+        rewriter=condition.rewriter,
+    )
 
 
 def conditions_of(study: StudyConfig) -> list[Condition]:
@@ -73,7 +79,8 @@ def analyse(study: StudyConfig, summaries: Mapping[str, Mapping[str, JSON]]) -> 
     claims = [
         (claim, tuple(judged(claim, conditions, tuple(study.arms), main, free))) for claim in CLAIMS
     ]
-    return Analysis(tuple(conditions), tuple(main), tuple(free), tuple(claims))
+    tables = {c: condition_tables(own) for c in conditions if (own := _of(c, main))}
+    return Analysis(tuple(conditions), tuple(main), tuple(free), tuple(claims), tables)
 
 
 def _is_at_rate(
@@ -137,7 +144,6 @@ def card_json(
     study: StudyConfig, summaries: Mapping[str, Mapping[str, JSON]], analysis: Analysis
 ) -> JSON:
     """The card as data: verdicts with their effects, tables, sweep and where all came from."""
-    by_condition = [(c, analysis.of(c)) for c in analysis.conditions]
     return to_json(
         {
             "study": study.name,
@@ -155,12 +161,11 @@ def card_json(
             "conditions": [
                 {
                     "condition": condition,
-                    "equal_prompts": prompts_table(runs),
-                    "equal_tokens": tokens_table(runs),
-                    "behaviour": behaviours(runs),
+                    "equal_prompts": tables.equal_prompts,
+                    "equal_tokens": tables.equal_tokens,
+                    "behaviour": tables.behaviour,
                 }
-                for condition, runs in by_condition
-                if runs
+                for condition, tables in analysis.tables.items()
             ],
             "sweep": sweep_rows(study, summaries),
             "made_with": made_with(summaries),
@@ -198,10 +203,8 @@ def card_lines(
     for claim, rows in analysis.claims:
         lines += pages.claim_section(claim, rows)
     lines += ["## Conditions", ""]
-    for condition in analysis.conditions:
-        runs = analysis.of(condition)
-        if runs:
-            lines += pages.condition_section(condition, runs)
+    for condition, tables in analysis.tables.items():
+        lines += pages.condition_section(condition, tables)
     lines += [
         "## Learning rates",
         "",

@@ -5,22 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rephrase_rl.config.study import BASE_ARM
-from rephrase_rl.studies.tables import (
-    ARMS,
-    THRESHOLDS,
-    behaviours,
-    losses,
-    prompts_table,
-    tokens_table,
-)
+from rephrase_rl.studies.tables import ARMS, THRESHOLDS
 from rephrase_rl.studies.verdicts import overall
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rephrase_rl.studies.effects import Effect
-    from rephrase_rl.studies.outcomes import Run
-    from rephrase_rl.studies.tables import Behaviour, Row
+    from rephrase_rl.studies.tables import Behaviour, ConditionTables, Row
     from rephrase_rl.studies.verdicts import Claim, Condition, Judged
 
 
@@ -33,8 +25,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def interval(found: Effect) -> str:
     """A figure with its interval; without one where a single run has none."""
     if found.low != found.low:
-        return f"{found.difference:.3f}"
-    return f"{found.difference:.3f} [{found.low:.3f}, {found.high:.3f}]"
+        return f"{found.difference:z.3f}"
+    return f"{found.difference:z.3f} [{found.low:z.3f}, {found.high:z.3f}]"
 
 
 def p_value(found: Effect) -> str:
@@ -56,12 +48,16 @@ def verdict_table(
         effects = [row for row in judged if row.effects]
         shown = [
             f"{row.condition.protocol}, {row.condition.expert}, {row.condition.rewriter}: "
-            f"{interval(_headline(row.effects))}"
+            f"{interval(_headline(row.effects))} {_marked(row)}"
             for row in effects
         ]
         link = f"[card]({card}#claim-{claim.number})"
         rows.append([claim.words, overall(judged), "<br>".join([claim.endpoint, *shown]), link])
     return table(["claim", "verdict", "effect, 95 % interval", "card"], rows)
+
+
+def _marked(row: Judged) -> str:
+    return f"**{row.verdict}**" if row.verdict == "holds" else row.verdict
 
 
 def _headline(effects: Sequence[Effect]) -> Effect:
@@ -94,7 +90,7 @@ def claim_effects(judged: Sequence[Judged]) -> list[str]:
 def _bootstrap(found: Effect) -> str:
     if found.bootstrap_low != found.bootstrap_low:
         return "-"
-    return f"[{found.bootstrap_low:.3f}, {found.bootstrap_high:.3f}]"
+    return f"[{found.bootstrap_low:z.3f}, {found.bootstrap_high:z.3f}]"
 
 
 def _seeds(found: Effect) -> str:
@@ -102,22 +98,22 @@ def _seeds(found: Effect) -> str:
     return f"{first} and {second}" if second else str(first)
 
 
-def condition_section(condition: Condition, runs: Sequence[Run]) -> list[str]:
+def condition_section(condition: Condition, tables: ConditionTables) -> list[str]:
     """Both tables of a condition and what the runs did besides."""
     return [
         f"### {condition.name}",
         "",
         "Equal prompts: after 640 training problems, each once.",
         "",
-        *levels_table(prompts_table(runs)),
+        *levels_table(tables.equal_prompts),
         "",
         "Equal generated tokens: at most as many sampled sequences as `grpo` in 40 steps.",
         "",
-        *levels_table(tokens_table(runs)),
+        *levels_table(tables.equal_tokens),
         "",
         "What the runs did, at the end of training.",
         "",
-        *behaviour_table(behaviours(runs)),
+        *behaviour_table(tables.behaviour),
         "",
     ]
 
@@ -143,9 +139,9 @@ def levels_table(rows: Sequence[Row]) -> list[str]:
     )
 
 
-def headline_table(runs: Sequence[Run]) -> list[str]:
+def headline_table(tables: ConditionTables) -> list[str]:
     """Equal prompts in short, with what each arm cost."""
-    did = {row.arm: row for row in behaviours(runs)}
+    did = {row.arm: row for row in tables.behaviour}
     return table(
         ["arm", "runs", "hard", "retention loss", "generated tokens", "CPU seconds"],
         [
@@ -157,19 +153,17 @@ def headline_table(runs: Sequence[Run]) -> list[str]:
                 "" if row.tokens is None else f"{row.tokens:,.0f}",
                 f"{did[row.arm].cpu_s:.0f}" if row.arm in did else "",
             ]
-            for row in prompts_table(runs)
+            for row in tables.equal_prompts
         ],
     )
 
 
-def overview_table(conditions: Sequence[tuple[Condition, Sequence[Run]]]) -> list[str]:
-    """Every arm in each condition: accuracy on hard problems, and what was lost elsewhere.
-
-    Args:
-        conditions: Each with its runs; after equal prompts.
-    """
-    levels = [{row.arm: row for row in prompts_table(runs)} for _, runs in conditions]
-    lost = [losses(runs) for _, runs in conditions]
+def overview_table(conditions: Mapping[Condition, ConditionTables]) -> list[str]:
+    """Every arm in each condition at equal prompts: accuracy on hard problems, and what was lost."""
+    levels = [{row.arm: row for row in tables.equal_prompts} for tables in conditions.values()]
+    lost = [
+        {row.arm: row.retention_loss for row in tables.behaviour} for tables in conditions.values()
+    ]
     rows = []
     for arm in (BASE_ARM, *ARMS):
         cells = [
@@ -178,14 +172,14 @@ def overview_table(conditions: Sequence[tuple[Condition, Sequence[Run]]]) -> lis
         ]
         if any(cells):
             rows.append([f"`{arm}`", *cells])
-    return table(["arm", *(f"{c.protocol}, {c.expert} expert" for c, _ in conditions)], rows)
+    return table(["arm", *(f"{c.protocol}, {c.expert} expert" for c in conditions)], rows)
 
 
 def _overview_cell(level: Row | None, loss: Effect | None) -> str:
     if level is None:
         return ""
     if loss is None:
-        return f"**{level.hard.difference:.3f}**"
+        return f"**{level.hard.difference:z.3f}**"
     return f"**{interval(level.hard)}**<br>lost {interval(loss)}"
 
 

@@ -91,6 +91,22 @@ class Behaviour:
     cpu_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class ConditionTables:
+    """All that is said of the runs of a condition."""
+
+    equal_prompts: tuple[Row, ...]
+    equal_tokens: tuple[Row, ...]
+    behaviour: tuple[Behaviour, ...]
+
+
+def condition_tables(runs: Sequence[Run]) -> ConditionTables:
+    """The tables of a condition's runs."""
+    return ConditionTables(
+        tuple(prompts_table(runs)), tuple(tokens_table(runs)), tuple(behaviours(runs))
+    )
+
+
 def prompts_table(runs: Sequence[Run]) -> list[Row]:
     """After the same training problems, each once."""
     return _table(runs, lambda run: run.step_of_equal_prompts, without=("grpo_large",))
@@ -146,16 +162,6 @@ def behaviours(runs: Sequence[Run]) -> list[Behaviour]:
     return rows
 
 
-def losses(runs: Sequence[Run]) -> dict[str, Effect]:
-    """Retention loss of every arm at the end of training."""
-    return {arm: _loss(own) for arm in ARMS if (own := [r for r in runs if r.cell["arm"] == arm])}
-
-
-def _loss(runs: Sequence[Run]) -> Effect:
-    rows = [run.retention_losses() for run in runs]
-    return effect("retention loss", rows, num_resamples=0)
-
-
 def _behaviour(arm: str, runs: Sequence[Run]) -> Behaviour:
     rewrites = [run.summary["rewrites"] for run in runs if "rewrites" in run.summary]
     found = sum(one["steps_found"] for one in rewrites)
@@ -163,7 +169,9 @@ def _behaviour(arm: str, runs: Sequence[Run]) -> Behaviour:
         arm,
         len(runs),
         rate=runs[0].cell["rate"],
-        retention_loss=_loss(runs),
+        retention_loss=effect(
+            "retention loss", [run.retention_losses() for run in runs], num_resamples=0
+        ),
         utilisation=_mean([run.utilisation for run in runs]),
         unstable=sum(run.unstable for run in runs),
         collapses=sum(run.collapses for run in runs),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -200,20 +201,16 @@ def judged(
 
 def overall(rows: Sequence[Judged]) -> str:
     """The verdict over conditions, and how much it rests on."""
-    begun = [row for row in rows if row.verdict != "not run"]
-    run = [row for row in begun if row.verdict != "too few runs"] or begun
+    counts = Counter(row.verdict for row in rows)
+    found = [verdict for verdict in get_args(Verdict) if counts[verdict]]
+    first, *others = [f"{verdict} in {counts[verdict]}" for verdict in found]
+    if "holds" in found and {"fails", "undecided"} & {*found}:
+        first = f"holds only in {counts['holds']}"
+    words = ", ".join([f"{first} of {len(rows)} conditions", *others])
+    run = [row for row in rows if row.verdict not in ("too few runs", "not run")]
     if not run:
-        return "not run yet"
-    holds = [row.condition.name for row in run if row.verdict == "holds"]
-    if len({row.verdict for row in run}) == 1:
-        words = str(run[0].verdict)
-    else:
-        words = f"holds only if: {'; '.join(holds)}" if holds else "undecided"
-    fails = sum(row.verdict == "fails" for row in run)
-    failing = f"fails in {fails}, " if 0 < fails < len(run) else ""
-    fewest = min(_fewest(row.effects) for row in run)
-    rest = f"{len(run)} of {len(rows)} conditions, {fewest} runs of an arm at least"
-    return f"{words} ({failing}{rest})"
+        return words
+    return f"{words} ({min(_fewest(row.effects) for row in run)} runs of an arm at least)"
 
 
 def _fewest(effects: Sequence[Effect]) -> int:
