@@ -12,8 +12,7 @@ from rephrase_rl.studies.analysis import analyse, card_json, card_lines
 from rephrase_rl.studies.cells import ANY, Cell, base_cell
 from rephrase_rl.studies.order import remaining
 from rephrase_rl.studies.pages import overview_table
-from rephrase_rl.studies.tables import condition_tables
-from rephrase_rl.studies.tables import ARMS
+from rephrase_rl.studies.tables import ARMS, condition_tables
 from study_fakes import finished, swept, tiny_study
 
 ORDER = [

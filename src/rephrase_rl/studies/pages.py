@@ -159,7 +159,7 @@ def headline_table(tables: ConditionTables) -> list[str]:
 
 
 def overview_table(conditions: Mapping[Condition, ConditionTables]) -> list[str]:
-    """Every arm in each condition at equal prompts: accuracy on hard problems, and what was lost."""
+    """Every arm in each condition at equal prompts: hard accuracy, and what was lost elsewhere."""
     levels = [{row.arm: row for row in tables.equal_prompts} for tables in conditions.values()]
     lost = [
         {row.arm: row.retention_loss for row in tables.behaviour} for tables in conditions.values()
