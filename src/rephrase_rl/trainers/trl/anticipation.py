@@ -118,7 +118,7 @@ def _expected_ask(
 
 
 def _expected_pass_fraction(row: Mapping[str, Any], history: Sequence[float]) -> float | None:
-    """That of the last visit that could be scored; before any, the mined one, if the data has it."""
+    """That of the last visit that was scored; before any, the mined one, if the data has it."""
     scored = [fraction for fraction in history if not math.isnan(fraction)]
     if scored:
         return scored[-1]
