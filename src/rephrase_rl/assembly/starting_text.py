@@ -109,7 +109,7 @@ def _data(point: StartingPoint, name: str) -> str:
 
 
 def _guidance(point: StartingPoint) -> str:
-    """The limit of P(q, k) where the default is too low; methods without rewrites refuse it."""
+    """The limit of P(q, k) where the default is too low."""
     budgets = point.budgets
     default = RephraseSource().max_prompt_tokens
     if budgets.max_prompt_tokens is None:
@@ -117,7 +117,7 @@ def _guidance(point: StartingPoint) -> str:
     longest = f"The longest P(q, k) of the sample has {budgets.rephrase} tokens"
     if budgets.expert_tokens is None and budgets.max_prompt_tokens <= default:
         return "\n".join(_comment(f"{longest}, within the default limit of {default}."))
-    lines = _comment(f"{longest}. For a method without rewrites add --set 'guidance={{}}'.")
+    lines = _comment(f"{longest}. Methods without rewrites leave this out and say so.")
     lines += ["guidance:", "  source:", f"    max_prompt_tokens: {budgets.max_prompt_tokens}"]
     return "\n".join(lines)
 
