@@ -88,7 +88,9 @@ def test_a_longer_limit_of_rephrase_prompts_is_set(cli, table: Path, model: Path
     Path("long.jsonl").write_text(json.dumps(row | {"solution": "so " * 900 + "2"}))
     config = load_after(cli, model, "long.jsonl")
     assert config.guidance["source"]["max_prompt_tokens"] > 2700
-    with pytest.warns(UserWarning, match=r"guidance\.source\.max_prompt_tokens of the file left out"):
+    with pytest.warns(
+        UserWarning, match=r"guidance\.source\.max_prompt_tokens of the file left out"
+    ):
         outcome = cli("config", "check", "long.yaml", "--set", "method=grpo")
     assert outcome.status == 0, outcome.err
 
