@@ -135,6 +135,13 @@ def _trainer(point: StartingPoint) -> str:
             "would (adapters: model.lora; sharding; a smaller model).",
             "  ",
         )
+    if batch.sharding == "fsdp":
+        lines += _comment(
+            "One GPU cannot hold weights, gradients and moments, all together can (FSDP): start it "
+            "with `accelerate launch --config_file recipes/accelerate/fsdp_8_gpus.yaml "
+            f"--num_processes {len(machine.gpus)} -m rephrase_rl.cli.main train`.",
+            "  ",
+        )
     lines.append(
         f"  per_device_train_batch_size: {batch.micro_rows} # rows of one pass{_peak(point)}"
     )
@@ -160,6 +167,14 @@ def _trainer(point: StartingPoint) -> str:
 def _evaluation(point: StartingPoint) -> str:
     if point.model.startswith("lab:") and point.data.startswith("lab:"):
         return "\n".join(["evaluation:", "  before: true", *_benchmark(point, point.data, 200)])
+    if point.test_file is not None and point.batch.sharding == "fsdp":
+        lines = _comment(
+            "FSDP divides the weights, and nothing can be evaluated during such a run. Afterwards, "
+            "with this section in a copy of this file: `rephrase-rl eval RUN --like COPY.yaml "
+            "--out RUN`."
+        )
+        section = ["evaluation:", *_benchmark(point, point.test_file, 100)]
+        return "\n".join([*lines, *("# " + line for line in section)])
     if point.test_file is not None:
         return "\n".join(
             [
@@ -200,6 +215,7 @@ def _plan(point: StartingPoint) -> str:
             "plan: # for `rephrase-rl plan`",
             f"  device: {known}",
             f"  devices: {len(point.machine.gpus)}",
+            *(["  sharding: fsdp"] if point.batch.sharding == "fsdp" else []),
         ]
     )
 
