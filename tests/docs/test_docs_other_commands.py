@@ -28,6 +28,8 @@ PROGRAMS = (
     *("python", "python3", ".venv-next/bin/pip", ".venv-next/bin/python"),
     *("torchrun", "accelerate", "deepspeed", "ray", "sbatch", "vllm", "trl", "hf"),
 )
+OF_SHELLS = ("for", "done", "wait", "mkdir", "split")
+"""In the loop of docs/tutorials/7b-8-gpus.md, which test_docs_tutorials.py runs."""
 COVERED = {
     r"^make ": "test_make_says_what_it_would_do; quickstart's `rephrase-rl demo` is `make demo`",
     r"^torchrun ": "test_the_command_for_two_processes_runs",
@@ -70,7 +72,7 @@ def test_every_command_of_another_program_is_accounted_for() -> None:
 
 def test_no_program_is_overlooked() -> None:
     """Lines of shell blocks begin with a program that is known here."""
-    known = {*PROGRAMS, "rephrase-rl", "#"}
+    known = {*PROGRAMS, *OF_SHELLS, "rephrase-rl", "#"}
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for block in re.findall(r"```(?:bash|sh|shell|console)\n(.*?)```", text, re.DOTALL):
@@ -99,7 +101,7 @@ def test_extras_of_the_pages_are_declared() -> None:
         for found in re.findall(r"'\.\[([\w,-]+)\]'", page.read_text(encoding="utf-8")):
             assert set(found.split(",")) <= set(project["optional-dependencies"]), page
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    listed = re.search(r"Extras \(.*?\):([^.]*)\.\n", readme)
+    listed = re.search(r"Extras \(.*?\):([^.]*)\.\s", readme)
     assert listed is not None
     assert set(re.findall(r"`(\w+)`", listed[1])) == set(project["optional-dependencies"])
 
