@@ -136,6 +136,12 @@ def test_separate_normalisation_is_two_means(own, injected):
     assert found == pytest.approx(oracle.two_means(own, injected))
 
 
+def test_separate_normalisation_over_rows_divides_by_all_of_them():
+    # Three rows, of which one is own after an injected prefix and one is masked.
+    scales = normalisation_scales(2, 1, normalisation="separate", num_all=3)
+    assert scales == (1.5, 3.0)
+
+
 def test_joint_normalisation_changes_nothing_and_others_are_unknown():
     assert normalisation_scales(3, 1, normalisation="joint") == (1.0, 1.0)
     with pytest.raises(ConfigError, match="both"):

@@ -94,6 +94,8 @@ def test_expert_text_that_is_too_long_is_refused_or_cut_as_asked() -> None:
     refused = one(luffy(), engine, of=k)
     assert refused.candidates[0].refusals == ("over_length",)
     assert refused.slot is None
+    # Neither a verifier nor a forward pass is given what cannot enter.
+    assert (engine.scored, engine.measured) == ([[]], [[]])
     cut = one(luffy(over_length="truncate"), engine, of=k)
     member = cut.group.rollouts[1].completion
     assert (member.text, member.token_ids, member.finished) == ("0123", tuple(b"0123"), False)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from rephrase_rl.config import StudyConfig
 from rephrase_rl.records import Problem
 from rephrase_rl.studies.ablation import compare_to_baseline
-from rephrase_rl.studies.ablation_pages import card_json, card_lines
+from rephrase_rl.studies.ablation_pages import card_json, card_lines, overview_table
 from rephrase_rl.studies.cells import Cell, base_cell
 from rephrase_rl.studies.data import REWRITING, training_problems
 from rephrase_rl.studies.order import remaining
@@ -191,3 +191,12 @@ def test_every_arm_of_the_shipped_ablations_is_a_valid_configuration(tmp_path) -
                 planned = plan_run(study, cell(arm, 0, "mixed"), policy, tmp_path / arm)
                 assert planned.config.trainer["learning_rate"] == 2e-4
     assert seen == {*study.arms}
+
+
+def test_the_overview_has_a_row_for_each_change_that_has_pairs() -> None:
+    lines = overview_table(STUDY, compare_to_baseline(STUDY, runs_of(summaries().values())))
+    assert lines[0] == "| change | hard, alien expert, good rewriter |"
+    # Behind in all three pairs, bold; the same is kept in each, and there is nothing to test.
+    assert lines[2] == "| `nll` | hard **-0.117**<br>kept +0.000 |"
+    assert lines[3].startswith("| batches `with_rewriting` | hard +0.000<br>kept +0.100 |")
+    assert len(lines) == 4

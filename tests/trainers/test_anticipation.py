@@ -11,7 +11,7 @@ from fakes import EOS_ID, ByteTokenizer
 from guidance_fakes import repo
 from rephrase_rl.guidance.sources import RefinementSource
 from rephrase_rl.trainers.trl.sampling import SampledIds
-from trl_fakes import rows, trainer
+from trl_fakes import CountingReward, rows, trainer
 
 pytestmark = pytest.mark.integration
 
@@ -30,7 +30,7 @@ class ScriptedSampler:
         return SampledIds(ids, [[-0.5] * len(row) for row in ids])
 
 
-def run(tmp_path, monkeypatch, sampling, script, *, data=None, steps=2, **changes):
+def run(tmp_path, monkeypatch, sampling, script, *, data=None, steps=2, reward=None, **changes):
     """All four problems in every step; what was asked for and what was decided."""
     sampler = ScriptedSampler(script)
     monkeypatch.setattr("rephrase_rl.trainers.trl.trainer.sample_ids", sampler)
@@ -39,6 +39,7 @@ def run(tmp_path, monkeypatch, sampling, script, *, data=None, steps=2, **change
         tmp_path,
         repo(sampling=sampling, **changes),
         data=data,
+        reward_funcs=reward,
         on_groups=records.extend,
         args={
             "per_device_train_batch_size": 8,
@@ -102,6 +103,22 @@ def test_a_mined_pass_rate_predicts_the_first_visit(tmp_path, monkeypatch) -> No
     data = [row | {"pass_rate": 0.0 if i < 3 else 0.6} for i, row in enumerate(rows())]
     calls, _, _ = run(tmp_path, monkeypatch, "anticipated", rewrite_or("x"), data=data, steps=1)
     assert [len(call) for call in calls] == [11, 1]
+
+
+def test_a_visit_that_nobody_could_score_foretells_nothing(tmp_path, monkeypatch) -> None:
+    reward = CountingReward({"?": None})
+
+    def unreadable(prompts, call):
+        texts = list(rewrite_or("x")(prompts, call))
+        return ["?"] * 8 + texts[8:] if call == 0 else texts
+
+    data = [row | {"pass_rate": 0.0 if i < 3 else 0.6} for i, row in enumerate(rows())]
+    calls, records, _ = run(
+        tmp_path, monkeypatch, "anticipated", unreadable, data=data, reward=reward
+    )
+    # As at the first visit: three are expected to fail, the fourth turns out to.
+    assert [len(call) for call in calls] == [11, 11, 1]
+    assert all(r.candidates[0].accepted for r in records if r.step == 1)
 
 
 @pytest.mark.parametrize(

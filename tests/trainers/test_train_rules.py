@@ -87,7 +87,7 @@ def explicit_loss(made, inputs, logps, candidates):
     injected = inputs["injected_mask"] & mask
     advantages = made.batches_advantages
     own_count, injected_count = counts(made, mask, injected)
-    total = own_count + injected_count
+    total = len(mask) if made.loss_type in ("grpo", "dr_grpo") else own_count + injected_count
     own_scale = injected_scale = 1.0
     if rule.normalisation == "separate":
         own_scale, injected_scale = total / own_count, total / injected_count
@@ -200,15 +200,25 @@ def test_separate_normalisation_averages_injected_tokens_apart(tmp_path, rule, l
         torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-4)
 
 
-def test_prefix_tokens_are_injected_and_the_continuation_is_the_policys_own(tmp_path) -> None:
-    guidance = Guidance(
-        AlwaysGate(), ExpertPrefixSource(share=0.5), slot=LastPlace(), train=ShapedProbability()
-    )
+@pytest.mark.parametrize(
+    ("normalisation", "loss_type"), [("joint", "dapo"), ("separate", "dapo"), ("separate", "grpo")]
+)
+def test_prefix_tokens_are_injected_and_the_continuation_is_the_policys_own(
+    tmp_path, normalisation, loss_type
+) -> None:
+    rule = ShapedProbability(normalisation=normalisation)
+    guidance = Guidance(AlwaysGate(), ExpertPrefixSource(share=0.5), slot=LastPlace(), train=rule)
 
     def script(prompts, call):
         return ["..." if "exper" in prompt else "x" for prompt in prompts]
 
-    made, seen = watched(tmp_path, guidance, script=script, data=rows(expert_solution="expert:xyz"))
+    made, seen = watched(
+        tmp_path,
+        guidance,
+        script=script,
+        data=rows(expert_solution="expert:xyz"),
+        args={"loss_type": loss_type},
+    )
     ((inputs, loss, _gradient, expected, _wanted),) = seen
     assert len(made.calls) == 2
     # 10 letters, 5 given; the policy added "..." and the end.

@@ -7,7 +7,8 @@ import pytest
 from guidance_fakes import repo
 from rephrase_rl.records import Verdict
 from rephrase_rl.rewards import VerifierReward
-from trl_fakes import trainer
+from rephrase_rl.rewards.dataset_reward import DatasetReward
+from trl_fakes import CountingReward, rows, trainer
 
 pytestmark = pytest.mark.integration
 
@@ -53,6 +54,23 @@ def test_rollouts_are_handed_over_before_they_are_asked_about(tmp_path, sampling
     assert len(ahead) == 16
     assert sorted(ahead) == sorted([*asked[:8], *asked[-len(asked) // 2 :][:8]])
     assert len(asked) > 16
+
+
+def test_a_verifier_of_some_datasets_is_handed_their_rollouts_alone(tmp_path) -> None:
+    verifier = EarlyVerifier()
+    data = [row | {"dataset": "sums" if i < 3 else "words"} for i, row in enumerate(rows())]
+    made = trainer(
+        tmp_path,
+        None,
+        data=data,
+        reward_funcs=[DatasetReward(verifier, ["sums"], name="early"), CountingReward()],
+        args={"per_device_train_batch_size": 8},
+    )
+    made.train()
+    ahead = [event[1:] for event in verifier.events if event[0] == "ahead"]
+    asked = [event[1:] for event in verifier.events if event[0] == "asked"]
+    assert len(ahead) == 6
+    assert sorted(ahead) == sorted(asked)
 
 
 def test_a_verifier_that_cannot_is_left_in_peace(tmp_path) -> None:

@@ -131,13 +131,17 @@ def phi_weighted_nll_loss(logps_BT: Tensor, loss_mask_BT: Tensor) -> Tensor:
 
 
 def normalisation_scales(
-    num_own: float, num_injected: float, *, normalisation: Normalisation
+    num_own: float,
+    num_injected: float,
+    *,
+    normalisation: Normalisation,
+    num_all: float | None = None,
 ) -> NormalisationScales:
     """Turn one mean over all tokens into one over own and one over injected tokens.
 
     ``joint``: own = injected = 1
 
-    ``separate``: own = N / N_own, injected = N / N_injected, with N = N_own + N_injected
+    ``separate``: own = N / N_own, injected = N / N_injected
 
     so that the sum of all losses, scaled and divided by N, is the mean over own tokens plus the
     mean over injected ones.
@@ -150,6 +154,9 @@ def normalisation_scales(
             on q, over all micro-batches and ranks.
         num_injected: The same of injected ones.
         normalisation: Which of the two.
+        num_all: N, what the sum of losses is divided by. None: N_own + N_injected. A mean over rows
+            needs it, since a row with an injected prefix is of both kinds and one that is masked
+            of neither.
 
     Returns:
         The two factors; 1 for a kind of which there is none.
@@ -165,7 +172,7 @@ def normalisation_scales(
         return NormalisationScales(1.0, 1.0)
     if normalisation != "separate":
         raise ConfigError(f"normalisation: found {normalisation!r}, required 'joint' or 'separate'")
-    total = num_own + num_injected
+    total = num_own + num_injected if num_all is None else num_all
     return NormalisationScales(
         total / num_own if num_own else 1.0, total / num_injected if num_injected else 1.0
     )

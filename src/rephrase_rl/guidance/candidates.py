@@ -57,6 +57,13 @@ def is_empty(candidate: Candidate) -> bool:
     return not candidate.completion.text.strip() or not candidate.completion.token_ids
 
 
+def unfit(candidate: Candidate, max_tokens: int) -> str | None:
+    """Why a text is refused without being judged; None: it is worth a verdict."""
+    if is_empty(candidate):
+        return "empty"
+    return "over_length" if len(candidate.completion.token_ids) > max_tokens else None
+
+
 def refusals(
     candidate: Candidate,
     replaced: Rollout,
@@ -65,10 +72,9 @@ def refusals(
     max_tokens: int,
 ) -> tuple[str, ...]:
     """Names of what speaks against a judged candidate: three necessities, then the rules."""
-    if is_empty(candidate):
-        return ("empty",)
-    if len(candidate.completion.token_ids) > max_tokens:
-        return ("over_length",)
+    reason = unfit(candidate, max_tokens)
+    if reason is not None:
+        return (reason,)
     # Another reward may still have a value; what nobody could call right must not be trained on.
     if math.isnan(candidate.reward) or math.isnan(candidate.correctness):
         return ("unscorable",)

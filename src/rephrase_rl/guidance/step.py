@@ -19,7 +19,7 @@ import torch
 from rephrase_rl.core.diagnostics import rescued
 from rephrase_rl.core.gates import failure_fraction
 from rephrase_rl.guidance.blocks import Ask, Measurement, Nothing, Ready
-from rephrase_rl.guidance.candidates import cleaned_candidate, is_empty, refusals
+from rephrase_rl.guidance.candidates import cleaned_candidate, refusals, unfit
 from rephrase_rl.guidance.gate_by_dataset import never_guided
 from rephrase_rl.guidance.gates import opens
 from rephrase_rl.guidance.memory import Outcome, remembers
@@ -222,12 +222,13 @@ def _judge(
     offers: Sequence[Sequence[Candidate]], wanted: Sequence[bool], engine: GuidanceEngine
 ) -> list[list[Candidate]]:
     """The same candidates, those of wanted groups with rewards and log-probs."""
-    # An empty text cannot be judged, let alone trained on, so no verifier is asked about it.
+    # What is empty or too long is refused whatever it is worth, so no verifier is asked about it
+    # and no forward pass has to carry it.
     worth = [
         (i, j, candidate)
         for i, own in enumerate(offers)
         for j, candidate in enumerate(own)
-        if wanted[i] and not is_empty(candidate)
+        if wanted[i] and unfit(candidate, engine.max_completion_tokens) is None
     ]
     scores = engine.score([i for i, _, _ in worth], [c.completion for _, _, c in worth])
     measured = engine.measure(

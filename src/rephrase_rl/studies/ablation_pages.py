@@ -37,10 +37,41 @@ def card_lines(
         f"is below {LEVEL}.",
         "",
     ]
+    lines += ["## Overview", "", *overview_table(study, compared), ""]
     for condition in compared:
         lines += [f"## {condition.name}", "", *condition_lines(study, condition), ""]
     lines += ["## Starting policies", "", *policies_table(summaries), ""]
     return [*lines, "## Made with", "", *made_with(summaries), ""]
+
+
+def overview_table(study: StudyConfig, compared: Sequence[Compared]) -> list[str]:
+    """Every change in every condition: mean differences, bold where the corrected p is small.
+
+    Args:
+        study: For the order of its arms.
+        compared: Conditions; a change with a single pair is left out there.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for condition in compared:
+        for variant in condition.variants:
+            if variant.pairs > 1:
+                cell = f"hard {_mean(variant.hard_at_tokens)}<br>kept {_mean(variant.retention)}"
+                found.setdefault(_change(condition, variant), {})[condition.name] = cell
+    known = [f"`{name}`" for name in study.arms if f"`{name}`" in found]
+    names = [*known, *(name for name in found if name not in known)]
+    conditions = [c.name for c in compared if any(c.name in cells for cells in found.values())]
+    rows = [[name, *(found[name].get(where, "") for where in conditions)] for name in names]
+    return table(["change", *conditions], rows)
+
+
+def _mean(found: Difference) -> str:
+    text = f"{found.mean:+z.3f}"
+    return f"**{text}**" if found.p_value is not None and found.p_value < LEVEL else text
+
+
+def _change(condition: Compared, variant: Variant) -> str:
+    own = variant.protocol == condition.protocol
+    return f"`{variant.arm}`" if own else f"batches `{variant.protocol}`"
 
 
 def condition_lines(study: StudyConfig, condition: Compared) -> list[str]:
@@ -62,9 +93,8 @@ def condition_lines(study: StudyConfig, condition: Compared) -> list[str]:
 
 
 def _row(condition: Compared, variant: Variant) -> list[str]:
-    own = variant.protocol == condition.protocol
     return [
-        variant.arm if own else f"batches `{variant.protocol}`",
+        _change(condition, variant),
         str(variant.pairs),
         _primary(variant.hard_at_tokens),
         _primary(variant.retention),

@@ -45,25 +45,27 @@ def verdict_table(
     """
     rows = []
     for claim, judged in claims:
-        effects = [row for row in judged if row.effects]
-        shown = [
-            f"{row.condition.protocol}, {row.condition.expert}, {row.condition.rewriter}: "
-            f"{interval(_headline(row.effects))} {_marked(row)}"
-            for row in effects
-        ]
+        shown = [_in_short(row) for row in judged if row.effects]
+        several = any(len(_compared(row.effects)) > 1 for row in judged)
+        endpoint = f"{claim.endpoint}; the smallest" if several else claim.endpoint
         link = f"[card]({card}#claim-{claim.number})"
-        rows.append([claim.words, overall(judged), "<br>".join([claim.endpoint, *shown]), link])
+        rows.append([claim.words, overall(judged), "<br>".join([endpoint, *shown]), link])
     return table(["claim", "verdict", "effect, 95 % interval", "card"], rows)
 
 
-def _marked(row: Judged) -> str:
-    return f"**{row.verdict}**" if row.verdict == "holds" else row.verdict
+def _in_short(row: Judged) -> str:
+    """A condition with the effect that the claim hangs on there: of several the smallest."""
+    where = f"{row.condition.protocol}, {row.condition.expert}, {row.condition.rewriter}"
+    compared = _compared(row.effects)
+    shown = min(compared, key=lambda one: one.difference)
+    arms = f" ({shown.what.rpartition(', ')[2]})" if len(compared) > 1 else ""
+    verdict = f"**{row.verdict}**" if row.verdict == "holds" else row.verdict
+    return f"{where}: {interval(shown)}{arms} {verdict}"
 
 
-def _headline(effects: Sequence[Effect]) -> Effect:
-    """The effect that a claim hangs on: of several differences the smallest."""
-    compared = [one for one in effects if one.p_value is not None] or list(effects)
-    return min(compared, key=lambda one: one.difference)
+def _compared(effects: Sequence[Effect]) -> list[Effect]:
+    """Differences between arms, if the claim is about some."""
+    return [one for one in effects if one.p_value is not None] or list(effects)
 
 
 def claim_section(claim: Claim, judged: Sequence[Judged]) -> list[str]:

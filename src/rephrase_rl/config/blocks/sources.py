@@ -40,7 +40,7 @@ class SampledSource(ConfigModel):
     given q alone."""
     cache_steps: Count = 0
     """Optimiser steps for which an accepted candidate is offered again instead of sampling a new
-    one. 0: never."""
+    one. 0: never. Each process has those of the groups that it held."""
 
 
 class RephraseSource(SampledSource):

@@ -9,6 +9,7 @@ the gate as ever. The decisions are those of lazy sampling.
 from __future__ import annotations
 
 import logging
+import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
@@ -117,8 +118,9 @@ def _expected_ask(
 
 
 def _expected_pass_fraction(row: Mapping[str, Any], history: Sequence[float]) -> float | None:
-    """That of the last visit; before the first, the mined one, if the data has a column for it."""
-    if history:
-        return history[-1]
+    """That of the last visit that was scored; before any, the mined one, if the data has it."""
+    scored = [fraction for fraction in history if not math.isnan(fraction)]
+    if scored:
+        return scored[-1]
     mined = row.get(PASS_RATE)
     return None if mined is None else float(mined)

@@ -174,7 +174,7 @@ def mark_injected(
     if not (rule.has_own_loss or rule.weighs_tokens):
         return
     mask_BT = injected_BT & loss_mask(output)
-    own_scale, injected_scale = _scales(output, mask_BT, trainer)
+    own_scale, injected_scale = _scales(output, mask_BT, trainer, factor)
     weights_BT = rule.token_weights(on_q_BT, on_context_BT, mask_BT) * rule.weight * injected_scale
     if rule.has_own_loss:
         output["injected_advantages"] = advantages_B
@@ -226,13 +226,25 @@ def loss_mask(inputs: dict[str, Any]) -> Tensor:
     return (mask * inputs["tool_mask"] if "tool_mask" in inputs else mask).bool()
 
 
-def _scales(output: dict[str, Any], mask_BT: Tensor, trainer: RePOTrainer) -> tuple[float, float]:
-    """Factors by which own and injected tokens are averaged apart, counted over all processes."""
+def _scales(
+    output: dict[str, Any], mask_BT: Tensor, trainer: RePOTrainer, factor: float
+) -> tuple[float, float]:
+    """Factors by which own and injected tokens are averaged apart, counted over all processes.
+
+    Args:
+        output: TRL's tensors.
+        mask_BT: Injected tokens that count.
+        trainer: For its loss type and its processes.
+        factor: Of all losses, which takes rows that are left out off the mean over rows.
+    """
     own_BT = loss_mask(output) & ~mask_BT
+    rows = None
     if trainer.loss_type in ROW_MEAN_LOSSES:
+        rows = len(own_BT) * trainer.accelerator.num_processes / factor
         counts = torch.stack([own_BT.any(dim=1).sum(), mask_BT.any(dim=1).sum()])
     else:
         counts = torch.stack([own_BT.sum(), mask_BT.sum()])
     own, injected = trainer.accelerator.gather(counts).view(-1, 2).sum(dim=0).tolist()
-    scales = normalisation_scales(own, injected, normalisation=trainer.guidance.train.normalisation)
+    normalisation = trainer.guidance.train.normalisation
+    scales = normalisation_scales(own, injected, normalisation=normalisation, num_all=rows)
     return float(scales.own), float(scales.injected)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.rewards import JudgesAhead, VerifierReward
+from rephrase_rl.rewards.dataset_reward import DatasetReward
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,19 +23,22 @@ def judging_ahead(
         trainer: For its reward functions and tokenizer.
         rows: Dataset rows of the batch, one per rollout. What is sampled beyond them is left alone.
     """
-    verifiers = [
-        function.verifier
+    rewards = [
+        (function, function.verifier)
         for function in trainer.reward_funcs
-        if isinstance(function, VerifierReward) and isinstance(function.verifier, JudgesAhead)
+        if isinstance(function, VerifierReward | DatasetReward)
+        and isinstance(function.verifier, JudgesAhead)
     ]
-    if not verifiers:
+    if not rewards:
         return None
 
     def begin(prompt: int, copy: int, token_ids: tuple[int, ...]) -> None:
         if prompt >= len(rows):
             return
+        row = rows[prompt]
         text = trainer.processing_class.decode(token_ids, skip_special_tokens=True)
-        for verifier in verifiers:
-            verifier.verify_ahead([text], [rows[prompt]["reference_answer"]])
+        for function, verifier in rewards:
+            if isinstance(function, VerifierReward) or row["dataset"] in function.datasets:
+                verifier.verify_ahead([text], [row["reference_answer"]])
 
     return begin

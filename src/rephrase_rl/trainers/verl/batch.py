@@ -89,7 +89,8 @@ def batch_fields(
     if not (rule.has_own_loss or rule.weighs_tokens):
         weighted_BT = (advantages_B * factor).unsqueeze(1) * mask_BT
         return BatchFields(weighted_BT, mask_BT, advantages_B, 1.0, left_out_B)
-    own_scale, injected_scale = _scales(mask_BT, injected_BT, guidance, loss_agg_mode)
+    counted = sum(not row.is_padding for row in rows) / factor
+    own_scale, injected_scale = _scales(mask_BT, injected_BT, guidance, loss_agg_mode, counted)
     on_q_BT = _padded([row.old_logps for row in rows], width)
     # Where it is unknown, the ratio of the two contexts is 1.
     on_context_BT = _padded([_on_context(row) for row in rows], width)
@@ -142,16 +143,29 @@ def _factor_of_the_rest(rows: Sequence[BatchRow], left_out_B: Tensor, mode: str)
 
 
 def _scales(
-    mask_BT: Tensor, injected_BT: Tensor, guidance: Guidance, mode: str
+    mask_BT: Tensor, injected_BT: Tensor, guidance: Guidance, mode: str, num_rows: float
 ) -> tuple[float, float]:
-    """Factors by which own and injected tokens are averaged apart."""
+    """Factors by which own and injected tokens are averaged apart.
+
+    Args:
+        mask_BT: Tokens that count.
+        injected_BT: Those of them that were injected.
+        guidance: For its train rule.
+        mode: How verl reduces losses.
+        num_rows: Rows that a mean over rows counts in effect, those that are left out taken off.
+    """
     own_BT = mask_BT & ~injected_BT
+    num_all = None
     if mode in ROW_MEAN_MODES:
+        num_all = num_rows
         own, injected = own_BT.any(dim=1).sum(), injected_BT.any(dim=1).sum()
     else:
         own, injected = own_BT.sum(), injected_BT.sum()
     scales = normalisation_scales(
-        float(own), float(injected), normalisation=guidance.train.normalisation
+        float(own),
+        float(injected),
+        normalisation=guidance.train.normalisation,
+        num_all=num_all,
     )
     return float(scales.own), float(scales.injected)
 
