@@ -17,9 +17,12 @@ RUN apt-get update \
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY src ./src
-# EXTRAS=peft,gguf,judge,vllm for vLLM, which decides by itself which torch it takes.
+# For vLLM: EXTRAS=peft,judge,vllm and CONSTRAINTS empty. It chooses torch and transformers by itself,
+# not those of constraints.txt, and an older transformers than `gguf` needs.
 ARG EXTRAS=peft,gguf,judge
-RUN pip install -c constraints.txt ".[${EXTRAS}]" \
+ARG CONSTRAINTS="-c constraints.txt"
+# hadolint ignore=SC2086
+RUN pip install ${CONSTRAINTS} ".[${EXTRAS}]" \
     && useradd --create-home --uid 1000 user \
     && install -d -o user /workspace
 

@@ -457,7 +457,7 @@ def sorted_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def test_a_local_teacher_is_named_without_its_folder(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(teachers, "load_model", lambda _: _Loaded())
+    monkeypatch.setattr(teachers, "load_model_to_sample", lambda _: _Loaded())
     monkeypatch.setattr(teachers, "TransformersEngine", lambda *_, **__: None)
     folder = tmp_path / "my-model"
     folder.mkdir()

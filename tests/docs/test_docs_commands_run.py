@@ -30,6 +30,7 @@ PAGES = (
     "docs/tutorials/write-a-gate.md",
     "docs/tutorials/add-a-verifier.md",
     "docs/tutorials/cpu-gpu-cluster.md",
+    "docs/tutorials/7b-8-gpus.md",
     "docs/cards.md",
     "docs/compare.md",
     "docs/data.md",
@@ -58,6 +59,8 @@ NOT_RUN = {
     r"train recipes/gsm8k_smollm2_repo\.yaml$": "hub ids of model and data",
     r"^eval (?:RUN|MODEL)": "RUN and MODEL are the reader's own; test_benchmarks.py of assembly "
     "reads every declared benchmark, test_evaluating.py evaluates",
+    r"Qwen/Qwen2\.5-7B|(?:all|hard)\.yaml|runs/hard": "a hub id and GPUs; "
+    "test_docs_tutorials.py goes through the page with a tiny model",
     r"RECIPE|runs/NAME": "these stand for one of the recipes",
     r"recipes/(?:lora/)?(?:openr1|supergpqa|finance)": "hub ids, GPUs; tests/recipes does dry runs",
     r"(?:recipes|runs)/smollm2": "weights and word problems; tests/recipes/test_smollm2_study.py "
@@ -85,6 +88,7 @@ SHORT = (
     (r"train mine", [*ONE_STEP, "trainer.gradient_accumulation_steps=1", "evaluation.before=false",
                      "evaluation.benchmarks.0.data.limit=2"]),
     (r"train (?:workshop|days)", [*ONE_STEP, "trainer.gradient_accumulation_steps=1"]),
+    (r"train run\.yaml.*method=sft", ["trainer.max_steps=1", "trainer.max_completion_length=48"]),
     (r"train runs?[./]", ONE_STEP),
     (r"train recipe\.yaml", ["trainer.max_steps=1", "trainer.max_completion_length=48"]),
     # Only machines that were measured have a plan as `this` device.
@@ -93,7 +97,7 @@ SHORT = (
     (r"train patient", ["trainer.max_steps=2"]),
     (r"^demo", ["trainer.per_device_train_batch_size=16",
                 *(f"evaluation.benchmarks.{n}.data.limit=4" for n in range(3))]),
-    (r"^rephrase models", ["trainer.max_completion_length=12"]),
+    (r"^rephrase (?:models|runs)", ["trainer.max_completion_length=12"]),
     (r"^rephrase lab", ["data.limit=4"]),
     (r"^mine", ["data.limit=4"]),
     (r"^experts lab", ["data.limit=4"]),

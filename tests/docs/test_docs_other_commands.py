@@ -28,10 +28,12 @@ PROGRAMS = (
     *("python", "python3", ".venv-next/bin/pip", ".venv-next/bin/python"),
     *("torchrun", "accelerate", "deepspeed", "ray", "sbatch", "vllm", "trl", "hf"),
 )
+OF_SHELLS = ("for", "done", "wait", "mkdir", "split")
+"""In the loop of docs/tutorials/7b-8-gpus.md, which test_docs_tutorials.py runs."""
 COVERED = {
     r"^make ": "test_make_says_what_it_would_do; quickstart's `rephrase-rl demo` is `make demo`",
     r"^torchrun ": "test_the_command_for_two_processes_runs",
-    r"^pip install 'rephrase-rl\[\w+\]'$": "test_extras_of_the_pages_are_declared",
+    r"^pip install '(?:rephrase-rl|\.)\[\w+\]'$": "test_extras_of_the_pages_are_declared",
     r"^python3 -m venv |^\.venv-next/bin/": "test_docs_release.py holds the lanes of "
     ".github/workflows/upstream.yml, which run the same, to the declared ranges",
     r"^python -m rephrase_rl\.lab\.": "tests/lab/test_pretrain.py",
@@ -70,7 +72,7 @@ def test_every_command_of_another_program_is_accounted_for() -> None:
 
 def test_no_program_is_overlooked() -> None:
     """Lines of shell blocks begin with a program that is known here."""
-    known = {*PROGRAMS, "rephrase-rl", "#"}
+    known = {*PROGRAMS, *OF_SHELLS, "rephrase-rl", "#"}
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for block in re.findall(r"```(?:bash|sh|shell|console)\n(.*?)```", text, re.DOTALL):
@@ -96,7 +98,9 @@ def test_extras_of_the_pages_are_declared() -> None:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for page in PAGES:
-        for found in re.findall(r"rephrase-rl\[([\w,-]+)\]", page.read_text(encoding="utf-8")):
+        for found in re.findall(
+            r"(?:rephrase-rl|'\.)\[([\w,-]+)\]", page.read_text(encoding="utf-8")
+        ):
             assert set(found.split(",")) <= set(project["optional-dependencies"]), page
 
 

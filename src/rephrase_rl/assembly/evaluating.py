@@ -209,7 +209,7 @@ def evaluate_policy(
     on_progress: Callable[[str, int, int], None] | None = None,
     options: EvaluationOptions | None = None,
 ) -> dict[str, EvaluationResult]:
-    """Evaluate a policy on disk, with weights in float32 (vLLM: as they are stored).
+    """Evaluate a policy on disk; ``engines.load_engine`` says in which number format.
 
     Args:
         model: Run directory, checkpoint or adapter folder, hub id or ``lab:NAME``.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from rephrase_rl.assembly.evaluating import create_evaluation_run, write_evaluation
-from rephrase_rl.assembly.objects import load_model
+from rephrase_rl.assembly.objects import load_model_to_sample
 from rephrase_rl.assembly.policies import resolve_policy_path, step_within, weights_fingerprint
 from rephrase_rl.config import HarnessConfig, ModelConfig
 from rephrase_rl.errors import ConfigError, EvaluationError
@@ -60,7 +60,7 @@ def evaluate_with_harness(
     names, folders = _names_and_folders(tasks)
     manager = _task_manager(names, folders)
     path = resolve_policy_path(model)
-    found = _evaluate(load_model(ModelConfig(path=path)), names, manager, seed, options)
+    found = _evaluate(load_model_to_sample(ModelConfig(path=path)), names, manager, seed, options)
     results = {
         name: _result(name, rows, found["configs"][name], seed, options)
         for name, rows in found["samples"].items()

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from accelerate import PartialState
+
 from rephrase_rl.assembly.imports import import_object
 from rephrase_rl.config import MappingConfig, TableConfig
 from rephrase_rl.data import ColumnMapping, get_mapping, load_problems, scan_problems
@@ -156,6 +158,13 @@ def load_model(
         merge_adapter=merge_adapter,
         four_bits=four_bits,
     )
+
+
+def load_model_to_sample(model: ModelConfig) -> LoadedPolicy:
+    """``load_model`` on this process's GPU, if it has one; training moves its policy by itself."""
+    policy = load_model(model)
+    policy.model.to(PartialState().device)
+    return policy
 
 
 def load_model_tokenizer(model: ModelConfig) -> Any:

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-from rephrase_rl.assembly.objects import load_model
+from rephrase_rl.assembly.objects import load_model_to_sample
 from rephrase_rl.endpoints import ChatEndpoint, ChatRequest
 from rephrase_rl.rollout import SamplingSettings, TransformersEngine
 
@@ -129,7 +129,7 @@ class LocalTeacher:
         Raises:
             EngineError: Nothing loadable is there.
         """
-        policy = load_model(teacher)
+        policy = load_model_to_sample(teacher)
         self._teacher = teacher
         self._config = config
         self._engine: Any = TransformersEngine(

@@ -17,7 +17,12 @@ from rephrase_rl.assembly.evaluating import (
     result_json,
 )
 from rephrase_rl.assembly.mixture import named_after
-from rephrase_rl.assembly.objects import build_judge, load_data, load_model, solve_template
+from rephrase_rl.assembly.objects import (
+    build_judge,
+    load_data,
+    load_model_to_sample,
+    solve_template,
+)
 from rephrase_rl.assembly.policies import resolve_policy_path
 from rephrase_rl.assembly.run_parts import starting_model
 from rephrase_rl.config import deciding_reward, load_config, parse_guidance, require_trust
@@ -226,7 +231,7 @@ def _ask(
     on_progress: Callable[[int, int], None] | None,
 ) -> EvaluationResult:
     """Sample one policy; its weights are freed on return, so that two never lie in memory."""
-    policy = load_model(model)
+    policy = load_model_to_sample(model)
     kwargs = EvaluationSetting.of_run(config).chat_template_kwargs
     engine = TransformersEngine(policy.model, policy.tokenizer, chat_template_kwargs=kwargs)
     template = solve_template(problems[0], config.prompts)
