@@ -21,6 +21,7 @@ from rephrase_rl.config import parse_config
 from rephrase_rl.data.guessing import MappingGuess, guess_mapping
 from rephrase_rl.errors import ConfigError, DataError
 from rephrase_rl.lab.policies import policy_path
+from rephrase_rl.rollout.context_length import context_of
 
 if TYPE_CHECKING:
     from rephrase_rl.config import RunConfig
@@ -213,8 +214,7 @@ def _context_tokens(config: RunConfig) -> int | None:
         loaded = AutoConfig.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError):
         return None
-    found = getattr(loaded.get_text_config(), "max_position_embeddings", None)
-    return int(found) if found else None
+    return context_of(loaded)
 
 
 def _budgets(report: DataReport, context: int | None, kind: str) -> Budgets:
