@@ -151,7 +151,8 @@ def test_a_machine_with_gpus_gets_its_own_settings(cli, table, model, monkeypatc
     rows = trainer["per_device_train_batch_size"] * trainer["gradient_accumulation_steps"]
     assert rows * 8 == 128
     assert (config.plan.device, config.plan.devices) == ("h100-sxm", 8)
-    assert cli("plan", "big.yaml").status == 0
+    planned = cli("plan", "big.yaml")
+    assert "a step: 128 rows (16 on each device), 16 problems x 8" in planned.out
 
 
 def test_a_model_for_all_gpus_together_is_not_evaluated_during_the_run(

@@ -127,6 +127,12 @@ def test_trainer_fields_that_stand_against_the_preset_are_told() -> None:
         switched("grpo", trainer=trainer)
 
 
+def test_a_file_without_a_method_was_written_for_none() -> None:
+    raw = {key: value for key, value in BASE.items() if key != "method"}
+    config = parse_config(raw | {"guidance": SPELT_OUT}, overrides=["method=luffy"])
+    assert config.guidance == SPELT_OUT
+
+
 def test_the_same_method_again_and_unknown_ones_change_nothing() -> None:
     config = switched("repo", guidance=SPELT_OUT)
     assert config.guidance == SPELT_OUT

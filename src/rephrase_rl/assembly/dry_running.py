@@ -167,6 +167,9 @@ def _reinforced(
         problems, blocks, prompt_room(arguments, model_config), tokenizer, template_kwargs
     )
     processes = max(arguments.world_size, config.plan.devices)
+    if config.trainer.get("generation_batch_size"):  # of all processes together, as TRL has it
+        rows = arguments.per_device_train_batch_size * processes
+        arguments.steps_per_generation = max(1, arguments.generation_batch_size // rows)
     needed = problems_per_generation(arguments, processes)
     if len(problems) < needed:
         raise DataError(

@@ -39,7 +39,7 @@ def switch_method(raw: dict[str, Any], overrides: Sequence[str]) -> list[str]:
     asked: dict[str, Any] = {}
     apply_overrides(asked, [o for o in overrides if o.partition("=")[0].strip() == "method"])
     name, written_for = asked.get("method"), raw.get("method")
-    if not isinstance(name, str) or name not in PRESETS or name == written_for:
+    if not isinstance(name, str) or name not in PRESETS or written_for in (None, name):
         return []
     new = PRESETS[name]
     old = PRESETS.get(written_for) if isinstance(written_for, str) else None
