@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from rephrase_rl.assembly.plan_inputs import plan_run
 from rephrase_rl.cli.plan_tables import duration, gigabytes, seconds
-from rephrase_rl.config import RunConfig, load_config
+from rephrase_rl.config import load_config
 from rephrase_rl.methods import resolve_config, resolve_guidance
 from rephrase_rl.runs import atomic
 from rephrase_rl.trainers.trl.arguments import grpo_arguments
 from rephrase_rl.trainers.trl.steps import grpo_steps
 
 if TYPE_CHECKING:
+    from rephrase_rl.config import RunConfig
     from rephrase_rl.planning import Plan
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,25 +93,14 @@ def adapters() -> str:
 
 
 def command(path: Path) -> str:
-    """The command that predicts a step of all of a recipe's GPUs together."""
-    accumulation = whole_step(load_config(path, [])).trainer["gradient_accumulation_steps"]
-    return (
-        f"rephrase-rl plan {path.relative_to(ROOT).as_posix()} --devices 8 "
-        f"--set trainer.gradient_accumulation_steps={accumulation}"
-    )
-
-
-def whole_step(config: RunConfig) -> RunConfig:
-    """The configuration with the rows of all processes: ``plan`` splits a step, TRL multiplies."""
-    trainer = dict(config.trainer)
-    trainer["gradient_accumulation_steps"] *= config.plan.devices
-    return config.model_copy(update={"trainer": trainer})
+    """The command that prints a recipe's prediction in full."""
+    return f"rephrase-rl plan {path.relative_to(ROOT).as_posix()}"
 
 
 def row(path: Path, problems: int) -> str:
     """One recipe's figures."""
     config = load_config(path, [])
-    plan = plan_run(whole_step(config), (config.plan.devices,))
+    plan = plan_run(config, (config.plan.devices,))
     steps = steps_of(config, problems)
     parts = {
         "rollouts": ("prompts", "rollouts"),

@@ -123,6 +123,11 @@ def test_steps_of_a_supervised_run_are_those_it_takes(rollouts, expected, tmp_pa
 def test_processes_of_the_plan_multiply_the_rows() -> None:
     found = dry_run(config(plan={"device": "h100-sxm", "devices": 4}))
     assert (found.processes, found.problems_per_step, found.steps) == (4, 8, 2)
+    # TRL counts this one field over all processes: 16 problems for two steps of 8.
+    of_all = {"gradient_accumulation_steps": 2, "generation_batch_size": 128}
+    of_all |= {"per_device_train_batch_size": 8, "max_completion_length": 48}
+    found = dry_run(config(plan={"device": "h100-sxm", "devices": 4}, trainer=of_all))
+    assert (found.problems_per_step, found.steps) == (8, 2)
 
 
 def test_too_few_problems_for_a_step_are_told() -> None:

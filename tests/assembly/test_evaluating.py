@@ -8,9 +8,14 @@ from typing import Any
 import pytest
 
 from fakes import ByteTokenizer, ScriptedEngine, tiny_model
-from rephrase_rl.assembly import EvaluationOptions, evaluate_policy, evaluating
+from rephrase_rl.assembly import (
+    EvaluationOptions,
+    EvaluationSetting,
+    evaluate_policy,
+    evaluating,
+)
 from rephrase_rl.assembly.policies import step_within, weights_fingerprint
-from rephrase_rl.config import parse_benchmarks
+from rephrase_rl.config import PromptsConfig, parse_benchmarks
 from rephrase_rl.errors import CheckpointError, ConfigError
 from rephrase_rl.rollout import TransformersEngine
 from rephrase_rl.runs import RunDirectory
@@ -126,6 +131,21 @@ def test_a_result_says_what_made_it(tmp_path, scripted) -> None:
     assert json.loads(lines[0])["text"] == "x#1"
     manifest = RunDirectory.open(tmp_path / "out").manifest
     assert (manifest["method"], manifest["model"]) == ("evaluation", model)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_prompt_of_its_own_beside_that_of_the_run_is_told(scripted) -> None:
+    def ask(prompts: dict[str, str], **changes: Any) -> str:
+        setting = EvaluationSetting(PromptsConfig(**prompts))
+        made = evaluate_policy("m", benchmarks("a", **changes), seed=0, setting=setting)
+        return made["a"].protocol.solve_template
+
+    with pytest.warns(UserWarning, match=r"benchmark a asks with.*lab-solve-v1.*math-solve-think"):
+        assert ask({"solve": "math-solve-think-v1"}) == "lab-solve-v1"
+    assert ask({"solve": "math-solve-think-v1"}, prompt=None) == "math-solve-think-v1"
+    assert ask({"solve": "lab-solve-v1"}) == "lab-solve-v1"
+    assert ask({"style": "think"}) == "lab-solve-v1"  # of which the lab has no template
+    assert ask({}) == "lab-solve-v1"
 
 
 def test_finished_benchmarks_are_not_asked_again_and_others_are_added(tmp_path, scripted) -> None:

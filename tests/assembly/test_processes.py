@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from rephrase_rl.assembly import processes
-from rephrase_rl.assembly.processes import FAILURE_KEY, is_lost_connection, shared_failures
+from rephrase_rl.assembly.processes import (
+    FAILURE_KEY,
+    is_lost_connection,
+    mark_done,
+    shared_failures,
+    wait_until_done,
+)
 from rephrase_rl.errors import ProcessError, VerifierError
 
 LOST = RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:9")
@@ -59,3 +65,28 @@ def test_other_errors_are_no_lost_connection() -> None:
     assert is_lost_connection(LOST)
     assert not is_lost_connection(RuntimeError("shapes differ"))
     assert not is_lost_connection(ValueError("Connection closed by peer"))
+
+
+def test_processes_wait_for_what_one_does_alone(store, monkeypatch) -> None:
+    looks: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 3:
+            mark_done("evaluated")
+
+    monkeypatch.setattr("time.sleep", sleep)
+    wait_until_done("evaluated")
+    wait_until_done("evaluated")
+    assert len(looks) == 3
+
+
+def test_nobody_waits_for_a_process_that_has_failed(store) -> None:
+    store[FAILURE_KEY] = "process 0: VerifierError: broken"
+    with pytest.raises(ProcessError, match=r"process 0: .*broken.*--resume"):
+        wait_until_done("evaluated")
+
+
+def test_a_single_process_has_nobody_to_wait_for() -> None:
+    mark_done("evaluated")
+    wait_until_done("evaluated")

@@ -7,9 +7,13 @@ import warnings
 import pytest
 
 from fakes import ByteTokenizer, problem, tiny_model
-from rephrase_rl.assembly.prompt_lengths import context_of, refuse_long_questions
+from guidance_fakes import repo
+from rephrase_rl.assembly.prompt_lengths import fit_rewriting, refuse_long_questions
 from rephrase_rl.config import PromptsConfig
-from rephrase_rl.errors import DataError
+from rephrase_rl.errors import ConfigError, DataError
+from rephrase_rl.guidance.sources import RefinementSource
+from rephrase_rl.rollout.context_length import context_of
+from rephrase_rl.trainers.trl.prompt_room import PromptRoom
 
 
 def check(questions, max_completion_tokens: int = 100, **changes) -> None:
@@ -36,3 +40,38 @@ def test_every_long_question_is_named_and_short_ones_are_not() -> None:
 def test_completions_beyond_the_context_are_warned_of() -> None:
     with pytest.warns(UserWarning, match=r"1 of 2 prompts and trainer\.max_completion_length"):
         check(["1+1=", "x" * 900], max_completion_tokens=200)
+
+
+def fit(experts, context: int, completion: int = 100, **changes):
+    """The limit on P(q, k), of 2048 tokens by itself."""
+    problems = [
+        problem(f"p{i}", expert_solution=expert, task_kind="lab")
+        for i, expert in enumerate(experts)
+    ]
+    room = PromptRoom(context, completion)
+    return fit_rewriting(problems, repo(**changes), room, ByteTokenizer(), {}).max_prompt_tokens
+
+
+@pytest.mark.parametrize(("context", "limit"), [(300, 200), (4096, 2048)])
+def test_a_rewrite_and_its_prompt_stay_within_the_context(context, limit) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fit(["1+1=2", None], context) == limit
+
+
+def test_prompts_of_rewriting_that_do_not_fit_are_counted_before_the_run() -> None:
+    found = r"context of 300 .* leaves 200 .*: 2 of 3 P\(q, k\) looked at are longer"
+    with pytest.warns(UserWarning, match=found):
+        assert fit(["1+1=2", "x" * 300, "y" * 900, None], 300) == 200
+
+
+def test_a_context_without_room_for_any_rewriting_is_refused() -> None:
+    with pytest.raises(DataError, match=r"leaves 200 .* none of 2 fits"):
+        fit(["x" * 300, "y" * 900, None], 300)
+    with pytest.raises(ConfigError, match="leaves 0 for"):
+        fit(["1+1=2"], 100)
+
+
+def test_prompts_that_attempts_make_are_limited_as_well() -> None:
+    with pytest.warns(UserWarning, match="leaves 200 for"):
+        assert fit(["1+1=2"], 300, source=RefinementSource()) == 200

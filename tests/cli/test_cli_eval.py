@@ -53,6 +53,52 @@ def test_benchmark_of_a_run_by_name_with_a_change(cli, assembly, run_folder: Pat
     assert assembly.calls[0][1].seed == 1
 
 
+def test_a_checkpoint_is_asked_as_its_run_is(cli, assembly, run_folder: Path, monkeypatch) -> None:
+    text = (run_folder / "config.yaml").read_text() + "prompts: {style: think}\n"
+    (run_folder / "config.yaml").write_text(text)
+    best = run_folder / "checkpoints" / "best"
+    best.mkdir(parents=True)
+    monkeypatch.chdir(best)
+    for target in (best, "../best", "."):
+        assert cli("eval", target).status == 0
+        _, call = assembly.calls.pop()
+        assert call.setting.prompts.style == "think"
+        assert ([b.name for b in call.benchmarks], call.seed) == (["hard"], 9)
+        assert call.model == str(target)
+
+
+def test_another_model_is_asked_as_a_run_is(cli, assembly, run_folder: Path, config_file) -> None:
+    text = (run_folder / "config.yaml").read_text() + "prompts: {style: think}\n"
+    (run_folder / "config.yaml").write_text(text)
+    (run_folder / "checkpoints" / "final").mkdir(parents=True)
+    for like in (run_folder, run_folder / "checkpoints" / "final"):
+        assert cli("eval", "some/model", "--like", like).status == 0
+        _, call = assembly.calls.pop()
+        assert call.setting.prompts.style == "think"
+        assert ([b.name for b in call.benchmarks], call.seed) == (["hard"], 9)
+    assert cli("eval", "some/model", "--like", config_file, "--seed", "3").status == 0
+    _, call = assembly.calls.pop()
+    assert (call.setting.prompts.style, call.seed) == ("plain", 3)
+    outcome = cli("eval", "some/model", "--like", run_folder / "checkpoints")
+    assert (outcome.status, "--like: found no run at" in outcome.err) == (2, True)
+    outcome = cli("eval", "some/model", "--like", run_folder, "--lm-eval", "arc_challenge")
+    assert (outcome.status, "--lm-eval with --like;" in outcome.err) == (2, True)
+    assert not assembly.calls
+
+
+def test_code_of_a_strangers_run_needs_a_word_for_its_checkpoints_too(
+    cli, assembly, run_folder: Path
+) -> None:
+    text = (run_folder / "config.yaml").read_text() + "rewards: [{verifier: 'own.py:name'}]\n"
+    (run_folder / "config.yaml").write_text(text)
+    best = run_folder / "checkpoints" / "best"
+    best.mkdir(parents=True)
+    for words in ((best,), ("some/model", "--like", run_folder)):
+        outcome = cli("eval", *words)
+        assert (outcome.status, "add --trust" in outcome.err) == (2, True)
+        assert cli("eval", *words, "--trust").status == 0
+
+
 def test_model_without_benchmark_is_the_users_error(cli, assembly) -> None:
     outcome = cli("eval", "lab:base")
     assert (outcome.status, "--benchmark lab:hard" in outcome.err) == (2, True)

@@ -88,7 +88,10 @@ def test_a_longer_limit_of_rephrase_prompts_is_set(cli, table: Path, model: Path
     Path("long.jsonl").write_text(json.dumps(row | {"solution": "so " * 900 + "2"}))
     config = load_after(cli, model, "long.jsonl")
     assert config.guidance["source"]["max_prompt_tokens"] > 2700
-    outcome = cli("config", "check", "long.yaml", "--set", "method=grpo", "--set", "guidance={}")
+    with pytest.warns(
+        UserWarning, match=r"guidance\.source\.max_prompt_tokens of the file left out"
+    ):
+        outcome = cli("config", "check", "long.yaml", "--set", "method=grpo")
     assert outcome.status == 0, outcome.err
 
 
@@ -148,7 +151,26 @@ def test_a_machine_with_gpus_gets_its_own_settings(cli, table, model, monkeypatc
     rows = trainer["per_device_train_batch_size"] * trainer["gradient_accumulation_steps"]
     assert rows * 8 == 128
     assert (config.plan.device, config.plan.devices) == ("h100-sxm", 8)
-    assert cli("plan", "big.yaml").status == 0
+    planned = cli("plan", "big.yaml")
+    assert "a step: 128 rows (16 on each device), 16 problems x 8" in planned.out
+
+
+def test_a_model_for_all_gpus_together_is_not_evaluated_during_the_run(
+    cli, table, model, monkeypatch
+) -> None:
+    gpus = Machine("gpu", "NVIDIA H100 80GB HBM3", 64, 80e9, ("NVIDIA H100",) * 8, bfloat16=True)
+    monkeypatch.setattr("rephrase_rl.assembly.starting.this_machine", lambda: gpus)
+    Path("sums-test.csv").write_text(table.read_text(encoding="utf-8"), encoding="utf-8")
+    assert load_after(cli, model, table.name, "small.yaml").evaluation.benchmarks
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    large = {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32}
+    (model / "config.json").write_text(json.dumps(config | large))
+    config = load_after(cli, model, table.name, "large.yaml")
+    assert (config.plan.sharding, config.plan.devices) == ("fsdp", 8)
+    assert config.evaluation.benchmarks == ()
+    text = Path("large.yaml").read_text(encoding="utf-8")
+    for said in ("DOES NOT FIT", "fsdp_8_gpus.yaml", "--like COPY.yaml", "# evaluation:"):
+        assert (said in text) == (said != "DOES NOT FIT")
 
 
 def test_a_machine_that_is_too_small_is_said(cli, table, model, monkeypatch) -> None:

@@ -143,7 +143,9 @@ def test_doctor_advises_by_the_versions() -> None:
     moved["versions"]["trl"] = ("1.17.0", "1.16.0", ">=1.16,<1.17")
     assert "pip install 'trl==1.16.0'" in doctor.advice(moved)[0]
     moved["versions"]["torch"] = (None, "2.13.0", "")
-    assert doctor.advice(moved) == ["missing: torch; do this: pip install rephrase-rl"]
+    assert doctor.advice(moved) == [
+        "missing: torch; do this: pip install -c constraints.txt . (in the clone)"
+    ]
 
 
 def test_doctor_says_what_the_memory_holds() -> None:
@@ -168,12 +170,12 @@ def test_doctor_says_what_the_hub_and_the_disk_allow() -> None:
 def test_doctor_names_the_extra_of_what_is_missing() -> None:
     without = dict.fromkeys(OPTIONAL_PACKAGES)
     on_cpu = "\n".join(doctor.advice(facts(optional=without)))
-    assert "pip install 'rephrase-rl[judge]'" in on_cpu
+    assert "pip install '.[judge]'" in on_cpu
     assert "vllm" not in on_cpu
     assert "qlora" not in on_cpu
     on_gpu = "\n".join(doctor.advice(facts(optional=without, machine={"gpus": [gpu(80)]})))
-    assert "pip install 'rephrase-rl[vllm]'" in on_gpu
-    assert "pip install 'rephrase-rl[qlora]'" in on_gpu
+    assert "pip install '.[vllm]'" in on_gpu
+    assert "pip install '.[qlora]'" in on_gpu
 
 
 def test_doctor_sees_the_offline_switch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,17 @@ def test_output_dir_of_the_configuration_wins(cli, assembly, config_file: Path) 
     assert call.resume_from is None
 
 
+def test_the_configuration_of_a_run_goes_on_with_that_run(cli, assembly, config_file: Path) -> None:
+    run = config_file.parent / "own"
+    run.mkdir()
+    config = config_file.rename(run / "config.yaml")
+    for manifest, expected in ((False, Path("runs/config")), (True, run)):
+        if manifest:
+            (run / "manifest.json").write_text("{}")
+        assert cli("train", config, "--resume").status == 0
+        assert assembly.calls.pop()[1].run_path == expected
+
+
 def test_checkpoint_of_a_step_can_be_asked_for(cli, assembly, config_file: Path) -> None:
     cli("train", config_file, "--resume-from", "40")
     ((_, call),) = assembly.calls

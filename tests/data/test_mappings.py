@@ -5,8 +5,10 @@ import dataclasses
 import pytest
 
 from rephrase_rl.data import ColumnMapping, get_mapping, mapping_names, problems_from_rows
+from rephrase_rl.data.choices import MOST_OPTIONS
 from rephrase_rl.data.columns import value_at, without_paths
 from rephrase_rl.errors import DataError
+from rephrase_rl.rewards.option_texts import LETTERS
 
 
 def load(mapping, *rows):
@@ -299,6 +301,22 @@ def test_faults_of_choices(change, column, found):
     assert found in fault
 
 
+@pytest.mark.parametrize("as_text", [False, True], ids=["column", "question"])
+def test_as_many_options_as_the_verifier_has_letters(as_text):
+    def row(count):
+        texts = [f"{chr(65 + i)}. text {i}" for i in range(count)]
+        asked = {"question": "\n".join(["Which?", *texts])}
+        given = asked if as_text else {"question": "Which?", "options": texts}
+        return {**given, "reference_answer": "B"}
+
+    columns = dataclasses.replace(CHOICE, options=None, options_in_question=True)
+    mapping = columns if as_text else CHOICE
+    assert one(mapping, row(MOST_OPTIONS)).metadata["options"][-1] == f"text {MOST_OPTIONS - 1}"
+    (fault,) = faults(mapping, row(MOST_OPTIONS + 1))
+    assert f"{MOST_OPTIONS + 1} option(s), not 2 to {MOST_OPTIONS}" in fault
+    assert len(LETTERS) == MOST_OPTIONS
+
+
 def test_options_by_label_and_labels_without_text():
     row = {**WHICH, "options": {"A": "x", "B": "y", "C": None}, "reference_answer": "B"}
     assert one(CHOICE, row).question == "Which?\n\nA. x\nB. y"
@@ -364,10 +382,10 @@ def test_flags_belong_to_first_correct(change):
 
 
 @pytest.mark.parametrize(
-    "options", [("yes",), ("yes", " yes"), ("yes", ""), tuple(str(i) for i in range(27))]
+    "options", [("yes",), ("yes", " yes"), ("yes", ""), tuple(str(i) for i in range(11))]
 )
 def test_fixed_options_can_be_options(options):
-    with pytest.raises(DataError, match="give 2 to 26 texts"):
+    with pytest.raises(DataError, match="give 2 to 10 texts"):
         ColumnMapping("x", fixed_options=options)
 
 

@@ -21,7 +21,7 @@ FROZEN = {
     "demo": ["--arm", "--check", "--no-check", "--out", "--seed", "--set", "--steps"],
     "doctor": ["--json"],
     "eval": [
-        "--benchmark", "--engine", "--json", "--list", "--lm-eval", "--out", "--resume",
+        "--benchmark", "--engine", "--json", "--like", "--list", "--lm-eval", "--out", "--resume",
         "--samples", "--seed", "--set", "--trust", "-k",
     ],
     "experts": [

@@ -33,7 +33,7 @@ OF_SHELLS = ("for", "done", "wait", "mkdir", "split")
 COVERED = {
     r"^make ": "test_make_says_what_it_would_do; quickstart's `rephrase-rl demo` is `make demo`",
     r"^torchrun ": "test_the_command_for_two_processes_runs",
-    r"^pip install '(?:rephrase-rl|\.)\[\w+\]'$": "test_extras_of_the_pages_are_declared",
+    r"^pip install '\.\[\w+\]'$": "test_extras_of_the_pages_are_declared",
     r"^python3 -m venv |^\.venv-next/bin/": "test_docs_release.py holds the lanes of "
     ".github/workflows/upstream.yml, which run the same, to the declared ranges",
     r"^python -m rephrase_rl\.lab\.": "tests/lab/test_pretrain.py",
@@ -98,10 +98,12 @@ def test_extras_of_the_pages_are_declared() -> None:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for page in PAGES:
-        for found in re.findall(
-            r"(?:rephrase-rl|'\.)\[([\w,-]+)\]", page.read_text(encoding="utf-8")
-        ):
+        for found in re.findall(r"'\.\[([\w,-]+)\]'", page.read_text(encoding="utf-8")):
             assert set(found.split(",")) <= set(project["optional-dependencies"]), page
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    listed = re.search(r"Extras \(.*?\):([^.]*)\.\s", readme)
+    assert listed is not None
+    assert set(re.findall(r"`(\w+)`", listed[1])) == set(project["optional-dependencies"])
 
 
 @pytest.mark.parametrize(

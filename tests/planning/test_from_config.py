@@ -48,6 +48,15 @@ def test_batches_are_counted_as_trl_counts_them() -> None:
     assert (work.problems, work.generations_per_step, work.old_logps) == (2, 2.0, False)
 
 
+def test_trainer_fields_are_those_of_one_process() -> None:
+    trainer = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4}
+    work = work_of(trainer=trainer, plan={"devices": 8})
+    assert (work.problems, work.rows_per_step, work.micro_batch_rows) == (32, 256, 8)
+    # TRL has this one field for all processes together.
+    work = work_of(trainer=trainer | {"generation_batch_size": 128}, plan={"devices": 8})
+    assert (work.problems, work.generations_per_step) == (16, 2.0)
+
+
 def test_adapters_are_those_of_the_run_or_of_the_plan() -> None:
     model = {"path": "m", "lora": {"r": 4, "target_modules": ["q_proj"]}, "load_in_4bit": True}
     how = computing_of(config(model=model))
@@ -152,6 +161,7 @@ def test_steps_are_given_or_follow_from_the_data() -> None:
     run = config(trainer={"per_device_train_batch_size": 32, "num_train_epochs": 2.0})
     assert steps_of(run, work, 512) == 256  # 512 problems, 4 a step, twice
     assert steps_of(run, work, None) is None
+    assert steps_of(run, work, 515) == 256  # 3 problems do not fill a batch and are left out
 
 
 def test_plans_do_not_change_the_hash_of_a_run() -> None:

@@ -171,11 +171,21 @@ def test_any_number_of_devices_is_consistent(plan) -> None:
         assert each.efficiency <= 1.0 + 1e-9
         assert each.rows_per_s == pytest.approx(64 / each.step_s)
         # The same longest row among more rows means a smaller spread, and so less padding.
-        assert each.grown_step_s >= 0.95 * alone
+        assert each.configured_step_s >= 0.95 * alone
         before = computing
-    assert scaled(plan, 1).step_s == alone
+    assert scaled(plan, 1).step_s == scaled(plan, 1).configured_step_s == alone
     assert scaled(plan, 1).exchange_s == 0.0
     assert scaled(plan, 2).exchange_s > 0.0
     assert scaled(plan, 1024).step_s - scaled(plan, 1024).exchange_s == pytest.approx(
         scaled(plan, 8).step_s - scaled(plan, 8).exchange_s
     )
+
+
+def test_a_configuration_makes_a_larger_step_on_more_devices() -> None:
+    on_eight = gpu_setting().on(8)
+    assert scaled(on_eight, 8).configured_step_s == scaled(on_eight, 8).step_s
+    # 8 problems on 8 devices are one for each, and so 16 on 16.
+    sixteen = on_eight.on(16).with_work(
+        dataclasses.replace(on_eight.work, problems=16, rows_per_step=128)
+    )
+    assert scaled(on_eight, 16).configured_step_s == step_seconds(sixteen)

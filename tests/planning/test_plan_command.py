@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -143,9 +144,22 @@ def test_options_change_devices_and_open_share(plan, config_7b) -> None:
     assert next(p for p in made["phases"] if p["name"] == "rewrites")["seconds"] == 0.0
 
 
-def test_more_devices_than_problems_is_said(plan, config_7b) -> None:
-    out = plan(config_7b, "--devices", "1024")[1]
-    assert "960 of 1024 devices have nothing to do" in out
+def test_every_device_is_a_process_of_the_trainer(plan, config_7b) -> None:
+    out = plan(config_7b, "--devices", "8,16")[1]
+    assert "a step: 4096 rows (512 on each device), 512 problems x 8" in out
+    eight, sixteen = json.loads(plan(config_7b, "--devices", "8,16", "--json")[1])["scaling"]
+    assert eight["step_s"] == eight["configured_step_s"]
+    assert sixteen["step_s"] < eight["step_s"] < 1.1 * sixteen["configured_step_s"]
+    remedy = json.loads(plan(config_7b, "--json")[1])["remedies"]
+    split = next(r["change"] for r in remedy if r["change"].startswith("plan.sharding"))
+    # 512 rows in passes of 8 are 64 passes; over n devices as many together.
+    devices, accumulation = map(int, re.findall(r"over (\d+) devices.*steps: (\d+)", split)[0])
+    assert devices * accumulation == 64
+
+
+def test_devices_without_a_problem_are_shown(plan, config_7b) -> None:
+    made = json.loads(plan(config_7b, "--devices", "1,1024", "--json")[1])
+    assert [each["busy"] for each in made["scaling"]] == [1, 64]
 
 
 def test_explicit_sizes_need_no_model(plan, config_7b) -> None:

@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 import recipe_scripts
 
+from rephrase_rl.assembly.plan_inputs import plan_run
 from rephrase_rl.cli.main import main
+from rephrase_rl.config import load_config
+from rephrase_rl.methods import resolve_config
+from rephrase_rl.planning.from_config import steps_of
 
 recipe_plans = recipe_scripts.load("recipe_plans")
 ROOT = Path(__file__).parents[2]
@@ -38,6 +42,18 @@ def test_every_prediction_fits_the_gpu(family) -> None:
         assert 20 < float(row.split(" | ")[7]) < 76
 
 
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "recipes").glob("*[478]b_*.yaml")), ids=lambda p: p.stem
+)
+def test_a_plan_and_a_dry_run_count_the_same_steps(path) -> None:
+    config = load_config(path)
+    plan = plan_run(config, ())
+    assert (plan.setting.work.rows_per_step, plan.setting.work.problems) == (4096, 512)
+    problems = 18_000
+    counted = steps_of(resolve_config(config), plan.setting.work, problems)
+    assert counted == recipe_plans.steps_of(config, problems)
+
+
 def test_the_command_beside_a_table_prints_its_figures(capsys, monkeypatch) -> None:
     monkeypatch.chdir(ROOT)
     (line,) = re.findall(r"^    rephrase-rl (plan .*)$", block("openr1_hard"), re.MULTILINE)
@@ -45,4 +61,4 @@ def test_the_command_beside_a_table_prints_its_figures(capsys, monkeypatch) -> N
     printed = capsys.readouterr().out
     (row,) = re.findall(r"^\| openr1_hard_qwen2.5_math_7b_repo \| (.*?) \|", PAGE, re.MULTILINE)
     assert f"{row} a step" in printed
-    assert "512 problems x 8" in printed
+    assert "4096 rows (512 on each device), 512 problems x 8" in printed

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from rephrase_rl.config import config_to_plain, load_config
-from rephrase_rl.methods import resolve_config
+from rephrase_rl.methods import PRESETS, resolve_config, resolve_guidance
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "recipes"
@@ -70,7 +70,9 @@ def test_values_of_the_paper_are_said_and_kept(name) -> None:
 def test_every_choice_of_method_and_optimiser_names_its_source(name) -> None:
     text = (FOLDER / f"{name}.yaml").read_text()
     sections = re.findall(r"^(?:guidance|trainer):\n((?:  .*\n)+)", text, re.MULTILINE)
-    assert len(sections) == 2
+    assert len(sections) == (2 if name.endswith("_repo") else 1)
+    preset = re.search(r"^ *# .*(?:blocks are|not here is) the preset's(?:.*\n)+?.*\[", text, re.M)
+    assert preset, "where the blocks come from"
     unmarked = [
         line
         for line in "".join(sections).splitlines()
@@ -79,6 +81,23 @@ def test_every_choice_of_method_and_optimiser_names_its_source(name) -> None:
         and line.split(":")[0].strip() not in MACHINE | {"kind"}
     ]
     assert unmarked == []
+
+
+@pytest.mark.parametrize("name", GPU_RECIPES)
+@pytest.mark.filterwarnings("ignore:--set method=.*(left out|learning_rate)")
+def test_the_method_alone_makes_another_method_of_a_recipe(name) -> None:
+    for method in PRESETS:
+        changed = resolve_config(load_config(FOLDER / f"{name}.yaml", [f"method={method}"]))
+        guidance, own = flat(changed.guidance), resolve_guidance(method, {})
+        different = {
+            path
+            for path, value in flat(config_to_plain(own)).items()
+            if guidance.get(path) != value
+        }
+        assert different <= {"source.max_prompt_tokens"}
+        preset = PRESETS[method].trainer
+        stands = {field for field in preset if changed.trainer[field] != preset[field]}
+        assert stands <= {"learning_rate"}  # the paper's, which a recipe says; a warning tells
 
 
 @pytest.mark.parametrize("name", [n for n in GPU_RECIPES if not n.endswith("_repo")])

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from accelerate.utils import DistributedType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_compute import CountingRows, one_solved, step
 from test_groups_without_spread import saved_tiny_model
 from test_repo_trainer import rewrite_or
+from torch.nn.parallel import DistributedDataParallel
 
+from fakes import tiny_model
 from guidance_fakes import repo
 from rephrase_rl.assembly.blocks import build_guidance
 from rephrase_rl.assembly.streams import build_stream
@@ -17,7 +22,8 @@ from rephrase_rl.config import PromptsConfig
 from rephrase_rl.errors import ConfigError
 from rephrase_rl.methods import resolve_guidance
 from rephrase_rl.trainers.trl.compute import Compute
-from rephrase_rl.trainers.trl.micro_batches import TOKENS_ON_A_CPU, cut_rows
+from rephrase_rl.trainers.trl.micro_batches import TOKENS_ON_A_CPU, cut_rows, loss_in_parts
+from rephrase_rl.trainers.trl.trained_rows import TrainedRows
 from trl_fakes import trainer
 
 pytestmark = pytest.mark.integration
@@ -176,3 +182,48 @@ def test_parts_hold_every_row_once_and_keep_to_the_budget(groups, budget) -> Non
         if len(group) * max(lengths[row] for row in group) <= budget:
             assert sum(any(row in part for row in group) for part in parts) == 1
     assert first_widths[0] == max(lengths)
+
+
+@pytest.fixture
+def one_gloo_process():
+    """With DDP, which exchanges gradients with itself."""
+    torch.distributed.init_process_group(
+        "gloo", store=torch.distributed.HashStore(), rank=0, world_size=1
+    )
+    yield
+    torch.distributed.destroy_process_group()
+
+
+def test_processes_exchange_gradients_once_for_all_parts(one_gloo_process) -> None:
+    model = DistributedDataParallel(torch.nn.Linear(1, 1, bias=False))
+    exchanges: list[torch.Tensor] = []
+
+    def count(_, bucket):
+        exchanges.append(bucket.buffer().clone())
+        done: torch.futures.Future = torch.futures.Future()
+        done.set_result(bucket.buffer())
+        return done
+
+    model.register_comm_hook(None, count)
+    accelerator = SimpleNamespace(
+        distributed_type=DistributedType.MULTI_CPU,
+        num_processes=1,
+        no_sync=lambda wrapped: wrapped.no_sync(),
+        backward=lambda loss: loss.backward(),
+    )
+    fake = SimpleNamespace(
+        accelerator=accelerator,
+        model=tiny_model(),
+        loss_type="dapo",
+        _metrics={"train": {}},
+        loss_of_rows=lambda wrapped, rows: (
+            wrapped(rows["completion_ids"].float().sum().view(1, 1)).sum(),
+            None,
+        ),
+    )
+    ones = torch.ones(4, 1, dtype=torch.long)
+    inputs = {"prompt_ids": ones, "prompt_mask": ones, "completion_mask": ones}
+    inputs["completion_ids"] = torch.tensor([[1], [2], [3], [4]])
+    loss, _ = loss_in_parts(fake, model, TrainedRows(inputs, 1.0), budget=2)
+    loss.backward()
+    assert [float(gradient) for gradient in exchanges] == [1 + 2 + 3 + 4]

@@ -115,7 +115,7 @@ def new_adapter(model: PolicyConfig, policy: Any) -> Any:
     except ImportError as error:
         raise EngineError(
             f"model.lora needs a package that is not installed ({error}); required: the extra for "
-            "adapters; do `pip install 'rephrase-rl[peft]'`"
+            "adapters; do `pip install '.[peft]'` in the clone"
         ) from error
     if not lora.takes_all_linear:
         _refuse_unknown_layers(policy, lora.target_modules)

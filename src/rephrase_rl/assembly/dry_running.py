@@ -29,7 +29,7 @@ from rephrase_rl.assembly.objects import (
     task_kind_of,
 )
 from rephrase_rl.assembly.problems import problems_of_sets
-from rephrase_rl.assembly.prompt_lengths import context_of, refuse_long_questions
+from rephrase_rl.assembly.prompt_lengths import fit_rewriting, refuse_long_questions
 from rephrase_rl.assembly.rewards_of_sets import build_rewards
 from rephrase_rl.assembly.run_parts import starting_model
 from rephrase_rl.assembly.streams import build_stream
@@ -37,7 +37,9 @@ from rephrase_rl.assembly.supervised import refuse_unused, training_texts
 from rephrase_rl.config import all_benchmarks, deciding_reward, parse_guidance
 from rephrase_rl.errors import DataError, EngineError
 from rephrase_rl.methods import resolve_config
+from rephrase_rl.rollout.context_length import context_of
 from rephrase_rl.trainers.trl.arguments import grpo_arguments
+from rephrase_rl.trainers.trl.prompt_room import prompt_room
 from rephrase_rl.trainers.trl.steps import grpo_steps, problems_per_generation, supervised_steps
 from rephrase_rl.trainers.trl.supervised_arguments import supervised_arguments
 
@@ -145,19 +147,29 @@ def _reinforced(
             scale_rewards=guidance.advantages.scale,
             reward_weights=rewards.weights,
         )
-        build_guidance(guidance, config.prompts, rewards.names, gates_of_sets(config, guidance))
+        blocks = build_guidance(
+            guidance, config.prompts, rewards.names, gates_of_sets(config, guidance)
+        )
         build_stream(guidance.slot)
     finally:
         rewards.close()
+    tokenizer, model_config = load_model_tokenizer(starting_model(config)), _model_config(config)
+    template_kwargs = arguments.chat_template_kwargs or {}
     refuse_long_questions(
         problems,
         config.prompts,
-        load_model_tokenizer(starting_model(config)),
-        context_of(_model_config(config)),
+        tokenizer,
+        context_of(model_config),
         arguments.max_completion_length,
-        arguments.chat_template_kwargs or {},
+        template_kwargs,
+    )
+    fit_rewriting(
+        problems, blocks, prompt_room(arguments, model_config), tokenizer, template_kwargs
     )
     processes = max(arguments.world_size, config.plan.devices)
+    if config.trainer.get("generation_batch_size"):  # of all processes together, as TRL has it
+        rows = arguments.per_device_train_batch_size * processes
+        arguments.steps_per_generation = max(1, arguments.generation_batch_size // rows)
     needed = problems_per_generation(arguments, processes)
     if len(problems) < needed:
         raise DataError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.assembly.benchmarks import benchmark_template, load_benchmarks
 from rephrase_rl.assembly.engines import EngineName, load_engine
-from rephrase_rl.assembly.objects import build_judge
+from rephrase_rl.assembly.objects import build_judge, solve_template
 from rephrase_rl.assembly.policies import (
     EVALUATION,
     resolve_policy_path,
@@ -20,6 +21,7 @@ from rephrase_rl.assembly.policies import (
 )
 from rephrase_rl.assembly.stored import stored_result
 from rephrase_rl.config import JudgeConfig, PromptsConfig, RewardConfig
+from rephrase_rl.errors import PromptError
 from rephrase_rl.evaluation import EvaluationProtocol, EvaluationResult, evaluate
 from rephrase_rl.evaluation.journal import FILE, SampleJournal
 from rephrase_rl.records import to_json
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from rephrase_rl.assembly.benchmarks import LoadedBenchmark
     from rephrase_rl.config import BenchmarkConfig, RunConfig
     from rephrase_rl.prompts import PromptTemplate
-    from rephrase_rl.records import JSON
+    from rephrase_rl.records import JSON, Problem
     from rephrase_rl.rewards import Verifier
     from rephrase_rl.rollout import Engine
 
@@ -131,6 +133,7 @@ def _question(benchmark: LoadedBenchmark, setting: EvaluationSetting, seed: int)
     config, problems = benchmark.config, benchmark.problems
     judge = config.judge or setting.judge
     template = benchmark_template(config, problems[0], setting.prompts)
+    _tell_of_other_prompt(config.name, template, problems[0], setting.prompts)
     verifier = build_judge(judge, problems)
     protocol = EvaluationProtocol(
         name=config.name,
@@ -146,6 +149,25 @@ def _question(benchmark: LoadedBenchmark, setting: EvaluationSetting, seed: int)
         verifier_options=judge.options if judge is not None else {},
     )
     return _Question(benchmark, protocol, template, verifier)
+
+
+def _tell_of_other_prompt(
+    name: str, template: PromptTemplate, problem: Problem, prompts: PromptsConfig
+) -> None:
+    """Say that a benchmark with a prompt of its own asks otherwise than a run with one of its."""
+    if prompts == PromptsConfig():
+        return
+    try:
+        own = solve_template(problem, prompts)
+    except PromptError:  # the run's style has none for problems of this kind
+        return
+    if own.template_id != template.template_id:
+        warnings.warn(
+            f"benchmark {name} asks with its own prompt {template.template_id}, training asks with "
+            f"{own.template_id}; set the benchmark's prompt to null (--set prompt=null) to ask as "
+            "training does",
+            stacklevel=2,
+        )
 
 
 def store_result(

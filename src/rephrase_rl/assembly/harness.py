@@ -136,7 +136,7 @@ def _task_manager(names: Sequence[str], folders: Sequence[str]) -> Any:
     except ImportError as error:
         raise ConfigError(
             "--lm-eval: lm-evaluation-harness is not installed; required: lm-eval; do this: "
-            "pip install 'rephrase-rl[eval]'"
+            "pip install '.[eval]'"
         ) from error
     # Reading the harness's own thousands of files takes seconds.
     own_only = bool(folders) and len(folders) == len(names)

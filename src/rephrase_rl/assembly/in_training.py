@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.assembly.evaluating import EvaluationSetting, run_benchmarks, store_result
+from rephrase_rl.assembly.processes import mark_done, wait_until_done
 from rephrase_rl.errors import ConfigError
 from rephrase_rl.rollout import TransformersEngine
 
@@ -51,8 +52,15 @@ class PolicyEvaluations:
         self.seconds_during_training = 0.0
 
     def __call__(self, step: int) -> dict[str, EvaluationResult]:
-        """Results after this many optimiser steps; nothing on processes but the first."""
-        if self.run is None or not self._benchmarks:
+        """Results after this many optimiser steps; nothing on processes but the first.
+
+        The others wait for it outside of any collective, whose time limit it may exceed.
+        """
+        if not self._benchmarks:
+            return {}
+        done = f"rephrase_rl/evaluated/{step}"
+        if self.run is None:
+            wait_until_done(done)
             return {}
         if step not in self._done:
             started = time.perf_counter()
@@ -78,6 +86,7 @@ class PolicyEvaluations:
             self._done[step] = results
             if step:
                 self.seconds_during_training += time.perf_counter() - started
+            mark_done(done)
         return self._done[step]
 
 

@@ -2,7 +2,7 @@
 
 A process that waits for a dead one in a collective learns only that a connection is gone. So one
 that fails leaves its message in the store through which the processes found each other, and one
-whose connection breaks looks there.
+whose connection breaks looks there. There, too, they learn what one of them has done alone.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ LOST_CONNECTION = (
 WAIT_FOR_MESSAGE_S = 5.0
 """The message of a process is written beside the breaking of its connections, so it may be late."""
 
+BETWEEN_LOOKS_S = 0.5
+
 
 @contextmanager
 def shared_failures() -> Iterator[None]:
@@ -50,7 +52,32 @@ def shared_failures() -> Iterator[None]:
         if not is_lost_connection(error):
             _leave_message(store, error)
             raise
-        raise ProcessError(_why_lost(store, error)) from error
+        message = _late_message(store)
+        if message is not None:
+            raise ProcessError(_ended_by(message)) from error
+        raise ProcessError(_why_gone(error)) from error
+
+
+def mark_done(name: str) -> None:
+    """Tell the processes that ``wait_until_done`` that this one has done something."""
+    store = _store()
+    if store is not None:
+        store.set(name, "done")
+
+
+def wait_until_done(name: str) -> None:
+    """Wait while another process does something alone, for as long as it takes.
+
+    A collective, in which this one would wait else, gives up after ``trainer.ddp_timeout``.
+
+    Raises:
+        ProcessError: Another process has ended.
+    """
+    store = _store()
+    while store is not None and not store.check([name]):
+        if store.check([FAILURE_KEY]):
+            raise ProcessError(_ended_by(store.get(FAILURE_KEY).decode()))
+        time.sleep(BETWEEN_LOOKS_S)
 
 
 def is_lost_connection(error: BaseException) -> bool:
@@ -77,7 +104,7 @@ def _leave_message(store: Any, error: BaseException) -> None:
             store.set(FAILURE_KEY, f"process {rank}: {type(error).__name__}: {error}")
 
 
-def _why_lost(store: Any, error: BaseException) -> str:
+def _late_message(store: Any) -> str | None:
     message = None
     until = time.monotonic() + WAIT_FOR_MESSAGE_S
     while message is None and time.monotonic() < until:
@@ -87,8 +114,14 @@ def _why_lost(store: Any, error: BaseException) -> str:
         except Exception:  # torch raises what it likes where the store is gone
             break
         time.sleep(0.05)
-    if message is not None:
-        return f"another process ended this run ({message}); mend that, then go on with --resume"
+    return message
+
+
+def _ended_by(message: str) -> str:
+    return f"another process ended this run ({message}); mend that, then go on with --resume"
+
+
+def _why_gone(error: BaseException) -> str:
     first_line = str(error).splitlines()[0]
     return (
         "another process is gone and left no message, so it was killed (for want of memory, for "

@@ -1,4 +1,7 @@
-"""Questions longer than the policy's context are refused before they stop or slow down a run."""
+"""Prompts that the policy's context has no room for are told of before a run.
+
+Questions are refused; prompts of rewriting are left out by the step, and counted.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,25 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.assembly.objects import solve_template
-from rephrase_rl.errors import DataError
+from rephrase_rl.errors import DataError, PromptError
+from rephrase_rl.guidance.blocks import Ask, StepContext
+from rephrase_rl.guidance.gate_by_dataset import never_guided
+from rephrase_rl.guidance.memory import drafts_ahead
 from rephrase_rl.prompts import render_prompt
+from rephrase_rl.records import RolloutGroup
 from rephrase_rl.rollout.prompt_ids import prompt_token_ids
+from rephrase_rl.trainers.trl.prompt_room import within_room
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rephrase_rl.config import PromptsConfig
-    from rephrase_rl.records import Problem
+    from rephrase_rl.guidance.blocks import Guidance
+    from rephrase_rl.records import Message, Problem
+    from rephrase_rl.trainers.trl.prompt_room import PromptRoom
 
-
-def context_of(model_config: Any) -> int | None:
-    """Tokens of a model's context, by its ``config.json``; None where it does not say."""
-    context: int | None = getattr(model_config.get_text_config(), "max_position_embeddings", None)
-    return context
+ENOUGH = 1000
+"""Problems that are looked at where one of them fits: tokenizing every P(q, k) takes minutes."""
 
 
 def refuse_long_questions(
@@ -52,7 +59,7 @@ def refuse_long_questions(
     faults, tight = [], 0
     for problem in problems:
         messages = render_prompt(problem, solve_template(problem, prompts))
-        if sum(len(m["content"].encode("utf-8", "replace")) for m in messages) <= room:
+        if _num_bytes(messages) <= room:
             continue
         count = len(prompt_token_ids(tokenizer, messages, chat_template_kwargs))
         if count >= context:
@@ -71,3 +78,69 @@ def refuse_long_questions(
             "what is written beyond it is of no use: lower trainer.max_completion_length",
             stacklevel=3,
         )
+
+
+def fit_rewriting(
+    problems: Sequence[Problem],
+    guidance: Guidance,
+    room: PromptRoom | None,
+    tokenizer: Any,
+    chat_template_kwargs: dict[str, object],
+) -> Guidance:
+    """Guidance whose limit on P(q, k) leaves room for a completion; warn if that leaves any out.
+
+    Args:
+        problems: Of the run.
+        guidance: As configured.
+        room: Of prompts.
+        tokenizer: The policy's.
+        chat_template_kwargs: Passed to the chat template.
+
+    Raises:
+        ConfigError: There is no room at all.
+        DataError: No P(q, k) fits.
+    """
+    fitted = within_room(guidance, room)
+    if fitted is guidance or room is None:
+        return guidance
+    if not drafts_ahead(guidance.source):  # the prompts are not known yet
+        warnings.warn(f"{room.of(guidance)}; longer ones are over_length", stacklevel=3)
+        return fitted
+    asked = over = 0
+    for messages in filter(None, (_rewriting(problem, guidance) for problem in problems)):
+        asked += 1
+        if _num_bytes(messages) > room.tokens:
+            count = len(prompt_token_ids(tokenizer, messages, chat_template_kwargs))
+            over += count > room.tokens
+        if asked >= ENOUGH and over < asked:
+            break
+    if asked and over == asked:
+        raise DataError(
+            f"the policy's context of {room.context} tokens less trainer.max_completion_length "
+            f"({room.completion}) leaves {room.tokens} for P(q, k), and none of {asked} fits, so "
+            "nothing would be rewritten; lower trainer.max_completion_length or data.expert_tokens"
+        )
+    if over:
+        warnings.warn(
+            f"{room.of(guidance)}: {over} of {asked} P(q, k) looked at are longer, are not sampled "
+            "from, and count as gate/over_length_fraction; lower trainer.max_completion_length or "
+            "data.expert_tokens",
+            stacklevel=3,
+        )
+    return fitted
+
+
+def _rewriting(problem: Problem, guidance: Guidance) -> tuple[Message, ...] | None:
+    """P(q, k) of a problem; None where nothing would be asked."""
+    if guidance.source is None or never_guided(guidance.gate, problem):
+        return None
+    try:
+        draft = guidance.source.draft(RolloutGroup(problem, ()), StepContext(0))
+    except PromptError:  # told where the prompt is wanted
+        return None
+    return draft.messages if isinstance(draft, Ask) else None
+
+
+def _num_bytes(messages: Sequence[Message]) -> int:
+    """A bound of the tokens, those of the chat template aside."""
+    return sum(len(message["content"].encode("utf-8", "replace")) for message in messages)

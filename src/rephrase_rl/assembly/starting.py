@@ -21,11 +21,13 @@ from rephrase_rl.config import parse_config
 from rephrase_rl.data.guessing import MappingGuess, guess_mapping
 from rephrase_rl.errors import ConfigError, DataError
 from rephrase_rl.lab.policies import policy_path
+from rephrase_rl.rollout.context_length import context_of
 
 if TYPE_CHECKING:
     from rephrase_rl.config import RunConfig
     from rephrase_rl.data.inspection import DataReport
     from rephrase_rl.planning import ModelShape
+    from rephrase_rl.planning.setting import Sharding
 
 SAMPLE_PROBLEMS = 500
 """Problems from the start of the data that are measured and judged."""
@@ -73,6 +75,8 @@ class Batch:
     peak_bytes: float | None
     """Of one device, estimated. None: the model's sizes are not known."""
     fits: bool | None
+    sharding: Sharding = "ddp"
+    """fsdp where a GPU cannot hold everything and all together can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +214,7 @@ def _context_tokens(config: RunConfig) -> int | None:
         loaded = AutoConfig.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError):
         return None
-    found = getattr(loaded.get_text_config(), "max_position_embeddings", None)
-    return int(found) if found else None
+    return context_of(loaded)
 
 
 def _budgets(report: DataReport, context: int | None, kind: str) -> Budgets:
@@ -257,18 +260,22 @@ def _batch(shape: ModelShape | None, machine: Machine, budgets: Budgets) -> Batc
     devices = max(1, len(machine.gpus))
     if rows // devices < GROUP_SIZE:
         rows = GROUP_SIZE * devices
-    micro, peak, fits = largest_micro_batch(
-        shape,
-        machine,
-        rows=rows,
-        group_size=GROUP_SIZE,
-        lengths=(
-            budgets.solve,
-            budgets.max_completion_length,
-            budgets.max_prompt_tokens or budgets.solve,
-        ),
+    lengths = (
+        budgets.solve,
+        budgets.max_completion_length,
+        budgets.max_prompt_tokens or budgets.solve,
     )
-    return Batch(micro, rows // (micro * devices), rows, peak, fits)
+    ways: tuple[Sharding, ...] = ("ddp", "fsdp") if devices > 1 else ("ddp",)
+    tried = [
+        Batch(micro, rows // (micro * devices), rows, peak, fits, way)
+        for way in ways
+        for micro, peak, fits in [
+            largest_micro_batch(
+                shape, machine, rows=rows, group_size=GROUP_SIZE, lengths=lengths, sharding=way
+            )
+        ]
+    ]
+    return next((batch for batch in tried if batch.fits is not False), tried[0])
 
 
 def _test_file(data: str, config: RunConfig) -> str | None:

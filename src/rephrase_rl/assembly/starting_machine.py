@@ -10,7 +10,7 @@ import torch
 from rephrase_rl.planning.devices import Device
 from rephrase_rl.planning.memory import device_memory
 from rephrase_rl.planning.published import PROCESS_BYTES
-from rephrase_rl.planning.setting import Computing, Setting, Workload
+from rephrase_rl.planning.setting import Computing, Setting, Sharding, Workload
 from rephrase_rl.runs.hardware import describe_hardware
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def largest_micro_batch(
     rows: int,
     group_size: int,
     lengths: tuple[int, int, int],
+    sharding: Sharding = "ddp",
 ) -> tuple[int, float | None, bool | None]:
     """The most rows of one pass that fit.
 
@@ -84,6 +85,7 @@ def largest_micro_batch(
         rows: Of an optimiser step on all devices.
         group_size: Rollouts of a problem.
         lengths: Tokens of a prompt, of the longest completion, and of the longest P(q, k).
+        sharding: Whether every GPU holds everything, or weights are divided over them.
 
     Returns:
         Rows, the peak in bytes and whether it fits; the last two None where nothing is known.
@@ -94,7 +96,8 @@ def largest_micro_batch(
         return min(DEFAULT_MICRO_BATCH, options[0]), None, None
     peak = 0.0
     for size in options:
-        memory = device_memory(_setting(shape, machine, rows, group_size, size, lengths))
+        setting = _setting(shape, machine, rows, group_size, size, lengths)
+        memory = device_memory(setting.with_how(sharding=sharding))
         peak = memory.peak
         if memory.fits:
             return size, peak, True

@@ -109,7 +109,7 @@ def _data(point: StartingPoint, name: str) -> str:
 
 
 def _guidance(point: StartingPoint) -> str:
-    """The limit of P(q, k) where the default is too low; methods without rewrites refuse it."""
+    """The limit of P(q, k) where the default is too low."""
     budgets = point.budgets
     default = RephraseSource().max_prompt_tokens
     if budgets.max_prompt_tokens is None:
@@ -117,7 +117,7 @@ def _guidance(point: StartingPoint) -> str:
     longest = f"The longest P(q, k) of the sample has {budgets.rephrase} tokens"
     if budgets.expert_tokens is None and budgets.max_prompt_tokens <= default:
         return "\n".join(_comment(f"{longest}, within the default limit of {default}."))
-    lines = _comment(f"{longest}. For a method without rewrites add --set 'guidance={{}}'.")
+    lines = _comment(f"{longest}. Methods without rewrites leave this out and say so.")
     lines += ["guidance:", "  source:", f"    max_prompt_tokens: {budgets.max_prompt_tokens}"]
     return "\n".join(lines)
 
@@ -133,6 +133,13 @@ def _trainer(point: StartingPoint) -> str:
         lines += _comment(
             "DOES NOT FIT by the estimate, even with one row a pass: `rephrase-rl plan` lists what "
             "would (adapters: model.lora; sharding; a smaller model).",
+            "  ",
+        )
+    if batch.sharding == "fsdp":
+        lines += _comment(
+            "One GPU cannot hold weights, gradients and moments, all together can (FSDP): start it "
+            "with `accelerate launch --config_file recipes/accelerate/fsdp_8_gpus.yaml "
+            f"--num_processes {len(machine.gpus)} -m rephrase_rl.cli.main train`.",
             "  ",
         )
     lines.append(
@@ -160,6 +167,14 @@ def _trainer(point: StartingPoint) -> str:
 def _evaluation(point: StartingPoint) -> str:
     if point.model.startswith("lab:") and point.data.startswith("lab:"):
         return "\n".join(["evaluation:", "  before: true", *_benchmark(point, point.data, 200)])
+    if point.test_file is not None and point.batch.sharding == "fsdp":
+        lines = _comment(
+            "FSDP divides the weights, and nothing can be evaluated during such a run. Afterwards, "
+            "with this section in a copy of this file: `rephrase-rl eval RUN --like COPY.yaml "
+            "--out RUN`."
+        )
+        section = ["evaluation:", *_benchmark(point, point.test_file, 100)]
+        return "\n".join([*lines, *("# " + line for line in section)])
     if point.test_file is not None:
         return "\n".join(
             [
@@ -200,6 +215,7 @@ def _plan(point: StartingPoint) -> str:
             "plan: # for `rephrase-rl plan`",
             f"  device: {known}",
             f"  devices: {len(point.machine.gpus)}",
+            *(["  sharding: fsdp"] if point.batch.sharding == "fsdp" else []),
         ]
     )
 

@@ -24,7 +24,7 @@ from rephrase_rl.assembly.objects import solve_template
 from rephrase_rl.assembly.precision import precision_fields
 from rephrase_rl.assembly.problems import training_problems
 from rephrase_rl.assembly.processes import shared_failures
-from rephrase_rl.assembly.prompt_lengths import context_of, refuse_long_questions
+from rephrase_rl.assembly.prompt_lengths import fit_rewriting, refuse_long_questions
 from rephrase_rl.assembly.provenance import provenance
 from rephrase_rl.assembly.resuming import open_run
 from rephrase_rl.assembly.reward_watch import RewardWatch
@@ -46,11 +46,13 @@ from rephrase_rl.errors import DataError
 from rephrase_rl.methods import resolve_config
 from rephrase_rl.prompts import render_prompt
 from rephrase_rl.rewards.context import COMPLETION_IDS, context_columns_of
+from rephrase_rl.rollout.context_length import context_of
 from rephrase_rl.seeding import seed_everything
 from rephrase_rl.trainers.trl.anticipation import PASS_RATE
 from rephrase_rl.trainers.trl.arguments import grpo_arguments
 from rephrase_rl.trainers.trl.callbacks import StepReporter
 from rephrase_rl.trainers.trl.compute import Compute
+from rephrase_rl.trainers.trl.prompt_room import prompt_room
 from rephrase_rl.trainers.trl.trainer import RePOTrainer
 
 if TYPE_CHECKING:
@@ -146,6 +148,13 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
         )
         blocks = build_guidance(
             guidance, config.prompts, rewards.names, gates_of_sets(config, guidance)
+        )
+        blocks = fit_rewriting(
+            problems,
+            blocks,
+            prompt_room(arguments, policy.model.config),
+            policy.tokenizer,
+            arguments.chat_template_kwargs or {},
         )
         facts = {**start, **provenance(config, problems, benchmarks, policy)}
         manifest = run_manifest(request, arguments, problems, facts)

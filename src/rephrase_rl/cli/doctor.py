@@ -48,7 +48,8 @@ def advice(facts: Mapping[str, Any]) -> list[str]:
     """What works, and what to do about what does not, one line each."""
     missing = [name for name, (here, *_) in facts["versions"].items() if here is None]
     if missing:
-        return [f"missing: {', '.join(missing)}; do this: pip install rephrase-rl"]
+        install = "pip install -c constraints.txt . (in the clone)"
+        return [f"missing: {', '.join(missing)}; do this: {install}"]
     return [
         *_about_versions(facts["versions"]),
         *_about_devices(facts["machine"]),
@@ -123,7 +124,7 @@ def _about_extras(optional: Mapping[str, str | None], machine: Mapping[str, Any]
     lines = []
     for name, (extra, use) in OPTIONAL_PACKAGES.items():
         if optional[name] is None and (name not in FOR_GPUS or machine["gpus"]):
-            lines.append(f"not installed: {use}; do this: pip install 'rephrase-rl[{extra}]'")
+            lines.append(f"not installed: {use}; do this: pip install '.[{extra}]' (in the clone)")
     return lines
 
 

@@ -46,7 +46,7 @@ BenchmarkOption = Annotated[
     typer.Option(
         help="Name of a benchmark of the run or of --list, YAML file that declares one, data file, "
         "dataset folder or hub id, or lab:hard, lab:easy, lab:general; may be given several "
-        "times. A run: all of its own.",
+        "times. A run, or --like one: all of its own.",
         show_default=False,
     ),
 ]
@@ -60,6 +60,16 @@ ChangeOption = Annotated[
         metavar="PATH=VALUE",
         help="Change a field of every benchmark: temperature, top_p, max_new_tokens, limit, "
         "subset, data.path, data.mapping, name ...",
+        show_default=False,
+    ),
+]
+LikeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUN_OR_CONFIG",
+        help="Run directory or configuration (YAML) whose prompts, verifiers, chat template, seed "
+        "and benchmarks are taken, such as for the model that a run began with. A run and its "
+        "checkpoints: the run itself.",
         show_default=False,
     ),
 ]
@@ -96,6 +106,7 @@ def evaluate(  # noqa: PLR0913 - typer makes one option of each parameter
     benchmark: BenchmarkOption = [],
     samples: SamplesOption = None,
     set_fields: ChangeOption = [],
+    like: LikeOption = None,
     seed: SeedOption = None,
     out: OutOption = None,
     resume: ResumeOption = False,
@@ -114,12 +125,13 @@ def evaluate(  # noqa: PLR0913 - typer makes one option of each parameter
             "found no model; required: one, or --list; do this: name a model or a run, such as "
             "`rephrase-rl eval lab:base --benchmark lab_hard`"
         )
-    run = _config_of_run(target, trust)
+    run = _config_of_run(target, trust) if like is None else _config_like(like, trust)
     chosen_seed = seed if seed is not None else (run.seed if run else 0)
     if lm_eval is not None:
         _refuse_with_harness(
             {
                 "--benchmark": benchmark,
+                "--like": like,
                 "-k": samples,
                 "--resume": resume,
                 "--engine": engine.value != "transformers",
@@ -238,18 +250,40 @@ def _benchmark_of_data(path: str) -> dict[str, Any]:
 
 
 def _config_of_run(target: str, trust: bool) -> RunConfig | None:
-    """Configuration of a run directory; None if ``target`` is a model.
+    """Configuration of a run directory, or of that of a checkpoint; None if it is of no run.
 
     Raises:
         ConfigError: It names code or endpoints, and is not trusted.
     """
-    if not (Path(target) / "manifest.json").is_file():
+    from rephrase_rl.runs import run_of
+
+    run = run_of(target)
+    if run is None:
         return None
     from rephrase_rl.config import load_config, require_trust
 
-    config = load_config(Path(target) / "config.yaml")
+    config = load_config(run / "config.yaml")
     if not trust:
-        require_trust(config, target)
+        require_trust(config, run)
+    return config
+
+
+def _config_like(like: str, trust: bool) -> RunConfig:
+    """The configuration to ask and judge by: that of a run, or one of the user's own.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    if like.endswith(CONFIG_SUFFIXES):
+        from rephrase_rl.config import load_config
+
+        return load_config(like)
+    config = _config_of_run(like, trust)
+    if config is None:
+        raise ConfigError(
+            f"--like: found no run at {like}; required: a run directory, one of its checkpoints or "
+            "a run configuration; do this: check the path"
+        )
     return config
 
 

@@ -24,8 +24,8 @@ def plan(
         str | None,
         typer.Option(
             metavar="N,N,...",
-            help="Numbers of devices to compare, 1 to 1024; the first is planned in full. "
-            "Without it: plan.devices.",
+            help="Numbers of processes, each on a device, to compare, 1 to 1024; the first is "
+            "planned in full. Without it: plan.devices.",
             show_default=False,
         ),
     ] = None,

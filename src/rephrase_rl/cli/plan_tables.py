@@ -40,9 +40,12 @@ def _head(plan: Plan) -> Iterator[str]:
         f"{setting.devices} x {setting.device.name}, {how.arithmetic} products, {how.weights} "
         f"weights, sampling by {how.sampler}, {'packed' if how.packed else 'plain'} rows"
     )
+    share = work.rows_per_step / setting.devices
+    each = f" ({share:g} on each device)" if setting.devices > 1 else ""
     yield (
-        f"a step: {work.rows_per_step:g} rows, {work.problems:g} problems x {work.group_size} "
-        f"sampled at once, {work.prompt_tokens:.0f} + {work.completion_tokens:.0f} tokens"
+        f"a step: {work.rows_per_step:g} rows{each}, {work.problems:g} problems x "
+        f"{work.group_size} sampled at once, {work.prompt_tokens:.0f} + "
+        f"{work.completion_tokens:.0f} tokens"
     )
     whole = (
         "" if plan.steps is None else f"; {plan.steps} steps: {duration(plan.steps * plan.step_s)}"
@@ -107,8 +110,8 @@ def _guidance(plan: Plan) -> Iterator[Table]:
 def _scaling(plan: Plan) -> Iterator[Table]:
     if len(plan.scaling) < 2:
         return
-    names = ("devices", "busy", "each", "step s", "exchange s", "rows/s", "effect", "grown s", "GB")
-    table = Table(*names, title="the same step split over devices")
+    figures = ("step s", "exchange s", "rows/s", "effect", "as set s", "GB")
+    table = Table("devices", "busy", "each", *figures, title="the same step split over devices")
     for column in table.columns:
         column.justify = "right"
     for each in plan.scaling:
@@ -120,7 +123,7 @@ def _scaling(plan: Plan) -> Iterator[Table]:
             seconds(each.exchange_s),
             f"{each.rows_per_s:.3g}",
             f"{each.efficiency:.0%}",
-            seconds(each.grown_step_s),
+            seconds(each.configured_step_s),
             gigabytes(each.peak_bytes) + ("" if each.fits else " !"),
         )
     yield table
@@ -138,14 +141,10 @@ def _closing(plan: Plan) -> Iterator[str]:
     setting, memory = plan.setting, plan.memory
     if len(plan.scaling) > 1:
         yield (
-            "each: problems of the busiest device. effect: speed-up over one device by number of "
-            "devices. grown: every device has as many problems as one has alone, which is how TRL "
-            "counts rows. !: does not fit."
-        )
-    if setting.devices > setting.busy_devices:
-        yield (
-            f"{setting.devices - setting.busy_devices} of {setting.devices} devices have nothing "
-            f"to do: {setting.work.problems:g} problems, and groups stay whole."
+            "busy: devices that have a problem, since groups stay whole. each: problems of the "
+            "busiest device. effect: speed-up over one device by number of devices. as set: the "
+            "step of so many processes with the trainer's fields as they are, which are counted "
+            "for each process. !: does not fit."
         )
     if plan.guidance and setting.how.sampler != "shared_prefix":
         yield (

@@ -126,8 +126,13 @@ def _train_on_verl(
 
 
 def run_path_of(config: RunConfig, config_path: Path) -> Path:
-    """The run directory: the configured one, or one named after the configuration file."""
+    """The run directory: the configured one, or one named after the configuration file.
+
+    The configuration that lies in a run directory is that run's, so ``--resume`` finds it.
+    """
     if config.output_dir:
         return Path(config.output_dir)
+    if config_path.name == "config.yaml" and (config_path.parent / "manifest.json").is_file():
+        return config_path.parent
     # Of a file called `...yaml` the stem is `..`.
     return Path("runs") / (config_path.stem.strip(".") or "run")

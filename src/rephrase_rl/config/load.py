@@ -24,6 +24,7 @@ from rephrase_rl.config.harness import HarnessConfig
 from rephrase_rl.config.overrides import apply_overrides
 from rephrase_rl.config.schema import RunConfig
 from rephrase_rl.config.study import StudyConfig
+from rephrase_rl.config.switching import switch_method
 from rephrase_rl.config.yaml_text import read_yaml, write_yaml
 from rephrase_rl.errors import ConfigError
 from rephrase_rl.secrecy import without_secrets
@@ -53,14 +54,19 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
 
     Args:
         path: The file.
-        overrides: Changes of the form ``a.b.0.c=value``, applied in order.
+        overrides: Changes of the form ``a.b.0.c=value``, applied in order. Another ``method`` than
+            the file's takes its own blocks; see ``switch_method``.
 
     Raises:
         ConfigError: The file cannot be read, or the configuration has faults, all of which are
             listed.
     """
     raw = _read_mapping(Path(path))
-    faults = [*expand_benchmarks(raw), *apply_overrides(raw, overrides)]
+    faults = [
+        *expand_benchmarks(raw),
+        *switch_method(raw, overrides),
+        *apply_overrides(raw, overrides),
+    ]
     return _validated(RunConfig, raw, f"{path} is not a valid configuration", faults)
 
 
@@ -78,7 +84,11 @@ def parse_config(
         ConfigError: With every fault.
     """
     changed = copy.deepcopy(dict(raw))
-    faults = [*expand_benchmarks(changed), *apply_overrides(changed, overrides)]
+    faults = [
+        *expand_benchmarks(changed),
+        *switch_method(changed, overrides),
+        *apply_overrides(changed, overrides),
+    ]
     return _validated(RunConfig, changed, f"{where} is not valid", faults)
 
 

@@ -46,7 +46,8 @@ class PlanConfig(ConfigModel):
     """this: the CPU of this machine, by its measured constants. Or a GPU by its maker's figures:
     h100-sxm, h200-sxm, a100-80gb-sxm, l40s, rtx-4090, mi300x."""
     devices: Positive = 1
-    """Number of devices that the step's problems are split over."""
+    """Processes of the run, each on a device of its own. As in TRL the trainer's fields are those
+    of one process, so a step has this many times as many rows."""
     devices_per_node: Positive = 8
     """Devices joined by the faster link."""
     sharding: Literal["ddp", "fsdp"] = "ddp"

@@ -12,6 +12,8 @@ from typing import Any
 from rephrase_rl.data.faults import found_text
 
 LETTERS = string.ascii_uppercase
+MOST_OPTIONS = 10
+"""Of a question: the verifier reads the letters A to J, as many as MMLU-Pro and SuperGPQA have."""
 ANSWER_FORMS = ("either", "letter", "text")
 """How the right option is named: by letter (or label, or index), by its text, or by either."""
 
@@ -158,9 +160,9 @@ def _index_of(item: str, items: Sequence[str]) -> int | None:
 
 
 def is_option_list(texts: Sequence[str]) -> bool:
-    """Whether texts can be the options of every question of a set: 2 to 26, each one different."""
+    """Whether texts can be the options of every question of a set: 2 to 10, each one different."""
     distinct = {_squeezed(text) for text in texts}
-    return 2 <= len(texts) <= len(LETTERS) and len(distinct) == len(texts) and "" not in distinct
+    return 2 <= len(texts) <= MOST_OPTIONS and len(distinct) == len(texts) and "" not in distinct
 
 
 def listed(options: Sequence[str]) -> str:
@@ -172,7 +174,7 @@ def without_options(question: str, options: Any) -> str:
     """A question without the list of its options; unchanged if it does not end with them."""
     if not isinstance(options, list) or not all(isinstance(text, str) for text in options):
         return question
-    return question.removesuffix(f"\n\n{listed(options[:26])}")
+    return question.removesuffix(f"\n\n{listed(options[: len(LETTERS)])}")
 
 
 def _in_order(labels: Sequence[str]) -> bool:
@@ -182,8 +184,8 @@ def _in_order(labels: Sequence[str]) -> bool:
 
 
 def _checked(options: OptionList) -> OptionList:
-    if not 2 <= len(options.texts) <= len(LETTERS):
-        raise ValueError(f"{len(options.texts)} option(s), not 2 to {len(LETTERS)}")
+    if not 2 <= len(options.texts) <= MOST_OPTIONS:
+        raise ValueError(f"{len(options.texts)} option(s), not 2 to {MOST_OPTIONS}")
     return options
 
 

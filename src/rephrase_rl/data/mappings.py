@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rephrase_rl.data.choices import ANSWER_FORMS, LETTERS, is_option_list
+from rephrase_rl.data.choices import ANSWER_FORMS, MOST_OPTIONS, is_option_list
 from rephrase_rl.data.experts import EXPERT_FORMS, EXPERT_PARTS
 from rephrase_rl.data.tables import PLAIN_TABLE, TableFormat
 from rephrase_rl.errors import DataError
@@ -146,7 +146,7 @@ class ColumnMapping:
             found.append(f"{' and '.join(ways)} are given; options stand in one place: keep one")
         if self.fixed_options and not is_option_list(self.fixed_options):
             found.append(
-                f"fixed_options are {list(self.fixed_options)}; give 2 to {len(LETTERS)} texts, "
+                f"fixed_options are {list(self.fixed_options)}; give 2 to {MOST_OPTIONS} texts, "
                 "none of them empty or there twice"
             )
         if self.wrong_options and self.answer_form != "text":

@@ -101,7 +101,7 @@ def read_options(
         try:
             return question, shuffled_options(question, answer, wrong)
         except ValueError as error:
-            remedy = "give the texts of the right option and of 1 to 25 wrong ones"
+            remedy = "give the texts of the right option and of 1 to 9 wrong ones"
             row.fault(mapping.wrong_options[0], str(error), remedy, "options")
             return question, None
     if mapping.fixed_options:
@@ -110,7 +110,7 @@ def read_options(
         try:
             return question, options_of_column(row.get(mapping.options))
         except ValueError as error:
-            row.fault(mapping.options, str(error), "give the texts of 2 to 26 options", "options")
+            row.fault(mapping.options, str(error), "give the texts of 2 to 10 options", "options")
             return question, None
     try:
         return options_of_text(question)

@@ -259,7 +259,7 @@ def _open_client(config: EndpointConfig, key: str) -> Any:
     except ImportError as error:
         raise EndpointError(
             f"asking {config.model} needs the package openai, which is not installed ({error}); "
-            "do `pip install 'rephrase-rl[judge]'`"
+            "do `pip install '.[judge]'` in the clone"
         ) from error
     return openai.AsyncOpenAI(
         base_url=config.base_url,

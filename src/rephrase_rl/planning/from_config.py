@@ -165,7 +165,7 @@ def _advantage_alone_trains(trainer: Mapping[str, Any]) -> bool:
 def workload_of(
     config: RunConfig, lengths: DataLengths, verify_s: Mapping[str, float] | None = None
 ) -> tuple[Workload, list[Fact]]:
-    """What one optimiser step has to do.
+    """What one optimiser step of ``plan.devices`` processes has to do.
 
     Args:
         config: Resolved.
@@ -179,7 +179,7 @@ def workload_of(
     plan, trainer = config.plan, config.trainer
     guidance = parse_guidance(config.guidance)
     gathered = _Gathered()
-    batch = _batches(trainer, gathered)
+    batch = _batches(trainer, plan.devices, gathered)
     tokens = _lengths(plan, float(trainer["max_completion_length"]), lengths, gathered)
     mode = _mode(guidance, gathered)
     open_share = _open_share(plan, guidance, mode, lengths, gathered)
@@ -229,13 +229,16 @@ def _verify_s(
     )
 
 
-def _batches(trainer: Mapping[str, Any], gathered: _Gathered) -> dict[str, Any]:
-    """Rows and problems of one step, as TRL counts them for one process."""
+def _batches(trainer: Mapping[str, Any], processes: int, gathered: _Gathered) -> dict[str, Any]:
+    """Rows and problems of one step of all processes.
+
+    As in TRL the trainer's fields are those of one process, but for ``generation_batch_size``.
+    """
     rows, group = trainer["per_device_train_batch_size"], trainer["num_generations"]
     accumulation = trainer["gradient_accumulation_steps"]
     per_generation = trainer.get("steps_per_generation") or accumulation
     if trainer.get("generation_batch_size"):
-        per_generation = trainer["generation_batch_size"] // rows
+        per_generation = trainer["generation_batch_size"] // (rows * processes)
     sampled = rows * per_generation
     if sampled % group:
         gathered.faults.append(
@@ -245,9 +248,9 @@ def _batches(trainer: Mapping[str, Any], gathered: _Gathered) -> dict[str, Any]:
     serves = per_generation * trainer["num_iterations"]
     corrects = trainer.get("use_vllm") and trainer.get("vllm_importance_sampling_correction", True)
     return {
-        "problems": sampled / group,
+        "problems": sampled * processes / group,
         "group_size": group,
-        "rows_per_step": rows * accumulation,
+        "rows_per_step": rows * accumulation * processes,
         "micro_batch_rows": rows,
         "generations_per_step": accumulation / serves,
         "old_logps": bool(accumulation % serves != 0 or corrects),
@@ -349,5 +352,6 @@ def steps_of(config: RunConfig, work: Workload, problems: int | None) -> int | N
         return given
     if problems is None:
         return None
-    generations = config.trainer["num_train_epochs"] * problems / work.problems
-    return math.ceil(generations / work.generations_per_step)
+    batches = problems // work.problems  # TRL leaves out what does not fill one
+    per_epoch = math.ceil(batches / work.generations_per_step)
+    return math.ceil(config.trainer["num_train_epochs"] * per_epoch)

@@ -62,8 +62,9 @@ class Scaled:
     """Trained rows of all devices a second."""
     efficiency: float
     """Speed-up over one device, divided by the number of devices."""
-    grown_step_s: float
-    """A step in which every device has as many problems as one has alone."""
+    configured_step_s: float
+    """The step of as many processes with the trainer's fields as they are, which has more or fewer
+    problems than the planned one."""
     peak_bytes: float
     fits: bool
 
@@ -151,12 +152,12 @@ def guidance_cost(setting: Setting, mode: Mode, open_share: float) -> GuidanceCo
 def scaled(setting: Setting, devices: int) -> Scaled:
     """The setting on another number of devices."""
     alone, here = setting.on(1), setting.on(devices)
-    work = setting.work
-    grown = here.with_work(
+    work, times = setting.work, devices / setting.devices
+    configured = here.with_work(
         dataclasses.replace(
             work,
-            problems=work.problems * devices,
-            rows_per_step=work.rows_per_step * devices,
+            problems=work.problems * times,
+            rows_per_step=work.rows_per_step * times,
         )
     )
     seconds, memory = step_seconds(here), device_memory(here)
@@ -169,7 +170,7 @@ def scaled(setting: Setting, devices: int) -> Scaled:
         exchange_s=exchange,
         rows_per_s=work.rows_per_step / seconds,
         efficiency=step_seconds(alone) / seconds / devices,
-        grown_step_s=step_seconds(grown),
+        configured_step_s=step_seconds(configured),
         peak_bytes=memory.peak,
         fits=memory.fits,
     )

@@ -103,5 +103,8 @@ def _sharded(setting: Setting, suffix: str) -> Iterator[tuple[str, Setting]]:
         if sharded.how.sampler == "shared_prefix":  # which split weights do not allow
             sharded = sharded.with_how(sampler="generate")
         if device_memory(sharded).fits:
-            yield f"plan.sharding: fsdp over {sharded.devices} devices{suffix}", sharded
+            accumulation = round(sharded.local_rows_per_step / sharded.micro_batch_rows)
+            same_step = f", trainer.gradient_accumulation_steps: {accumulation}"
+            split = same_step if sharded.devices != setting.devices else ""
+            yield f"plan.sharding: fsdp over {sharded.devices} devices{split}{suffix}", sharded
             return

@@ -88,7 +88,7 @@ def _opened(model: Any, path: str | Path, *, is_trainable: bool = False) -> Any:
     except ImportError as error:
         raise EngineError(
             f"{path} is an adapter, and reading it needs a package that is not installed "
-            f"({error}); required: the extra for adapters; do `pip install 'rephrase-rl[peft]'`"
+            f"({error}); required: the extra for adapters; do `pip install '.[peft]'` in the clone"
         ) from error
     try:
         return PeftModel.from_pretrained(model, str(path), is_trainable=is_trainable)

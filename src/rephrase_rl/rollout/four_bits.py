@@ -31,7 +31,7 @@ def four_bit_loading() -> dict[str, Any]:
     if find_spec("bitsandbytes") is None:
         raise EngineError(
             "model.load_in_4bit is set, and the package bitsandbytes is not installed; required: "
-            "the extra for QLoRA; do `pip install 'rephrase-rl[qlora]'`"
+            "the extra for QLoRA; do `pip install '.[qlora]'` in the clone"
         )
     return {
         "quantization_config": BitsAndBytesConfig(

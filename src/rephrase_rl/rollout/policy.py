@@ -96,7 +96,7 @@ def load_policy(
             raise
         raise EngineError(
             f"reading {gguf_file} needs a package that is not installed ({error}); required: "
-            "the extra for GGUF; do `pip install 'rephrase-rl[gguf]'`"
+            "the extra for GGUF; do `pip install '.[gguf]'` in the clone"
         ) from error
     # Damaged files are told by whatever reads them: safetensors, torch, json, tokenizers.
     except Exception as error:

@@ -11,6 +11,7 @@ from transformers import GenerationConfig, LogitsProcessorList
 
 from rephrase_rl.errors import EngineError
 from rephrase_rl.records import Completion
+from rephrase_rl.rollout.context_length import context_of
 from rephrase_rl.rollout.logps import LogpRecorder
 from rephrase_rl.rollout.prompt_ids import prompt_token_ids
 from rephrase_rl.rollout.shared_prefix import (
@@ -250,7 +251,7 @@ class TransformersEngine:
                 f"prompts {empty} have no tokens after the chat template, required: at least one; "
                 "look at the template with `rephrase-rl data check`"
             )
-        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        context = context_of(self.model.config)
         longest = max(map(len, prompt_ids), default=0)
         if context is not None and longest + max_new_tokens > context:
             raise EngineError(

@@ -56,7 +56,7 @@ class VllmEngine:
         except ImportError as error:
             raise EngineError(
                 f"the engine vllm needs a package that is not installed ({error}); required: the "
-                "extra for vLLM; do `pip install 'rephrase-rl[vllm]'`, or use the engine "
+                "extra for vLLM; do `pip install '.[vllm]'` in the clone, or use the engine "
                 "transformers"
             ) from error
         base = adapter_base(path)

@@ -2,6 +2,7 @@
 
 from rephrase_rl.runs.directory import EvaluationEntry, RewindReport, RunDirectory, TimingRecord
 from rephrase_rl.runs.manifest import collect_manifest, package_versions
+from rephrase_rl.runs.owner import run_of
 
 __all__ = [
     "EvaluationEntry",
@@ -10,4 +11,5 @@ __all__ = [
     "TimingRecord",
     "collect_manifest",
     "package_versions",
+    "run_of",
 ]

@@ -26,7 +26,8 @@ class SampledSource(ConfigModel):
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     """Nucleus of the candidates' sampling. null: the rollouts' top_p."""
     max_prompt_tokens: Positive = 2048
-    """Longest prompt P(q, k) in tokens. A longer one is skipped and counted, never truncated."""
+    """Longest prompt P(q, k) in tokens. A longer one is skipped and counted, never truncated. The
+    limit is lower where a whole completion behind it would not fit into the policy's context."""
     sampling: Literal["lazy", "eager", "anticipated"] = "lazy"
     """lazy: sample only for open gates. eager: for every group before the gate is known, as the
     paper describes it: the same distribution for more tokens. anticipated: as lazy, but together

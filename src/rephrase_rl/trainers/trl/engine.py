@@ -20,6 +20,7 @@ from rephrase_rl.records import Completion
 from rephrase_rl.seeding import derive_seed, forked_rng
 from rephrase_rl.trainers.trl.anticipation import Anticipation
 from rephrase_rl.trainers.trl.rows import encode_messages
+from rephrase_rl.trainers.trl.sampling import eval_mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -100,8 +101,13 @@ class TrlGuidanceEngine:
 
     @property
     def end_id(self) -> int:
-        """The first of the policy's end tokens."""
-        return int(self._trainer.eos_token_ids[0])
+        """The tokenizer's end token, with which the chat format ends a turn.
+
+        A model may have several, and the first of its list another one: Llama 3 Instruct lists
+        ``<|end_of_text|>`` before ``<|eot_id|>``.
+        """
+        own = self._trainer._tokenizer.eos_token_id  # TRL adds it to the list if it is not there
+        return int(self._trainer.eos_token_ids[0] if own is None else own)
 
     @property
     def max_completion_tokens(self) -> int:
@@ -189,13 +195,9 @@ class TrlGuidanceEngine:
 
     def measure(self, wanted: Sequence[Measurement]) -> list[TokenLogps]:
         """Log-probs of completions without gradient, at the training temperature, as TRL's."""
-        on_q = self._logps(
-            [(self._question_ids[m.group], m.token_ids) for m in wanted], "measure on q"
-        )
+        on_q = self._logps([(self._question_ids[m.group], m.token_ids) for m in wanted])
         shown = [m for m in wanted if m.context_ids is not None]
-        on_context = iter(
-            self._logps([(m.context_ids or (), m.token_ids) for m in shown], "measure on context")
-        )
+        on_context = iter(self._logps([(m.context_ids or (), m.token_ids) for m in shown]))
         return [
             TokenLogps(own, own if m.context_ids is None else next(on_context))
             for m, own in zip(wanted, on_q, strict=True)
@@ -206,15 +208,16 @@ class TrlGuidanceEngine:
         return derive_seed(self._trainer.args.seed, *self._draw, rank, purpose)
 
     def _logps(
-        self, rows: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], purpose: str
+        self, rows: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]
     ) -> list[tuple[float, ...]]:
         """Log-prob of each completion token for (prompt, completion) rows of this rank."""
         need = _largest(len(rows))
         if need == 0:
             return []
         filler = ((self.end_id,), (self.end_id,))
-        # Forked, since dropout in a model in training mode would draw from the rollouts' stream.
-        with forked_rng(self._seed(purpose)):
+        # Without dropout, as the sampler's own log-probs are; it would draw from the rollouts'
+        # stream as well.
+        with eval_mode(self._trainer.model):
             logps_BT = self._padded_logps([*rows, *[filler] * (need - len(rows))])
         return [
             tuple(values[: len(completion)])

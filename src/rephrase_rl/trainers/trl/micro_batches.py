@@ -22,6 +22,7 @@ from rephrase_rl.trainers.trl.stream import JointStream
 from rephrase_rl.trainers.trl.trained_rows import (
     SPLITTABLE_LOSSES,
     TrainedRows,
+    padding_counts,
     rows_of,
     without_padding,
 )
@@ -127,24 +128,28 @@ def loss_in_parts(
     lengths = {name: len(values) for name, values in metrics.items()}
     earlier = torch.zeros((), device=whole_BT.device)
     for number, part in enumerate(parts):
-        loss, own_BT = trainer.loss_of_rows(model, _inputs_of(inputs, part))
+        is_last = number == len(parts) - 1
+        with contextlib.nullcontext() if is_last else _without_sync(trainer, model):
+            loss, own_BT = trainer.loss_of_rows(model, _inputs_of(trainer, inputs, part))
+            if trainer.loss_type in ROW_MEAN_LOSSES:
+                loss = loss * (len(part.rows) + part.padding) / total_rows
+            loss = loss * trained.share
+            if not is_last:
+                trainer.accelerator.backward(loss)
+                earlier += loss.detach()
         known = known and own_BT is not None
         if own_BT is not None:
             own_BT = own_BT.detach()[: len(part.rows)].float()
             whole_BT[part.rows, : own_BT.size(1)] = own_BT
-        if trainer.loss_type in ROW_MEAN_LOSSES:
-            loss = loss * (len(part.rows) + part.padding) / total_rows
-        loss = loss * trained.share
-        if number < len(parts) - 1:
-            with _without_sync(trainer, model):
-                trainer.accelerator.backward(loss)
-            earlier += loss.detach()
     _one_value_each(metrics, lengths, [part.tokens for part in parts])
     return loss + earlier, whole_BT if known else None
 
 
 def _without_sync(trainer: RePOTrainer, model: Any) -> contextlib.AbstractContextManager[Any]:
-    """Gradients of several processes meet once, in the last part's backward pass."""
+    """Gradients of several processes meet once, in the last part's backward pass.
+
+    The forward pass has to be in it too: there DDP decides whether the backward pass exchanges.
+    """
     if trainer.accelerator.distributed_type == DistributedType.NO:
         return contextlib.nullcontext()
     context: contextlib.AbstractContextManager[Any] = trainer.accelerator.no_sync(model)
@@ -164,6 +169,8 @@ def cut(trainer: RePOTrainer, inputs: dict[str, Any], budget: int) -> list[Part]
     prompt_B = prompts_BS.size(1) - prompts_BS.int().argmax(dim=1)
     lengths = (prompt_B + (completions_BT * columns).amax(dim=1)).tolist()
     ids_BS = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
+    if padding_counts(trainer.model):  # then it is computed as well
+        lengths = [ids_BS.size(1)] * len(lengths)
     mask_BS = torch.cat([prompts_BS, completions_BT], dim=1)
     groups = [
         [span.row for span in members]
@@ -226,7 +233,7 @@ def cut_rows(
     return parts
 
 
-def _inputs_of(inputs: dict[str, Any], part: Part) -> dict[str, Any]:
+def _inputs_of(trainer: RePOTrainer, inputs: dict[str, Any], part: Part) -> dict[str, Any]:
     rows = len(inputs["completion_ids"])
     kept = torch.tensor(part.rows + [0] * part.padding)
     chosen = {name: rows_of(value, kept, rows) for name, value in inputs.items()}
@@ -234,7 +241,7 @@ def _inputs_of(inputs: dict[str, Any], part: Part) -> dict[str, Any]:
         mask = chosen["completion_mask"].clone()
         mask[len(part.rows) :] = 0
         chosen["completion_mask"] = mask
-    return without_padding(chosen)
+    return without_padding(trainer, chosen)
 
 
 def _one_value_each(

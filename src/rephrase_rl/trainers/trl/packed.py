@@ -140,7 +140,7 @@ def _obstacles(model: Any) -> Iterator[tuple[str, bool]]:
     yield "it derives positions from the mask", text.model_type == "opt"
     yield (
         "its rotary frequencies depend on the row's length",
-        not _ROPE_BY_LENGTH.isdisjoint(_rope_types(text)),
+        not ROPE_BY_LENGTH.isdisjoint(rope_types(text)),
     )
     yield (
         "the loss of its router counts every token of the row",
@@ -148,10 +148,11 @@ def _obstacles(model: Any) -> Iterator[tuple[str, bool]]:
     )
 
 
-_ROPE_BY_LENGTH = frozenset({"dynamic", "longrope"})
+ROPE_BY_LENGTH = frozenset({"dynamic", "longrope"})
 
 
-def _rope_types(config: Any) -> set[str]:
+def rope_types(config: Any) -> set[str]:
+    """The kinds of rotary positions that a text model's configuration names."""
     settings = getattr(config, "rope_parameters", None) or {}
     nested = [value for value in settings.values() if isinstance(value, dict)]
     return {str(each.get("rope_type")) for each in (settings, *nested)}

@@ -123,7 +123,7 @@ def sample_ids(
             gather_deepspeed3_params=False,
             gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
         ) as model,
-        _eval_mode(model),
+        eval_mode(model),
         # Around the whole of it, so that the weights are cast once and not in every step.
         trainer.accelerator.autocast(),
     ):
@@ -154,7 +154,7 @@ def _settings(trainer: RePOTrainer) -> TokenSampling:
 
 
 @contextmanager
-def _eval_mode(model: Any) -> Iterator[None]:
+def eval_mode(model: Any) -> Iterator[None]:
     """Without dropout; every module's mode is restored."""
     modes = [(module, module.training) for module in model.modules()]
     try:

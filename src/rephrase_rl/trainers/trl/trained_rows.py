@@ -12,6 +12,7 @@ import torch
 from accelerate.utils import gather_object
 
 from rephrase_rl.trainers.trl.batch import ROW_MEAN_LOSSES, loss_mask
+from rephrase_rl.trainers.trl.packed import ROPE_BY_LENGTH, rope_types
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +56,7 @@ def trained_rows(trainer: RePOTrainer, inputs: dict[str, Any]) -> TrainedRows:
         kept = torch.argsort(~live_B, stable=True)[:need].sort().values.cpu()
     share = len(kept) / rows if trainer.loss_type in ROW_MEAN_LOSSES else 1.0
     chosen = {name: rows_of(value, kept, rows) for name, value in inputs.items()}
-    return TrainedRows(without_padding(chosen), share)
+    return TrainedRows(without_padding(trainer, chosen), share)
 
 
 def _advantage_alone_trains(trainer: RePOTrainer) -> bool:
@@ -88,11 +89,18 @@ def rows_of(value: Any, kept: Tensor, rows: int) -> Any:
     return value
 
 
-def without_padding(inputs: dict[str, Any]) -> dict[str, Any]:
+def without_padding(trainer: RePOTrainer, inputs: dict[str, Any]) -> dict[str, Any]:
     """Cut columns in which every row is padding, on the left of prompts and right of completions.
 
-    TRL pads to the longest row of the generation batch, before it is split and shuffled.
+    TRL pads to the longest row of the generation batch, before it is split and shuffled. Old and
+    reference log-probs are of that width, so nothing is cut where it changes them.
+
+    Args:
+        trainer: For its model.
+        inputs: TRL's micro-batch; not changed.
     """
+    if padding_counts(trainer.model):
+        return inputs
     prompt = _used_columns(inputs["prompt_mask"].flip(1))
     width = inputs["completion_mask"].size(1)
     last = max(1, _used_columns(inputs["completion_mask"]))
@@ -103,6 +111,18 @@ def without_padding(inputs: dict[str, Any]) -> dict[str, Any]:
         elif torch.is_tensor(value) and value.dim() == 2 and value.size(1) == width:
             trimmed[name] = value[:, :last]
     return trimmed
+
+
+def padding_counts(model: Any) -> bool:
+    """Whether a row's log-probs may depend on its padding.
+
+    Learned positions (GPT-2) count from the start of the row, padding included; rotary ones are
+    relative, unless they are scaled by the row's length. transformers keeps ``rope_parameters`` for
+    those; a model without them is taken for one of the former, which costs time and is never wrong.
+    """
+    text = model.config.get_text_config()
+    rotary = bool(getattr(text, "rope_parameters", None))
+    return not rotary or not ROPE_BY_LENGTH.isdisjoint(rope_types(text))
 
 
 def _used_columns(mask: Tensor) -> int:

@@ -51,6 +51,7 @@ from rephrase_rl.trainers.trl.memory import UnloggedLoss, load_memory, save_memo
 from rephrase_rl.trainers.trl.micro_batches import loss_in_parts, tokens_of_a_part
 from rephrase_rl.trainers.trl.order import RepeatedOrder, repeated_order
 from rephrase_rl.trainers.trl.printed_texts import show_hidden_characters
+from rephrase_rl.trainers.trl.prompt_room import leave_room
 from rephrase_rl.trainers.trl.resampling import resample
 from rephrase_rl.trainers.trl.rows import merge_extra_fields, rollout_groups
 from rephrase_rl.trainers.trl.sampling import sample_ids, shares_prefixes
@@ -131,6 +132,7 @@ class RePOTrainer(GuardedTrainer, WholeCheckpoints, GRPOTrainer):
         self._step_records: list[GroupRecord] = []
         self._correctness = CorrectnessColumns(self.guidance, self.reward_func_names)
         refuse_unsupported(self)
+        self.guidance = leave_room(self)
         self.compute = compute or Compute()
         self._shares_prefixes = shares_prefixes(self, self.compute.sampler)
         self._anticipates = can_anticipate(self, self._shares_prefixes)
