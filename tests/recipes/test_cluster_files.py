@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -70,15 +71,18 @@ STAND_INS = {
     "srun": 'while [[ "$1" == -* ]]; do shift; done; SLURM_NODEID=2 SLURM_NNODES=4 exec "$@"',
     "sleep": "exit 0",
     **{
-        name: f'printf "%s|" {name} "$RAY_ADDRESS" "$@" >>"$CALLS"; echo >>"$CALLS"'
+        name: f'echo "$(printf "%s|" {name} "$RAY_ADDRESS" "$@")" >>"$CALLS"'
         for name in ("accelerate", "ray", "rephrase-rl")
     },
 }
 """Programs of a cluster that write down how they were called."""
 
 
-def calls_of(script: str, tmp_path: Path, *arguments: str) -> list[list[str]]:
-    """Program, address of Ray and arguments of each call that a job script makes, sorted."""
+def calls_of(script: str, tmp_path: Path, *arguments: str, number: int = 1) -> list[list[str]]:
+    """Program, address of Ray and arguments of each call that a job script makes, sorted.
+
+    Those in the background may come after the script's end, so as many as ``number`` are awaited.
+    """
     bin_ = tmp_path / "bin"
     bin_.mkdir()
     for name, body in STAND_INS.items():
@@ -95,7 +99,10 @@ def calls_of(script: str, tmp_path: Path, *arguments: str) -> list[list[str]]:
         },
         check=True,
     )
-    return sorted(line.split("|")[:-1] for line in calls.read_text().splitlines())
+    deadline = time.monotonic() + 20.0
+    while len(lines := calls.read_text().splitlines()) < number and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return sorted(line.split("|")[:-1] for line in lines)
 
 
 def test_a_slurm_job_launches_trl_on_every_node(tmp_path) -> None:
@@ -111,7 +118,7 @@ def test_a_slurm_job_launches_trl_on_every_node(tmp_path) -> None:
 
 
 def test_a_slurm_job_makes_a_ray_cluster_and_trains_on_it(tmp_path) -> None:
-    head, others, train = calls_of("slurm_verl.sh", tmp_path, "RECIPE", "--set", "seed=1")
+    head, others, train = calls_of("slurm_verl.sh", tmp_path, "RECIPE", "--set", "seed=1", number=3)
     if "--head" not in head:
         head, others = others, head
     block = ["--num-gpus=8", "--block"]

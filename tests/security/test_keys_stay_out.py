@@ -186,6 +186,8 @@ def test_a_planted_key_is_in_nothing_that_a_judged_training_run_writes(
             "method": "repo",
             "model": {"path": "lab:base"},
             "data": {"path": "p.jsonl"},
+            # The lab's own, since its context holds no other P(q, k).
+            "prompts": {"solve": "lab-solve-v1", "rephrase": "lab-rephrase-v1"},
             "rewards": [{"verifier": "judge", "options": {"endpoint": endpoint}}],
             "trainer": {
                 "max_steps": 1,
