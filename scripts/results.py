@@ -20,10 +20,22 @@ from typing import TYPE_CHECKING
 from rephrase_rl.runs import atomic
 from rephrase_rl.studies import ablation_pages, figures, forgetting
 from rephrase_rl.studies.ablation import compare_to_baseline
-from rephrase_rl.studies.analysis import Analysis, analyse, card_json, card_lines, verdict_lines
+from rephrase_rl.studies.analysis import (
+    Analysis,
+    analyse,
+    card_json,
+    card_lines,
+    lost_lines,
+    verdict_lines,
+)
 from rephrase_rl.studies.ignition_pages import ignition_table
 from rephrase_rl.studies.outcomes import runs_of
-from rephrase_rl.studies.pages import claim_effects, headline_table, overview_table
+from rephrase_rl.studies.pages import (
+    by_policy_table,
+    claim_effects,
+    headline_table,
+    overview_table,
+)
 from rephrase_rl.studies.shipped import shipped_study
 from rephrase_rl.studies.store import read_summaries
 
@@ -83,6 +95,8 @@ def texts(root: Path) -> dict[str, str]:
         "headline": headline(analysis),
         "overview": overview(analysis, "good"),
         "overview-poor": overview(analysis, "poor"),
+        "by-policy": by_policy_table({c: analysis.of(c) for c in analysis.tables}),
+        "lost": lost_lines(analysis),
         **{f"claim-{claim.number}": claim_effects(rows) for claim, rows in analysis.claims},
         "ignition": ignitions(root),
         "forgetting": forgetting_table(root),

@@ -14,6 +14,7 @@ from rephrase_rl.studies.ignition import (
     ignition_step,
     level_of,
     observe,
+    usual_error,
 )
 from rephrase_rl.studies.ignition_pages import ignition_table
 from study_fakes import finished
@@ -77,6 +78,13 @@ def test_the_level_of_runs_is_their_median() -> None:
     assert level_of([ignition(None)]) is None
 
 
+def test_the_usual_step_is_that_of_other_runs() -> None:
+    others = [ignition(4), ignition(8), ignition(None)]
+    assert usual_error([ignition(3), ignition(11), ignition(None)], others) == 4.0
+    assert usual_error([ignition(3)], [ignition(None)]) is None
+    assert usual_error([ignition(None)], others) is None
+
+
 def test_the_table_has_a_row_for_each_condition_and_rate_of_repo_alone() -> None:
     series = {"accepted": [8.0] * 5, "whole_text_logp": [-16.0, -8.0, -4.0, None, None]}
     cells = [
@@ -97,5 +105,24 @@ def test_the_table_has_a_row_for_each_condition_and_rate_of_repo_alone() -> None
     ]  # fmt: skip
     # Own success starts at step 3 (the mean of steps 3 to 5). At ln 8 it is foretold for 2.94; the
     # other row ignites at once, at a level of 16, which the text of this one has at the start.
-    spread = "| 3 (3 to 3) | 24 (24 to 24) | 4 (4 to 4) | 0.1 | 16.0 | 3.0 | 1 of 1 | 1 of 1 |"
+    spread = (
+        "| 3 (3 to 3) | 24 (24 to 24) | 0 | 4 (4 to 4) | 0.1 | 16.0 | 3.0 | 1 of 1 | 1 of 1 |  |"
+    )
     assert lines[0].endswith(spread)
+
+
+def test_a_row_is_compared_with_the_usual_step_of_other_conditions_at_its_rate() -> None:
+    series = {"accepted": [8.0] * 9, "whole_text_logp": [-16.0, -8.0, -4.0]}
+    own = {0: [0.0] * 7 + [0.5] * 3, 1: [0.0] * 3 + [0.5] * 7}
+    rows = [
+        finished(
+            Cell("repo", protocol, "alien", "good", seed, 2e-4), own_hard=own[seed], series=series
+        )
+        for seed, protocol in enumerate(("hard", "mixed"))
+    ]
+    hard, mixed = ignition_table(rows, 40)[2:]
+    # They ignite at steps 5 and 1, the first of them after what the rule may look at.
+    assert hard.split(" | ")[6] == "1"
+    assert mixed.split(" | ")[6] == "0"
+    assert hard.endswith("| 4.0 |")
+    assert mixed.endswith("| 4.0 |")

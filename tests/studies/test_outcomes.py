@@ -80,7 +80,17 @@ def test_tables_look_at_the_steps_that_are_equal() -> None:
 )
 def test_collapse(hard, kept, expected) -> None:
     points = [{"hard": h, "easy": k, "general": k} for h, k in zip(hard, kept, strict=True)]
-    assert collapses(points) is expected
+    assert collapses(points, points[0]) is expected
+
+
+def test_a_collapse_in_a_first_stage_is_seen_from_the_starting_policy() -> None:
+    curve = [{"step": s, "hard": 0.0, "easy": 0.5, "general": 1.0} for s in (0, 40)]
+    staged = finished(cell("sft_then_rl"), first_steps=20, curve=curve)
+    plain = finished(cell("grpo"))
+    (alone,) = runs_of([*bases(1.0), staged])
+    assert not alone.collapses, "nothing says what the starting policy could do"
+    _, after = runs_of([*bases(1.0), plain, staged])
+    assert after.collapses
 
 
 def test_spikes_stand_out_of_the_steps_before_and_of_the_clipping_norm() -> None:

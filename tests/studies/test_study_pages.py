@@ -11,9 +11,11 @@ from rephrase_rl.studies import figures
 from rephrase_rl.studies.analysis import analyse, card_json, card_lines
 from rephrase_rl.studies.cells import ANY, Cell, base_cell
 from rephrase_rl.studies.order import remaining
-from rephrase_rl.studies.pages import overview_table
+from rephrase_rl.studies.outcomes import runs_of
+from rephrase_rl.studies.pages import by_policy_table, headline_table, lost_table, overview_table
 from rephrase_rl.studies.tables import ARMS, condition_tables
-from study_fakes import finished, swept, tiny_study
+from rephrase_rl.studies.verdicts import Condition
+from study_fakes import digits_of, finished, swept, tiny_study
 
 ORDER = [
     {"kind": "sweep", "protocols": "mixed", "experts": "alien", "arms": ["grpo", "repo"]},
@@ -119,3 +121,44 @@ def test_the_overview_has_every_arm_in_every_condition_that_was_run() -> None:
     assert repo[0] == "`repo`"
     assert repo[1].startswith("**0.900 [")
     assert "lost" in repo[2]
+
+
+def test_levels_stand_by_starting_policy() -> None:
+    analysis = analyse(STUDY, summaries())
+    mixed, hard = analysis.conditions
+    one = [run for run in analysis.of(mixed) if run.cell["arm"] == "repo"][:1]
+    lines = by_policy_table({mixed: analysis.of(mixed), hard: one})
+    assert lines[0] == "| arm | mixed, alien, good | hard, alien, good |"
+    assert lines[2:] == ["| `grpo` | 0.00 0.00 0.00 |  |", "| `repo` | 0.90 0.90 0.90 | 0.90 |"]
+
+
+def test_losses_are_told_apart_by_what_was_lost() -> None:
+    mixed = Condition("mixed", "alien", "good")
+    forgets = finished(Cell("sft", "mixed", "alien", "good", 0, 1e-4))
+    forgets["test"]["40"]["easy"]["chain"] = "1" * 30 + "0" * 10
+    keeps = finished(Cell("repo", "mixed", "alien", "good", 0, 1e-4))
+    runs = runs_of([finished(base_cell("good", 0)), forgets, keeps])
+    head, _, row = lost_table({mixed: runs}, ("sft", "repo"))
+    assert head.startswith("| condition | `sft`: easy problems | `sft`: abilities |")
+    assert row == f"| {mixed.name} | 0.250 | 0.000 | 0.000 | 0.000 |"
+    assert lost_table({mixed: runs[:1]}, ("sft", "repo"))[2:] == []
+
+
+def test_what_was_lost_is_told_of_the_same_step_as_the_level() -> None:
+    two = {"20": digits_of(0.2, 0.5), "40": digits_of(0.4, 1.0)}
+    cell = Cell("sft_then_rl", "mixed", "alien", "good", 0, 1e-4)
+    runs = runs_of([finished(base_cell("good", 0)), finished(cell, test=two, first_steps=20)])
+    tables = condition_tables(runs)
+    (row,) = [line for line in headline_table(tables) if line.startswith("| sft_then_rl")]
+    assert row == "| sft_then_rl | 1 | 0.200 | 0.500 | 2,000 | 10 |"
+    assert tables.equal_tokens[-1].lost.difference == 0.0
+
+
+def test_a_threshold_that_few_runs_reach_has_no_median() -> None:
+    cells = [Cell("repo", "mixed", "alien", "good", seed, 1e-4) for seed in range(3)]
+    rows = [finished(base_cell("good", seed)) for seed in range(3)]
+    rows += [finished(c, hard) for c, hard in zip(cells, (0.9, 0.5, 0.0), strict=True)]
+    ((did,),) = (condition_tables(runs_of(rows)).behaviour,)
+    assert did.reached[0.30].runs == 2
+    assert did.reached[0.30].tokens == 4000
+    assert did.reached[0.60] == (1, None, None)

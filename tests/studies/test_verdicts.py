@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from rephrase_rl.studies.cells import Cell, base_cell
+from rephrase_rl.studies.cells import ANY, Cell, base_cell
 from rephrase_rl.studies.effects import effect, permutation_p
 from rephrase_rl.studies.outcomes import runs_of
 from rephrase_rl.studies.verdicts import CLAIMS, Condition, Judged, judged, overall
@@ -82,6 +82,24 @@ def test_p_values_are_corrected_within_a_claim() -> None:
     (found,) = judged(CLAIMS[3], [HERE], (), made, made)
     corrected = [one.p_value for one in found.effects if one.p_value is not None]
     assert corrected == pytest.approx([2 * 2 / 252] * 2)
+
+
+def test_each_starting_policy_counts_once_in_the_second_interval() -> None:
+    levels = {0: 0.2, 1: 0.4, 2: 0.6, 3: 0.4}  # seed 3 starts from the policy of seed 0
+    summaries = [finished(base_cell("good", i)) for i in range(3)]
+    summaries += [
+        finished(Cell("grpo", "mixed", ANY, "good", seed, 1e-4), hard)
+        for seed, hard in levels.items()
+    ]
+    made = runs_of(summaries)
+    (found,) = judged(CLAIMS[1], [HERE], (), made, made)
+    (one,) = found.effects
+    assert one.difference == pytest.approx(0.4)
+    # Means 0.3, 0.4, 0.6: mean 0.4333, standard error 0.0882, t with two degrees of freedom 4.303.
+    assert one.over_policies == pytest.approx((0.4333 - 0.3795, 0.4333 + 0.3795), abs=1e-3)
+    alone = [run for run in made if run.policy == "weights-good-0"]
+    (found,) = judged(CLAIMS[1], [HERE], (), alone, alone)
+    assert all(map(math.isnan, found.effects[0].over_policies))
 
 
 def test_the_overall_verdict_says_what_it_rests_on() -> None:

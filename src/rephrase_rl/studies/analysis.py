@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from rephrase_rl.studies.verdicts import Claim, Judged
 
 
+BY_POLICY = (
+    "Hard accuracy at equal prompts, a mean for each starting policy: pretraining seeds 0, 1, 2. "
+    "Runs from one policy are more alike than runs from two."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Analysis:
     """What the finished cells say."""
@@ -140,6 +146,11 @@ def verdict_lines(analysis: Analysis, card: str) -> list[str]:
     return pages.verdict_table(analysis.claims, card)
 
 
+def lost_lines(analysis: Analysis) -> list[str]:
+    """What claim 1 is about, in its two parts."""
+    return pages.lost_table({c: _of(c, analysis.free) for c in analysis.tables}, ("sft", "repo"))
+
+
 def card_json(
     study: StudyConfig, summaries: Mapping[str, Mapping[str, JSON]], analysis: Analysis
 ) -> JSON:
@@ -205,6 +216,9 @@ def card_lines(
     lines += ["## Conditions", ""]
     for condition, tables in analysis.tables.items():
         lines += pages.condition_section(condition, tables)
+    by_policy = {c: analysis.of(c) for c in analysis.tables}
+    lines += ["## By starting policy", "", BY_POLICY, "", *pages.by_policy_table(by_policy), ""]
+    lines += ["What is lost at the free rates:", "", *lost_lines(analysis), ""]
     lines += [
         "## Learning rates",
         "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,9 @@ class Effect:
     """Of the permutation test over seeds; None: there is no second arm."""
     seeds: tuple[int, int]
     """Runs of the two arms; the second is 0 where there is none."""
+    over_policies: tuple[float, float] = (math.nan, math.nan)
+    """95 % t interval of the mean over starting policies, each counted once: runs from one policy
+    are more alike than runs from two. NaN with fewer than two policies."""
 
 
 def effect(

@@ -144,6 +144,20 @@ def foresight(runs: Sequence[Ignition], level: float, last: int) -> Foresight:
     )
 
 
+def usual_error(runs: Sequence[Ignition], others: Sequence[Ignition]) -> float | None:
+    """Error of a rule that looks at nothing: the median step at which other runs ignite, in steps.
+
+    Args:
+        runs: To judge it by.
+        others: Where the median is from, such as runs at the same learning rate.
+
+    Returns:
+        The mean distance over runs that ignite; None where there is no such run on either side.
+    """
+    known = [run.step for run in others if run.step is not None]
+    return _mean(abs(median(known) - run.step) for run in runs if run.step is not None and known)
+
+
 def _last_size(logps: Sequence[float | None]) -> float | None:
     return next((-value for value in reversed(logps) if value is not None), None)
 

@@ -6,7 +6,14 @@ import math
 from statistics import median
 from typing import TYPE_CHECKING
 
-from rephrase_rl.studies.ignition import GROUP, foresight, level_of, observe
+from rephrase_rl.studies.ignition import (
+    FIRST_STEPS,
+    GROUP,
+    foresight,
+    level_of,
+    observe,
+    usual_error,
+)
 from rephrase_rl.studies.pages import table
 
 if TYPE_CHECKING:
@@ -35,11 +42,19 @@ def ignition_table(summaries: Iterable[Mapping[str, JSON]], last: int) -> list[s
         rows.setdefault(_condition(run), []).append(run)
     lines = []
     for condition, own in rows.items():
-        others = [run for name, runs in rows.items() if name != condition for run in runs]
-        lines.append(_row(condition, own, level_of(others), last))
+        others = {name: runs for name, runs in rows.items() if name != condition}
+        level = level_of(run for runs in others.values() for run in runs)
+        alike = [run for name, runs in others.items() if name[1] == condition[1] for run in runs]
+        lines.append([*_row(condition, own, level, last), _number(usual_error(own, alike))])
     head = ["condition", "rate", "runs", "ignite", "step", "accepted rewrites until then"]
-    head += ["level, nats", "error at ln G", "level of the other rows", "error"]
-    return table([*head, "foretold", "false alarms"], lines)
+    head += [
+        "after the first five",
+        "level, nats",
+        "error at ln G",
+        "level of the other rows",
+        "error",
+    ]
+    return table([*head, "foretold", "false alarms", "error of the usual step"], lines)
 
 
 def _condition(run: Ignition) -> tuple[str, str]:
@@ -61,6 +76,7 @@ def _row(
         str(plain.ignited),
         _spread(steps),
         _spread(rewrites),
+        str(sum(step >= FIRST_STEPS for step in steps)),
         _spread(levels),
         _number(plain.error),
     ]

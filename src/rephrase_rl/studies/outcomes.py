@@ -58,6 +58,11 @@ class Tested:
         return np.concatenate([part * total / (2 * len(part)) for part in (self.easy, general)])
 
     @property
+    def all_abilities(self) -> float:
+        """Accuracy on problems of all general abilities."""
+        return float(np.concatenate(list(self.general.values())).mean())
+
+    @property
     def in_batch(self) -> float:
         """Mean accuracy on the abilities that mixed batches hold."""
         return float(np.mean([self.general[name].mean() for name in TRAINED_ABILITIES]))
@@ -77,11 +82,19 @@ class Run:
     """Its starting policy."""
     tests: Mapping[int, Tested]
     """By optimiser steps."""
+    before: Mapping[str, float]
+    """Validation of the starting policy: before the first stage, where there are two."""
 
     @property
     def cell(self) -> Mapping[str, Any]:
         """What was varied."""
         return self.summary["cell"]
+
+    @property
+    def policy(self) -> str:
+        """Name of its starting policy."""
+        name: str = self.summary["policy"]["name"]
+        return name
 
     @property
     def last(self) -> int:
@@ -144,7 +157,7 @@ class Run:
     @property
     def collapses(self) -> bool:
         """Whether the validation shows a collapse."""
-        return collapses(self.summary["curve"])
+        return collapses(self.summary["curve"], self.before)
 
     @property
     def unstable(self) -> bool:
@@ -194,12 +207,21 @@ def runs_of(summaries: Iterable[Mapping[str, JSON]]) -> list[Run]:
         for row in rows
         if row["cell"]["arm"] == BASE_ARM
     }
+    # What was validated before a second stage is the policy after the first one.
+    starts = {
+        row["policy"]["sha256"]: row["curve"][0]
+        for row in rows
+        if row.get("curve") and not row.get("first_steps")
+    }
     runs = []
     for row in rows:
-        base = bases.get((row["cell"]["rewriter"], row["policy"]["sha256"]))
+        weights = row["policy"]["sha256"]
+        base = bases.get((row["cell"]["rewriter"], weights))
         if row["cell"]["arm"] != BASE_ARM and row["test"] and base is not None:
             tests = {int(step): on_test(test) for step, test in row["test"].items()}
-            runs.append(Run(row, base, tests))
+            own = row["curve"][0]
+            before = starts.get(weights, own) if row["first_steps"] else own
+            runs.append(Run(row, base, tests, before))
     return sorted(runs, key=lambda run: (run.cell["arm"], run.cell["seed"]))
 
 
@@ -225,21 +247,25 @@ def spikes(grad_norms: Sequence[float | None]) -> int:
     )
 
 
-def collapses(curve: Sequence[Mapping[str, float]]) -> bool:
+def collapses(curve: Sequence[Mapping[str, float]], before: Mapping[str, float]) -> bool:
     """Whether accuracy on hard problems falls to half, or retention far below what it was before.
+
+    Args:
+        curve: Validations by step.
+        before: Validation before any training.
 
     Example:
         >>> point = {"easy": 1.0, "general": 1.0}
-        >>> collapses([{"hard": hard, **point} for hard in (0.0, 0.4, 0.2)])
+        >>> collapses([{"hard": hard, **point} for hard in (0.0, 0.4, 0.2)], point)
         True
-        >>> collapses([{"hard": hard, **point} for hard in (0.0, 0.19, 0.0)])
+        >>> collapses([{"hard": hard, **point} for hard in (0.0, 0.19, 0.0)], point)
         False
     """
     best = 0.0
     for point in curve:
         if best >= COLLAPSE_FROM and point["hard"] <= COLLAPSE_TO * best:
             return True
-        if retention(point) <= retention(curve[0]) - RETENTION_DROP:
+        if retention(point) <= retention(before) - RETENTION_DROP:
             return True
         best = max(best, point["hard"])
     return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from rephrase_rl.config.study import BASE_ARM
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rephrase_rl.studies.effects import Effect
+    from rephrase_rl.studies.outcomes import Run
     from rephrase_rl.studies.tables import Behaviour, ConditionTables, Row
     from rephrase_rl.studies.verdicts import Claim, Condition, Judged
 
@@ -24,7 +27,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def interval(found: Effect) -> str:
     """A figure with its interval; without one where a single run has none."""
-    if found.low != found.low:
+    if math.isnan(found.low):
         return f"{found.difference:z.3f}"
     return f"{found.difference:z.3f} [{found.low:z.3f}, {found.high:z.3f}]"
 
@@ -80,19 +83,19 @@ def claim_effects(judged: Sequence[Judged]) -> list[str]:
     rows = [
         [
             *(row.condition.name, row.verdict, one.what, interval(one)),
-            *(_bootstrap(one), p_value(one), _seeds(one)),
+            *(_ends(one.bootstrap_low, one.bootstrap_high), _ends(*one.over_policies)),
+            *(p_value(one), _seeds(one)),
         ]
         for row in judged
         for one in row.effects
     ]
-    head = ["condition", "verdict", "effect", "95 % t interval", "bootstrap", "p (Holm)", "runs"]
+    head = ["condition", "verdict", "effect", "95 % t interval", "bootstrap", "over policies"]
+    head += ["p (Holm)", "runs"]
     return [*lines, *table(head, rows), ""] if rows else lines
 
 
-def _bootstrap(found: Effect) -> str:
-    if found.bootstrap_low != found.bootstrap_low:
-        return "-"
-    return f"[{found.bootstrap_low:z.3f}, {found.bootstrap_high:z.3f}]"
+def _ends(low: float, high: float) -> str:
+    return "-" if math.isnan(low) else f"[{low:z.3f}, {high:z.3f}]"
 
 
 def _seeds(found: Effect) -> str:
@@ -142,8 +145,7 @@ def levels_table(rows: Sequence[Row]) -> list[str]:
 
 
 def headline_table(tables: ConditionTables) -> list[str]:
-    """Equal prompts in short, with what each arm cost."""
-    did = {row.arm: row for row in tables.behaviour}
+    """Equal prompts in short, with what each arm cost until then."""
     return table(
         ["arm", "runs", "hard", "retention loss", "generated tokens", "CPU seconds"],
         [
@@ -151,9 +153,9 @@ def headline_table(tables: ConditionTables) -> list[str]:
                 row.arm,
                 str(row.seeds),
                 interval(row.hard),
-                interval(did[row.arm].retention_loss) if row.arm in did else "",
+                "" if row.lost is None else interval(row.lost),
                 "" if row.tokens is None else f"{row.tokens:,.0f}",
-                f"{did[row.arm].cpu_s:.0f}" if row.arm in did else "",
+                "" if row.cpu_s is None else f"{row.cpu_s:.0f}",
             ]
             for row in tables.equal_prompts
         ],
@@ -163,26 +165,66 @@ def headline_table(tables: ConditionTables) -> list[str]:
 def overview_table(conditions: Mapping[Condition, ConditionTables]) -> list[str]:
     """Every arm in each condition at equal prompts: hard accuracy, and what was lost elsewhere."""
     levels = [{row.arm: row for row in tables.equal_prompts} for tables in conditions.values()]
-    lost = [
-        {row.arm: row.retention_loss for row in tables.behaviour} for tables in conditions.values()
-    ]
     rows = []
     for arm in (BASE_ARM, *ARMS):
-        cells = [
-            _overview_cell(level.get(arm), loss.get(arm))
-            for level, loss in zip(levels, lost, strict=True)
-        ]
+        cells = [_overview_cell(level.get(arm)) for level in levels]
         if any(cells):
             rows.append([f"`{arm}`", *cells])
     return table(["arm", *(f"{c.protocol}, {c.expert} expert" for c in conditions)], rows)
 
 
-def _overview_cell(level: Row | None, loss: Effect | None) -> str:
+def _overview_cell(level: Row | None) -> str:
     if level is None:
         return ""
-    if loss is None:
+    if level.lost is None:
         return f"**{level.hard.difference:z.3f}**"
-    return f"**{interval(level.hard)}**<br>lost {interval(loss)}"
+    return f"**{interval(level.hard)}**<br>lost {interval(level.lost)}"
+
+
+def by_policy_table(conditions: Mapping[Condition, Sequence[Run]]) -> list[str]:
+    """Hard accuracy at equal prompts of every arm, a mean for each starting policy in turn.
+
+    Args:
+        conditions: Each with its runs.
+    """
+    rows = []
+    for arm in ARMS:
+        cells = [
+            _by_policy([run for run in of if run.cell["arm"] == arm]) for of in conditions.values()
+        ]
+        if any(cells):
+            rows.append([f"`{arm}`", *cells])
+    return table(["arm", *(f"{c.protocol}, {c.expert}, {c.rewriter}" for c in conditions)], rows)
+
+
+def _by_policy(runs: Sequence[Run]) -> str:
+    found: dict[str, list[float]] = {}
+    for run in sorted(runs, key=lambda run: run.policy):
+        found.setdefault(run.policy, []).append(float(run.equal_prompts.hard.mean()))
+    return " ".join(f"{fmean(own):.2f}" for own in found.values())
+
+
+def lost_table(conditions: Mapping[Condition, Sequence[Run]], arms: Sequence[str]) -> list[str]:
+    """What arms lose at the end, on easy problems of the domain and on other abilities; means.
+
+    Args:
+        conditions: Each with its runs.
+        arms: To show; a condition is left out where one of them has no run.
+    """
+    rows = []
+    for condition, runs in conditions.items():
+        own = [[run for run in runs if run.cell["arm"] == arm] for arm in arms]
+        if all(own):
+            rows.append([condition.name, *(cell for of in own for cell in _lost(of))])
+    head = [f"`{arm}`: {part}" for arm in arms for part in ("easy problems", "abilities")]
+    return table(["condition", *head], rows)
+
+
+def _lost(runs: Sequence[Run]) -> list[str]:
+    pairs = [(run.base, run.tests[run.last]) for run in runs]
+    easy = fmean(float(base.easy.mean() - after.easy.mean()) for base, after in pairs)
+    abilities = fmean(base.all_abilities - after.all_abilities for base, after in pairs)
+    return [f"{easy:z.3f}", f"{abilities:z.3f}"]
 
 
 def behaviour_table(rows: Sequence[Behaviour]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -52,8 +52,12 @@ class Row:
     """Mean accuracy on the abilities that mixed batches hold."""
     held_out: float
     """Accuracy on the ability that no batch holds."""
+    lost: Effect | None
+    """Retention loss then; None for a starting policy."""
     tokens: float | None
     """Generated until then, mean over seeds."""
+    cpu_s: float | None
+    """Seconds of training until then."""
 
 
 class Reached(NamedTuple):
@@ -61,7 +65,8 @@ class Reached(NamedTuple):
 
     runs: int
     tokens: float | None
-    """Median of Kaplan and Meier; None: fewer than half are estimated to get there."""
+    """Median of Kaplan and Meier; None: fewer than half of the runs get there. All of them train
+    for as many steps, so that one with few tokens was not stopped early, but spent few."""
     cpu_s: float | None
 
 
@@ -124,18 +129,27 @@ def _table(
     for arm in ARMS:
         own = [run for run in runs if run.cell["arm"] == arm]
         if own and arm not in without:
-            tested = [run.tests[step_of(run)] for run in own]
-            rows.append(_row(arm, tested, fmean(run.tokens(step_of(run)) for run in own)))
+            rows.append(_arm_row(arm, own, step_of))
     return rows
 
 
 def _base_row(runs: Sequence[Run]) -> Row:
     """Every starting policy once, however many runs start from it."""
     bases = {run.summary["policy"]["sha256"]: run.base for run in runs}
-    return _row(BASE_ARM, list(bases.values()), None)
+    return _row(BASE_ARM, list(bases.values()))
 
 
-def _row(arm: str, tested: Sequence[Tested], tokens: float | None) -> Row:
+def _arm_row(arm: str, runs: Sequence[Run], step_of: Callable[[Run], int]) -> Row:
+    losses = [run.retention_losses(step_of(run)) for run in runs]
+    return replace(
+        _row(arm, [run.tests[step_of(run)] for run in runs]),
+        lost=effect("retention loss", losses, num_resamples=0),
+        tokens=fmean(run.tokens(step_of(run)) for run in runs),
+        cpu_s=fmean(run.cpu_seconds[step_of(run) - 1] for run in runs),
+    )
+
+
+def _row(arm: str, tested: Sequence[Tested]) -> Row:
     return Row(
         arm,
         len(tested),
@@ -144,7 +158,9 @@ def _row(arm: str, tested: Sequence[Tested], tokens: float | None) -> Row:
         easy=_level(tested, lambda one: one.easy),
         in_batch=fmean(one.in_batch for one in tested),
         held_out=fmean(one.held_out for one in tested),
-        tokens=tokens,
+        lost=None,
+        tokens=None,
+        cpu_s=None,
     )
 
 
@@ -209,6 +225,8 @@ def _reached(runs: Sequence[Run], threshold: float) -> Reached:
     ]
     seconds = [_until(run.cpu_seconds, step) for run, step in zip(runs, steps, strict=True)]
     reached = [step is not None for step in steps]
+    if 2 * sum(reached) < len(runs):
+        return Reached(sum(reached), None, None)
     return Reached(
         sum(reached),
         time_to_threshold(tokens, reached).median,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from rephrase_rl.statistics.correction import holm
+from rephrase_rl.statistics.intervals import seed_mean_interval
 from rephrase_rl.studies.effects import Effect, effect
 from rephrase_rl.studies.outcomes import FORGETS_ABOVE, Run, matching
 
@@ -99,7 +102,7 @@ def on_policy_is_blind(arms: ArmRuns) -> tuple[Verdict, list[Effect]]:
     grpo = arms("grpo")
     if len(grpo) < FIRST_SEEDS:
         return "not run", []
-    found = effect("hard gain of grpo", [run.tests[run.last].hard - run.base.hard for run in grpo])
+    found = _of("hard gain of grpo", grpo, (), _hard_gains)
     if found.high < GAIN_LIMIT:
         return "holds", [found]
     return ("fails" if found.low > GAIN_LIMIT else "undecided"), [found]
@@ -133,7 +136,7 @@ def repo_wins(arms: ArmRuns) -> tuple[Verdict, list[Effect]]:
     found = _corrected(
         [_of(f"hard avg@4, repo minus {name}", repo, arms(name), _hard) for name in others]
     )
-    loss = effect("retention loss of repo", [run.retention_losses() for run in repo])
+    loss = _of("retention loss of repo", repo, (), _losses)
     verdicts = [
         _above(one, 0.0, both=(repo, arms(name))) for one, name in zip(found, others, strict=True)
     ]
@@ -223,7 +226,31 @@ def _of(
     others: Sequence[Run],
     values: Callable[[Run], NDArray[np.float64]],
 ) -> Effect:
-    return effect(what, [values(run) for run in runs], [values(run) for run in others])
+    found = effect(what, [values(run) for run in runs], [values(run) for run in others])
+    return replace(found, over_policies=_over_policies(runs, others, values))
+
+
+def _over_policies(
+    runs: Sequence[Run], others: Sequence[Run], values: Callable[[Run], NDArray[np.float64]]
+) -> tuple[float, float]:
+    """The interval with each starting policy counted once."""
+
+    def means(of: Sequence[Run]) -> dict[str, float]:
+        by_policy: dict[str, list[float]] = {}
+        for run in of:
+            by_policy.setdefault(run.policy, []).append(float(values(run).mean()))
+        return {policy: fmean(own) for policy, own in by_policy.items()}
+
+    first, second = means(runs), means(others)
+    shared = [name for name in first if name in second or not others]
+    if len(shared) < FIRST_SEEDS:
+        return math.nan, math.nan
+    interval = seed_mean_interval([first[name] - second.get(name, 0.0) for name in shared])
+    return interval.low, interval.high
+
+
+def _hard_gains(run: Run) -> NDArray[np.float64]:
+    return run.tests[run.last].hard - run.base.hard
 
 
 def _hard(run: Run) -> NDArray[np.float64]:
