@@ -102,7 +102,7 @@ def test_without_peft_the_extra_is_named(monkeypatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(EngineError, match=r"rephrase-rl\[peft\]"):
+    with pytest.raises(EngineError, match=r"'\.\[peft\]'"):
         new_adapter(PolicyConfig(path="m", lora={}), tiny_model())
 
 

@@ -19,7 +19,7 @@ def test_without_a_gpu_it_is_told_before_anything_is_loaded(tmp_path) -> None:
 def test_without_bitsandbytes_the_extra_is_named(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(four_bits, "find_spec", lambda name: None)
-    with pytest.raises(EngineError, match=r"rephrase-rl\[qlora\]"):
+    with pytest.raises(EngineError, match=r"'\.\[qlora\]'"):
         four_bits.four_bit_loading()
 
 
