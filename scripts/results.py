@@ -100,6 +100,7 @@ def texts(root: Path) -> dict[str, str]:
         **{f"claim-{claim.number}": claim_effects(rows) for claim, rows in analysis.claims},
         "ignition": ignitions(root),
         "forgetting": forgetting_table(root),
+        "ablations": ablations_overview(root),
         "forgotten-texts": [forgotten_texts(root)],
         "method-table": table_of(root, "method_table"),
         "lora-lab": table_of(root, "lora_lab"),
@@ -136,6 +137,13 @@ def ablation_texts(root: Path) -> dict[str, str]:
         f"{ABLATIONS}/card.md": "\n".join(page) + "\n",
         f"{ABLATIONS}/card.json": json.dumps(data, indent=1) + "\n",
     }
+
+
+def ablations_overview(root: Path) -> list[str]:
+    """What every change does in the conditions that have all pairs of seeds."""
+    study, summaries = shipped_study("ablations"), read_summaries([root / ABLATIONS / "runs"])
+    compared = compare_to_baseline(study, runs_of(summaries.values()))
+    return ablation_pages.overview_table(study, compared)
 
 
 def ignitions(root: Path) -> list[str]:
