@@ -72,6 +72,7 @@ def test_processes_wait_for_what_one_does_alone(store, monkeypatch) -> None:
 
     def sleep(seconds: float) -> None:
         looks.append(seconds)
+        assert len(looks) <= 3, "what was done is never seen"
         if len(looks) == 3:
             mark_done("evaluated")
 
@@ -87,6 +88,19 @@ def test_nobody_waits_for_a_process_that_has_failed(store) -> None:
         wait_until_done("evaluated")
 
 
-def test_a_single_process_has_nobody_to_wait_for() -> None:
+@pytest.mark.parametrize(("is_initialized", "size"), [(False, 2), (True, 1)])
+def test_a_single_process_has_nobody_to_wait_for(monkeypatch, is_initialized, size) -> None:
+    store, looks = Store(), []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        store["never marked"] = "done"  # so that one that waits comes to an end
+
+    monkeypatch.setattr("time.sleep", sleep)
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: is_initialized)
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda: size)
+    monkeypatch.setattr("torch.distributed.distributed_c10d._get_default_store", lambda: store)
+    wait_until_done("never marked")
     mark_done("evaluated")
-    wait_until_done("evaluated")
+    assert looks == []
+    assert store == {}
