@@ -78,6 +78,8 @@ def test_differences_are_of_the_same_seed_and_of_equal_tokens() -> None:
     assert nll.hard_at_tokens.mean == pytest.approx((0.8 + 0.9 + 1.0) / 6 - 1.7 / 3)
     assert nll.tokens == 2.0
     assert nll.area.mean == pytest.approx(1 / 6)
+    # Up to the baseline's budget its line climbs to half of its end.
+    assert nll.area_by_tokens.mean == pytest.approx((0.8 + 0.9 + 1.0) / 12 - 1.7 / 6)
     # All differences alike: no test, whatever their size.
     assert nll.retention.mean == 0.0
     assert nll.retention.p_value is None

@@ -60,6 +60,9 @@ class Variant:
     """Test accuracy on hard problems after as many prompts."""
     area: Difference
     """Mean of the validation accuracy on hard problems over the steps: how early it learns."""
+    area_by_tokens: Difference
+    """The same over generated tokens, up to where the run that generated fewer ends. It still tells
+    runs apart that are all at the top in the end."""
     tokens: float
     """Generated tokens over those of the baseline."""
     seconds: float
@@ -147,6 +150,7 @@ def _variant(arm: str, protocol: str, pairs: Sequence[tuple[Run, Run]]) -> Varia
         retention=paired(_retention),
         hard_at_end=paired(_hard),
         area=paired(_area),
+        area_by_tokens=difference([_areas_by_tokens(run, base) for run, base in pairs]),
         tokens=_ratio([(r.summary["tokens"], b.summary["tokens"]) for r, b in pairs]),
         seconds=_ratio([(r.cpu_seconds[-1], b.cpu_seconds[-1]) for r, b in pairs]),
     )
@@ -199,16 +203,29 @@ def _area(run: Run) -> float:
 def _at_equal_tokens(run: Run, base: Run) -> float:
     """Difference of the validation curves where the one that generated less ends."""
     budget = min(run.summary["tokens"], base.summary["tokens"])
-    return _after_tokens(run, budget) - _after_tokens(base, budget)
+    return float(np.interp(budget, *_by_tokens(run)) - np.interp(budget, *_by_tokens(base)))
 
 
-def _after_tokens(run: Run, tokens: float) -> float:
-    """Validation accuracy on hard problems after so many tokens, straight between its points."""
+def _areas_by_tokens(run: Run, base: Run) -> float:
+    """Difference of the mean heights over tokens, up to where the one that generated less ends."""
+    budget = min(run.summary["tokens"], base.summary["tokens"])
+    return _mean_height(*_by_tokens(run), budget) - _mean_height(*_by_tokens(base), budget)
+
+
+def _mean_height(tokens: Sequence[float], heights: Sequence[float], budget: float) -> float:
+    """Of a line that is straight between its points, from 0 to the budget."""
+    if not budget:
+        return heights[0]
+    inside = [t for t in tokens if t < budget]
+    places = [*inside, budget]
+    return float(np.trapezoid(np.interp(places, tokens, heights), places)) / budget
+
+
+def _by_tokens(run: Run) -> tuple[list[float], list[float]]:
+    """Tokens generated at the points of the validation curve, and accuracies on hard problems."""
     curve = run.summary["curve"]
     spent = [0, *run.summary["tokens_by_step"]]
-    return float(
-        np.interp(tokens, [spent[point["step"]] for point in curve], [p["hard"] for p in curve])
-    )
+    return [spent[point["step"]] for point in curve], [point["hard"] for point in curve]
 
 
 def _ratio(pairs: Sequence[tuple[float, float]]) -> float:

@@ -83,6 +83,7 @@ def condition_lines(study: StudyConfig, condition: Compared) -> list[str]:
         "retention",
         "hard at the end",
         "mean height",
+        "mean height over tokens",
     ]
     return [
         f"`{study.baseline}`: {condition.seeds} runs, hard {condition.hard:.3f}, retention "
@@ -100,6 +101,7 @@ def _row(condition: Compared, variant: Variant) -> list[str]:
         _primary(variant.retention),
         _shown(variant.hard_at_end),
         _shown(variant.area),
+        _shown(variant.area_by_tokens),
         _times(variant.tokens),
         _times(variant.seconds),
     ]
