@@ -78,8 +78,9 @@ def test_arms_come_in_their_order_all_with_the_first_seed_first(tmp_path) -> Non
     names = [job.name for job in jobs]
     assert names[:5] == ["data", "warm_up", "mined", "mined_test", "measure warm"]
     arms = [name for name in names[5:-1] if not name.startswith("measure")]
-    twice = ["repo", "grpo", "luffy", "naive", "rewrite_sft", "repo_steps_valid"]
-    assert arms == [*(f"{arm}-0" for arm in twice), "repo_lora-0", *(f"{arm}-1" for arm in twice)]
+    twice = ["repo", "grpo", "luffy", "naive", "rewrite_sft"]
+    first, second = ([f"{arm}-{seed}" for arm in twice] for seed in (0, 1))
+    assert arms == [*first, "repo_lora-0", *second, "repo_steps_valid-1"]
     (lora,) = [job for job in jobs if job.name == "repo_lora-0"]
     assert {"method=repo", "model.lora.r=16"} <= {*lora.command}
     assert names[-1] == "measure base"
