@@ -64,6 +64,12 @@ def summaries() -> dict[str, dict[str, Any]]:
     return {row["id"]: row for row in rows}
 
 
+def with_both() -> dict[str, dict[str, Any]]:
+    """And another arm on the other batches."""
+    rows = [run(cell("nll", seed, "with_rewriting"), 0.9, 1.0, 100) for seed in (10, 11)]
+    return summaries() | {row["id"]: row for row in rows}
+
+
 def test_differences_are_of_the_same_seed_and_of_equal_tokens() -> None:
     (found,) = compare_to_baseline(STUDY, runs_of(summaries().values()))
     assert (found.protocol, found.seeds) == ("hard", 3)
@@ -90,6 +96,16 @@ def test_a_protocol_against_another_is_the_baseline_on_other_batches() -> None:
     (cure,) = [v for v in found.variants if v.protocol == "with_rewriting"]
     assert cure.arm == "repo"
     assert cure.retention.mean == pytest.approx(0.1)
+    (both,) = [
+        v
+        for v in compare_to_baseline(STUDY, runs_of(with_both().values()))[0].variants
+        if v.pairs == 2
+    ]
+    assert (both.arm, both.protocol) == ("nll", "with_rewriting")
+    # Against `repo` on hard problems alone, as its own batches are.
+    assert both.hard_at_end.mean == pytest.approx(((0.9 - 0.5) + (0.9 - 0.55)) / 2)
+    overview = overview_table(STUDY, compare_to_baseline(STUDY, runs_of(with_both().values())))
+    assert any(line.startswith("| `nll`, batches `with_rewriting` |") for line in overview)
     text = "\n".join(card_lines(STUDY, summaries(), [found]))
     assert "| batches `with_rewriting` | 3 |" in text
     assert "`repo`: 3 runs, hard 0.567, retention 0.900." in text

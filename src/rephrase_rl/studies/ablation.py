@@ -7,6 +7,7 @@ and see the same problems in the same order.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -115,9 +116,11 @@ def _in_condition(
     compared = [
         *((run.cell["arm"], protocol) for run in ours if run.cell["arm"] != study.baseline),
         *(
-            (str(study.baseline), name)
+            (run.cell["arm"], name)
             for name, mix in study.protocols.items()
             if mix.against == protocol
+            for run in where
+            if run.cell["protocol"] == name
         ),
     ]
     variants = []
@@ -132,7 +135,7 @@ def _in_condition(
         rewriter,
         len(baseline),
         fmean(_hard(run) for run in baseline.values()),
-        fmean(_retention(run) for run in baseline.values()),
+        fmean(kept(run) for run in baseline.values()),
         tuple(sorted(_corrected(variants), key=lambda v: v.hard_at_tokens.mean, reverse=True)),
     )
 
@@ -147,10 +150,10 @@ def _variant(arm: str, protocol: str, pairs: Sequence[tuple[Run, Run]]) -> Varia
         pairs=len(pairs),
         hard=fmean(_hard(run) for run, _ in pairs),
         hard_at_tokens=difference([_at_equal_tokens(run, base) for run, base in pairs]),
-        retention=paired(_retention),
+        retention=paired(kept),
         hard_at_end=paired(_hard),
         area=paired(_area),
-        area_by_tokens=difference([_areas_by_tokens(run, base) for run, base in pairs]),
+        area_by_tokens=difference([a - b for a, b in itertools.starmap(heights_by_tokens, pairs)]),
         tokens=_ratio([(r.summary["tokens"], b.summary["tokens"]) for r, b in pairs]),
         seconds=_ratio([(r.cpu_seconds[-1], b.cpu_seconds[-1]) for r, b in pairs]),
     )
@@ -189,7 +192,8 @@ def _hard(run: Run) -> float:
     return float(run.tests[run.last].hard.mean())
 
 
-def _retention(run: Run) -> float:
+def kept(run: Run) -> float:
+    """Mean accuracy on easy and general test problems at the end."""
     return float(run.tests[run.last].retained.mean())
 
 
@@ -206,10 +210,10 @@ def _at_equal_tokens(run: Run, base: Run) -> float:
     return float(np.interp(budget, *_by_tokens(run)) - np.interp(budget, *_by_tokens(base)))
 
 
-def _areas_by_tokens(run: Run, base: Run) -> float:
-    """Difference of the mean heights over tokens, up to where the one that generated less ends."""
+def heights_by_tokens(run: Run, base: Run) -> tuple[float, float]:
+    """Mean validation accuracy on hard problems of both, over the tokens that both generated."""
     budget = min(run.summary["tokens"], base.summary["tokens"])
-    return _mean_height(*_by_tokens(run), budget) - _mean_height(*_by_tokens(base), budget)
+    return _mean_height(*_by_tokens(run), budget), _mean_height(*_by_tokens(base), budget)
 
 
 def _mean_height(tokens: Sequence[float], heights: Sequence[float], budget: float) -> float:

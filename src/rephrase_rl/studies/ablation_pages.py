@@ -24,7 +24,8 @@ def card_lines(
     compared: Sequence[Compared],
 ) -> list[str]:
     """The card as a page."""
-    command, plan = f"rephrase-rl study {study.name}", f"PLAN_{study.name.upper()}.md"
+    command = f"rephrase-rl study {study.name}"
+    plan = f"PLAN_{study.name.partition('-')[0].upper()}.md"
     lines = [
         f"# Study `{study.name}`",
         "",
@@ -56,7 +57,7 @@ def overview_table(study: StudyConfig, compared: Sequence[Compared]) -> list[str
         for variant in condition.variants:
             if variant.pairs > 1:
                 cell = f"hard {_mean(variant.hard_at_tokens)}<br>kept {_mean(variant.retention)}"
-                found.setdefault(_change(condition, variant), {})[condition.name] = cell
+                found.setdefault(_change(study, condition, variant), {})[condition.name] = cell
     known = [f"`{name}`" for name in study.arms if f"`{name}`" in found]
     names = [*known, *(name for name in found if name not in known)]
     conditions = [c.name for c in compared if any(c.name in cells for cells in found.values())]
@@ -69,9 +70,11 @@ def _mean(found: Difference) -> str:
     return f"**{text}**" if found.p_value is not None and found.p_value < LEVEL else text
 
 
-def _change(condition: Compared, variant: Variant) -> str:
-    own = variant.protocol == condition.protocol
-    return f"`{variant.arm}`" if own else f"batches `{variant.protocol}`"
+def _change(study: StudyConfig, condition: Compared, variant: Variant) -> str:
+    if variant.protocol == condition.protocol:
+        return f"`{variant.arm}`"
+    batches = f"batches `{variant.protocol}`"
+    return batches if variant.arm == study.baseline else f"`{variant.arm}`, {batches}"
 
 
 def condition_lines(study: StudyConfig, condition: Compared) -> list[str]:
@@ -89,38 +92,41 @@ def condition_lines(study: StudyConfig, condition: Compared) -> list[str]:
         f"`{study.baseline}`: {condition.seeds} runs, hard {condition.hard:.3f}, retention "
         f"{condition.retention:.3f}.",
         "",
-        *table([*head, "tokens", "CPU s"], [_row(condition, v) for v in condition.variants]),
+        *table([*head, "tokens", "CPU s"], [_row(study, condition, v) for v in condition.variants]),
     ]
 
 
-def _row(condition: Compared, variant: Variant) -> list[str]:
+def _row(study: StudyConfig, condition: Compared, variant: Variant) -> list[str]:
     return [
-        _change(condition, variant),
+        _change(study, condition, variant),
         str(variant.pairs),
-        _primary(variant.hard_at_tokens),
-        _primary(variant.retention),
-        _shown(variant.hard_at_end),
-        _shown(variant.area),
-        _shown(variant.area_by_tokens),
-        _times(variant.tokens),
-        _times(variant.seconds),
+        with_p(variant.hard_at_tokens),
+        with_p(variant.retention),
+        shown(variant.hard_at_end),
+        shown(variant.area),
+        shown(variant.area_by_tokens),
+        times(variant.tokens),
+        times(variant.seconds),
     ]
 
 
-def _shown(found: Difference) -> str:
+def shown(found: Difference) -> str:
+    """A mean difference with its interval, where there is one."""
     if math.isnan(found.low):
         return f"{found.mean:+z.3f}"
     return f"{found.mean:+z.3f} [{found.low:+z.3f}, {found.high:+z.3f}]"
 
 
-def _primary(found: Difference) -> str:
+def with_p(found: Difference) -> str:
+    """The same with its p-value, bold where that is small."""
     if found.p_value is None:
-        return _shown(found)
-    text = f"{_shown(found)}, p {found.p_value:.3f}"
+        return shown(found)
+    text = f"{shown(found)}, p {found.p_value:.3f}"
     return f"**{text}**" if found.p_value < LEVEL else text
 
 
-def _times(ratio: float) -> str:
+def times(ratio: float) -> str:
+    """A ratio; nothing where there is none."""
     return "" if math.isnan(ratio) else f"x {ratio:.2f}"
 
 
