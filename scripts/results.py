@@ -28,6 +28,7 @@ from rephrase_rl.studies.analysis import (
     lost_lines,
     verdict_lines,
 )
+from rephrase_rl.studies.head_to_head import head_to_head_table
 from rephrase_rl.studies.ignition_pages import ignition_table
 from rephrase_rl.studies.outcomes import runs_of
 from rephrase_rl.studies.pages import (
@@ -44,11 +45,14 @@ if TYPE_CHECKING:
 
     from rephrase_rl.config import StudyConfig
     from rephrase_rl.records import JSON
+    from rephrase_rl.studies.outcomes import Run
 
 ROOT = Path(__file__).parents[1]
 STUDY = Path("results/claims")
 SUMMARIES = STUDY / "runs"
 ABLATIONS = Path("results/ablations")
+PLUS = {"chain": "plus", "ab": "plus-ab"}
+"""Studies of the candidate for a better default, by family."""
 PAGES = (
     "README.md",
     "docs/reproduction.md",
@@ -70,7 +74,7 @@ def main() -> int:
     )
     options = parser.parse_args()
     if options.collect:
-        for study in (STUDY, ABLATIONS):
+        for study in (STUDY, ABLATIONS, *(Path("results") / name for name in PLUS.values())):
             _collect(options.collect / study.name / "summaries", ROOT / study / "runs")
     made = texts(ROOT)
     differing = [name for name, text in made.items() if not _same(ROOT / name, text)]
@@ -101,6 +105,7 @@ def texts(root: Path) -> dict[str, str]:
         "ignition": ignitions(root),
         "forgetting": forgetting_table(root),
         "ablations": ablations_overview(root),
+        "plus": plus_table(root),
         "forgotten-texts": [forgotten_texts(root)],
         "method-table": table_of(root, "method_table"),
         "lora-lab": table_of(root, "lora_lab"),
@@ -109,7 +114,8 @@ def texts(root: Path) -> dict[str, str]:
         f"{STUDY}/card.md": "\n".join(card_lines(study, summaries, analysis)) + "\n",
         f"{STUDY}/card.json": json.dumps(card_json(study, summaries, analysis), indent=1) + "\n",
     }
-    made |= ablation_texts(root)
+    for name in ("ablations", *PLUS.values()):
+        made |= comparison_texts(root, name)
     for name in PAGES:
         made[name] = with_blocks((root / name).read_text(encoding="utf-8"), blocks)
     return made
@@ -125,25 +131,35 @@ def claims(root: Path) -> tuple[StudyConfig, Mapping[str, Mapping[str, JSON]], A
     return study, summaries, analyse(study, summaries)
 
 
-def ablation_texts(root: Path) -> dict[str, str]:
-    """The card of the ablations by its paths."""
-    study, summaries = shipped_study("ablations"), read_summaries([root / ABLATIONS / "runs"])
+def comparison_texts(root: Path, name: str) -> dict[str, str]:
+    """The card of a study of changes to a baseline, by its paths."""
+    study, summaries = stored(root, name)
     if not summaries:
         return {}
     compared = compare_to_baseline(study, runs_of(summaries.values()))
     page = ablation_pages.card_lines(study, summaries, compared)
     data = ablation_pages.card_json(study, summaries, compared)
     return {
-        f"{ABLATIONS}/card.md": "\n".join(page) + "\n",
-        f"{ABLATIONS}/card.json": json.dumps(data, indent=1) + "\n",
+        f"results/{name}/card.md": "\n".join(page) + "\n",
+        f"results/{name}/card.json": json.dumps(data, indent=1) + "\n",
     }
+
+
+def stored(root: Path, name: str) -> tuple[StudyConfig, Mapping[str, Mapping[str, JSON]]]:
+    """A shipped study and its stored summaries."""
+    return shipped_study(name), read_summaries([root / "results" / name / "runs"])
 
 
 def ablations_overview(root: Path) -> list[str]:
     """What every change does in the conditions that have all pairs of seeds."""
-    study, summaries = shipped_study("ablations"), read_summaries([root / ABLATIONS / "runs"])
+    study, summaries = stored(root, "ablations")
     compared = compare_to_baseline(study, runs_of(summaries.values()))
     return ablation_pages.overview_table(study, compared)
+
+
+def plus_table(root: Path) -> list[str]:
+    """The candidate for a better default against RePO, on both families."""
+    return head_to_head_table(plus_runs(root))
 
 
 def ignitions(root: Path) -> list[str]:
@@ -155,7 +171,7 @@ def ignitions(root: Path) -> list[str]:
 
 def forgetting_table(root: Path) -> list[str]:
     """What is forgotten, from the ablations."""
-    study, summaries = shipped_study("ablations"), read_summaries([root / ABLATIONS / "runs"])
+    study, summaries = stored(root, "ablations")
     return forgetting.forgetting_table(study, runs_of(summaries.values()))
 
 
@@ -204,8 +220,15 @@ def pictures() -> dict[str, str]:
         f"{STUDY}/trilemma.svg": figures.trilemma(analysis),
         f"{STUDY}/curves.svg": figures.learning_curves(analysis),
         f"{STUDY}/rates.svg": figures.rates_front(study, summaries),
+        "results/plus/trade_off.svg": figures.trade_off(plus_runs(ROOT)),
     }
     return {name: svg for name, svg in drawn.items() if svg is not None}
+
+
+def plus_runs(root: Path) -> dict[str, tuple[StudyConfig, list[Run]]]:
+    """The runs of the candidate and of RePO by family."""
+    found = {family: stored(root, name) for family, name in PLUS.items()}
+    return {family: (study, runs_of(rows.values())) for family, (study, rows) in found.items()}
 
 
 def _collect(new: Path, known: Path) -> None:

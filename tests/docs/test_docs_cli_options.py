@@ -43,6 +43,12 @@ FROZEN = {
     "study claims": [
         "--config", "--hours", "--known", "--max-runs", "--out", "--set", "--status",
     ],
+    "study plus": [
+        "--config", "--hours", "--known", "--max-runs", "--out", "--set", "--status",
+    ],
+    "study plus-ab": [
+        "--config", "--hours", "--known", "--max-runs", "--out", "--set", "--status",
+    ],
     "train": ["--dry-run", "--engine", "--overwrite", "--resume", "--resume-from", "--set"],
 }
 # fmt: on

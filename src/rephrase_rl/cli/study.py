@@ -45,6 +45,8 @@ SHIPPED = {
     "first.",
     "ablations": "Change one block of RePO at a time: what each does to hard problems and to "
     "retention.",
+    "plus": "Compare the candidate for a better default with RePO on fresh seeds.",
+    "plus-ab": "The same on a task family that played no part in choosing it.",
 }
 """Studies that come with the package, a command each."""
 

@@ -111,7 +111,33 @@ def _in_condition(
     study: StudyConfig, runs: Sequence[Run], protocol: str, expert: str, rewriter: str
 ) -> Compared:
     where = [r for r in runs if (r.cell["expert"], r.cell["rewriter"]) == (expert, rewriter)]
-    ours = [run for run in where if run.cell["protocol"] == protocol]
+    baseline, pairs = pairs_by_change(study, where, protocol)
+    variants = [variant_of(arm, own, its) for (arm, own), its in pairs.items()]
+    return Compared(
+        protocol,
+        expert,
+        rewriter,
+        len(baseline),
+        fmean(_hard(run) for run in baseline),
+        fmean(kept(run) for run in baseline),
+        tuple(sorted(_corrected(variants), key=lambda v: v.hard_at_tokens.mean, reverse=True)),
+    )
+
+
+def pairs_by_change(
+    study: StudyConfig, runs: Sequence[Run], protocol: str
+) -> tuple[list[Run], dict[tuple[str, str], list[tuple[Run, Run]]]]:
+    """The baseline's runs in a condition, and every change with its pairs.
+
+    Args:
+        study: With a baseline.
+        runs: Finished cells of one expert and one kind of policy.
+        protocol: That of the baseline. Changes have it too, or batches that are against it.
+
+    Returns:
+        Runs of the baseline; by arm and its own protocol, runs with the baseline of the same seed.
+    """
+    ours = [run for run in runs if run.cell["protocol"] == protocol]
     baseline = {run.cell["seed"]: run for run in ours if run.cell["arm"] == study.baseline}
     compared = [
         *((run.cell["arm"], protocol) for run in ours if run.cell["arm"] != study.baseline),
@@ -119,28 +145,22 @@ def _in_condition(
             (run.cell["arm"], name)
             for name, mix in study.protocols.items()
             if mix.against == protocol
-            for run in where
+            for run in runs
             if run.cell["protocol"] == name
         ),
     ]
-    variants = []
+    found = {}
     for arm, own in dict.fromkeys(compared):
-        its = [run for run in where if (run.cell["arm"], run.cell["protocol"]) == (arm, own)]
+        its = [run for run in runs if (run.cell["arm"], run.cell["protocol"]) == (arm, own)]
         pairs = [(run, baseline[s]) for run in its if (s := run.cell["seed"]) in baseline]
         if pairs:
-            variants.append(_variant(arm, own, pairs))
-    return Compared(
-        protocol,
-        expert,
-        rewriter,
-        len(baseline),
-        fmean(_hard(run) for run in baseline.values()),
-        fmean(kept(run) for run in baseline.values()),
-        tuple(sorted(_corrected(variants), key=lambda v: v.hard_at_tokens.mean, reverse=True)),
-    )
+            found[arm, own] = pairs
+    return list(baseline.values()), found
 
 
-def _variant(arm: str, protocol: str, pairs: Sequence[tuple[Run, Run]]) -> Variant:
+def variant_of(arm: str, protocol: str, pairs: Sequence[tuple[Run, Run]]) -> Variant:
+    """What a change does by its pairs, p-values not corrected for other changes."""
+
     def paired(figure: Callable[[Run], float]) -> Difference:
         return difference([figure(run) - figure(base) for run, base in pairs])
 

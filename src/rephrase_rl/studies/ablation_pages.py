@@ -57,7 +57,9 @@ def overview_table(study: StudyConfig, compared: Sequence[Compared]) -> list[str
         for variant in condition.variants:
             if variant.pairs > 1:
                 cell = f"hard {_mean(variant.hard_at_tokens)}<br>kept {_mean(variant.retention)}"
-                found.setdefault(_change(study, condition, variant), {})[condition.name] = cell
+                found.setdefault(change_name(study, condition.protocol, variant), {})[
+                    condition.name
+                ] = cell
     known = [f"`{name}`" for name in study.arms if f"`{name}`" in found]
     names = [*known, *(name for name in found if name not in known)]
     conditions = [c.name for c in compared if any(c.name in cells for cells in found.values())]
@@ -70,8 +72,9 @@ def _mean(found: Difference) -> str:
     return f"**{text}**" if found.p_value is not None and found.p_value < LEVEL else text
 
 
-def _change(study: StudyConfig, condition: Compared, variant: Variant) -> str:
-    if variant.protocol == condition.protocol:
+def change_name(study: StudyConfig, protocol: str, variant: Variant) -> str:
+    """The arm, and its batches where they are others than those of the condition."""
+    if variant.protocol == protocol:
         return f"`{variant.arm}`"
     batches = f"batches `{variant.protocol}`"
     return batches if variant.arm == study.baseline else f"`{variant.arm}`, {batches}"
@@ -98,7 +101,7 @@ def condition_lines(study: StudyConfig, condition: Compared) -> list[str]:
 
 def _row(study: StudyConfig, condition: Compared, variant: Variant) -> list[str]:
     return [
-        _change(study, condition, variant),
+        change_name(study, condition.protocol, variant),
         str(variant.pairs),
         with_p(variant.hard_at_tokens),
         with_p(variant.retention),

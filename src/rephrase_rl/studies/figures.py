@@ -6,17 +6,20 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from rephrase_rl.reports.scatter import Panel, Points, draw_panels
+from rephrase_rl.studies.head_to_head import trade_offs
 from rephrase_rl.studies.order import sweep_cells
 from rephrase_rl.studies.selection import validated
 from rephrase_rl.studies.tables import ARMS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rephrase_rl.config import StudyConfig
     from rephrase_rl.records import JSON
     from rephrase_rl.studies.analysis import Analysis
+    from rephrase_rl.studies.outcomes import Run
 
+KEPT, HEIGHT = "retention", "mean height over tokens"
 LOSS, GAIN = "retention loss", "hard gain"
 RANKED = (
     *("repo", "sft", "grpo", "luffy", "naive", "rewrite_sft"),
@@ -41,6 +44,20 @@ def trilemma(analysis: Analysis) -> str | None:
         if runs:
             panels.append(Panel(condition.name, tuple(p for p in points if p.x)))
     return draw_panels(panels, LOSS, GAIN, joined=False, ranked=RANKED) if panels else None
+
+
+def trade_off(families: Mapping[str, tuple[StudyConfig, Sequence[Run]]]) -> str | None:
+    """Hard problems against what is kept, a point for each run of a pair; None without any pair."""
+    panels = []
+    for family, (study, runs) in families.items():
+        for protocol in study.protocols:
+            points = trade_offs(study, runs, protocol)
+            lines = [
+                Points(arm, *map(tuple, zip(*own, strict=True))) for arm, own in points.items()
+            ]
+            if lines:
+                panels.append(Panel(f"{family}, {protocol}", tuple(lines)))
+    return draw_panels(panels, KEPT, HEIGHT, joined=False, ranked=RANKED[:1]) if panels else None
 
 
 def learning_curves(analysis: Analysis) -> str | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def shipped_study(name: str, overrides: Sequence[str] = ()) -> StudyConfig:
-    """A shipped study: ``claims`` or ``ablations``.
+    """A shipped study: ``claims``, ``ablations``, ``plus`` or ``plus-ab``.
 
     Raises:
         ConfigError: The overrides do not fit.
