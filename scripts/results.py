@@ -59,6 +59,8 @@ PAGES = (
     "docs/methods.md",
     "docs/mechanism.md",
     "docs/lora.md",
+    "docs/smollm2.md",
+    "docs/choosing.md",
 )
 """Documents with generated parts."""
 HEADLINE = ("mixed", "alien", "good")
@@ -109,6 +111,7 @@ def texts(root: Path) -> dict[str, str]:
         "forgotten-texts": [forgotten_texts(root)],
         "method-table": table_of(root, "method_table"),
         "lora-lab": table_of(root, "lora_lab"),
+        "smollm2-study": table_of(root, "smollm2_study", "smollm2/table"),
     }
     made = {
         f"{STUDY}/card.md": "\n".join(card_lines(study, summaries, analysis)) + "\n",
@@ -193,10 +196,11 @@ def overview(analysis: Analysis, rewriter: str) -> list[str]:
     return overview_table({c: t for c, t in analysis.tables.items() if c.rewriter == rewriter})
 
 
-def table_of(root: Path, name: str) -> list[str]:
+def table_of(root: Path, name: str, script: str | None = None) -> list[str]:
     """The table that a script puts into a page, made from its card again."""
     card = json.loads((root / "results" / name / "card.json").read_text(encoding="utf-8"))
-    found: list[str] = runpy.run_path(str(root / "scripts" / f"{name}.py"))["table"](card)
+    path = root / "scripts" / f"{script or name}.py"
+    found: list[str] = runpy.run_path(str(path))["table"](card)
     return found
 
 

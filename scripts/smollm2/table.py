@@ -20,7 +20,8 @@ from rephrase_rl.runs import atomic
 from rephrase_rl.statistics import Interval, clustered_mean_interval, clustered_share_interval
 
 SHARES = ("hard", "held_out", "choice")
-FIRST = ("base", "warm")
+WARM = "warm"
+FIRST = ("base", WARM)
 """Policies that are no arm: what was started from, and that after the warm-up."""
 
 
@@ -61,13 +62,14 @@ def gathered(runs: Path) -> dict[str, Any]:
     arms: dict[str, list[str]] = {}
     for name in measured:
         arms.setdefault(name if name in FIRST else name.rpartition("-")[0], []).append(name)
+    warm = measured.get(WARM)
     manifest = json.loads((runs / "warm_up" / "manifest.json").read_text(encoding="utf-8"))
     return {
         "command": "make smollm2-study",
         "warm_up": cost(runs / "warm_up"),
         "mined": {name: mined(runs / name) for name in ("mined", "mined_test")},
         "arms": {
-            arm: row([measured[name] for name in names], names, runs)
+            arm: row([measured[name] for name in names], names, runs, warm)
             for arm, names in sorted(arms.items(), key=lambda item: order(item[0]))
         },
         **{key: manifest[key] for key in ("git", "versions", "hardware", "started_at")},
@@ -79,8 +81,13 @@ def order(arm: str) -> tuple[int, str]:
     return (FIRST.index(arm) if arm in FIRST else len(FIRST), arm)
 
 
-def row(measured: Sequence[dict[str, Any]], names: Sequence[str], runs: Path) -> dict[str, Any]:
-    """One arm: its figures over seeds, each seed's own, and its costs."""
+def row(
+    measured: Sequence[dict[str, Any]],
+    names: Sequence[str],
+    runs: Path,
+    warm: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """One arm: its figures over seeds, each seed's own, what it gained, and its costs."""
     found: dict[str, Any] = {"seeds": len(names), "costs": []}
     for ability in SHARES:
         values = [one[ability]["values"] for one in measured]
@@ -90,6 +97,8 @@ def row(measured: Sequence[dict[str, Any]], names: Sequence[str], runs: Path) ->
         found[ability] = shown(clustered_share_interval(joined)) | {
             "per_seed": [_mean(one) for one in values]
         }
+        if warm is not None and names != [WARM]:
+            found[ability]["gain"] = gain(joined, warm[ability]["values"])
     texts = list(zip(*(one["text"]["nll"] for one in measured), strict=True))
     interval = clustered_mean_interval([list(text) for text in texts])
     found["perplexity"] = {
@@ -100,6 +109,13 @@ def row(measured: Sequence[dict[str, Any]], names: Sequence[str], runs: Path) ->
     }
     found["costs"] = [cost(runs / name) for name in names if (runs / name).is_dir()]
     return found
+
+
+def gain(joined: Sequence[Sequence[float]], warm: dict[str, list[float | None]]) -> dict[str, Any]:
+    """What was gained since the warm-up, paired problem by problem."""
+    before = [[_number(value) for value in values] for values in warm.values()]
+    pairs = zip(joined, before, strict=True)
+    return shown(clustered_mean_interval([[_known(own) - _known(was)] for own, was in pairs]))
 
 
 def shown(interval: Interval) -> dict[str, Any]:
@@ -149,7 +165,8 @@ def as_markdown(record: dict[str, Any]) -> str:
         "",
         f"Made by `{record['command']}`. A demonstration, not a verdict: few steps, few problems,",
         "one small model. Shares of right answers with 95 % intervals over problems, the seeds of",
-        "an arm put together; perplexity on abstracts that nothing was trained on.",
+        "an arm put together; below them the gain over the warm policy, paired problem by problem.",
+        "Perplexity is on abstracts that nothing was trained on.",
         "",
         f"Warm-up: {record['warm_up']['steps']} supervised steps. Mined: {pool['chosen']} of "
         f"{pool['problems']} problems, of which the warm policy never solved "
@@ -182,7 +199,7 @@ def table(record: dict[str, Any]) -> list[str]:
 def table_row(arm: str, figures: dict[str, Any]) -> str:
     """One line of the table; what a policy that is no arm did not cost stays empty."""
     cells = [arm, str(figures["seeds"])]
-    cells += [interval_cell(figures[ability], 3) for ability in SHARES]
+    cells += [share_cell(figures[ability]) for ability in SHARES]
     cells.append(interval_cell(figures["perplexity"], 1))
     costs = figures["costs"] if arm not in FIRST else []
     sampled = any(one["candidates"] for one in costs)
@@ -200,6 +217,15 @@ def table_row(arm: str, figures: dict[str, Any]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def share_cell(figure: dict[str, Any]) -> str:
+    """A share, and below it what was gained since the warm-up."""
+    cell = interval_cell(figure, 3)
+    if (gained := figure.get("gain")) is None:
+        return cell
+    mean, low, high = (f"{gained[key]:+z.3f}" for key in ("mean", "low", "high"))
+    return f"{cell}<br>{mean} [{low}, {high}]"
+
+
 def interval_cell(figure: dict[str, Any], digits: int) -> str:
     """Mean and interval."""
     mean, low, high = (f"{figure[key]:.{digits}f}" for key in ("mean", "low", "high"))
@@ -208,6 +234,12 @@ def interval_cell(figure: dict[str, Any], digits: int) -> str:
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
+
+
+def _known(values: Sequence[float]) -> float:
+    """Mean of what was scored; NaN where nothing was."""
+    scored = [value for value in values if not math.isnan(value)]
+    return sum(scored) / len(scored) if scored else math.nan
 
 
 def _mean(values: dict[str, list[float | None]]) -> float:

@@ -202,6 +202,15 @@ def test_seeds_are_joined_problem_by_problem(tmp_path) -> None:
     assert found["hard"]["problems"] == 10
     assert found["perplexity"]["mean"] == pytest.approx(math.exp(2.15))
     assert found["perplexity"]["low"] < found["perplexity"]["mean"] < found["perplexity"]["high"]
+    assert "gain" not in found["hard"]
+    gained = table.row([measured(0.5, 2.0)], ["x-0"], tmp_path, measured(0.2, 2.0))
+    assert gained["hard"]["gain"]["mean"] == pytest.approx(0.3)
+    assert "<br>+0.300 [+0.300, +0.300] |" in table.table_row("x", gained)
+    half = measured(0.2, 2.0)
+    half["hard"]["values"]["p0"] = [1.0, None]  # one sample could not be judged
+    assert table.row([measured(0.5, 2.0)], ["x"], tmp_path, half)["hard"]["gain"][
+        "mean"
+    ] == pytest.approx((9 * 0.3 - 0.5) / 10)
     lone = table.row([measured(0.3, 2.0)], ["x-0"], tmp_path)
     assert "| 0.300 [" in table.table_row("warm", lone)
 
