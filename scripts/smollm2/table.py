@@ -135,6 +135,7 @@ def cost(run: Path) -> dict[str, Any]:
     metrics = [json.loads(line)["metrics"] for line in steps]
     return {
         "run": run.name,
+        "commit": json.loads((run / "manifest.json").read_text(encoding="utf-8"))["git"]["commit"],
         "steps": len(steps),
         "generated_tokens": summary["generated_tokens"],
         "wall_s": summary["wall_s"],
@@ -174,13 +175,20 @@ def as_markdown(record: dict[str, Any]) -> str:
         "",
         *table(record),
         "",
-        f"Commit {git['commit']}{' (with changes)' if git['dirty'] else ''}, warm-up started "
-        f"{record['started_at']}, hardware {json.dumps(record['hardware'])}.",
+        f"Warm-up at commit {git['commit']}{' (with changes)' if git['dirty'] else ''}, started "
+        f"{record['started_at']}; arms at {commits(record)}. Hardware "
+        f"{json.dumps(record['hardware'])}.",
         "",
         "Versions: " + ", ".join(f"{k} {v}" for k, v in record["versions"].items()) + ".",
         "",
     ]
     return "\n".join(lines)
+
+
+def commits(record: dict[str, Any]) -> str:
+    """Of all runs of arms, each once."""
+    costs = [one for figures in record["arms"].values() for one in figures["costs"]]
+    return ", ".join(dict.fromkeys(one["commit"] for one in costs)) or "none"
 
 
 def table(record: dict[str, Any]) -> list[str]:

@@ -32,6 +32,7 @@ PAGES = (
     "docs/tutorials/cpu-gpu-cluster.md",
     "docs/tutorials/7b-8-gpus.md",
     "docs/cards.md",
+    "docs/choosing.md",
     "docs/compare.md",
     "docs/data.md",
     "docs/evaluation.md",

@@ -67,6 +67,17 @@ def test_both_endpoints_have_to_be_ahead(
     assert ("| **beats** |" in lines[2]) is ahead
 
 
+def test_behind_on_one_endpoint_is_said_whatever_the_other_does() -> None:
+    for hard, kept in (
+        ((0.4, 0.5, 0.5), (0.95, 0.925, 1.0)),
+        ((0.8, 0.9, 0.9), (0.7, 0.625, 0.725)),
+    ):
+        lines = head_to_head_table({"chain": (STUDY, runs(hard, kept))})
+        assert "| **behind** |" in lines[2]
+    in_doubt = head_to_head_table({"chain": (STUDY, runs((0.5, 0.9, 0.6), BASE_KEPT))})
+    assert "| neither |" in in_doubt[2]
+
+
 def test_a_p_value_is_not_corrected_for_other_changes() -> None:
     found = runs((0.8, 0.9, 0.9), (0.95, 0.925, 1.0))
     alone = head_to_head_table({"chain": (STUDY, found)})

@@ -47,10 +47,13 @@ def trilemma(analysis: Analysis) -> str | None:
 
 
 def trade_off(families: Mapping[str, tuple[StudyConfig, Sequence[Run]]]) -> str | None:
-    """Hard problems against what is kept, a point for each run of a pair; None without any pair."""
+    """Hard problems against what is kept, a point for each run of a pair; None without any pair.
+
+    Batches that are against others have no panel of their own.
+    """
     panels = []
     for family, (study, runs) in families.items():
-        for protocol in study.protocols:
+        for protocol in (name for name, mix in study.protocols.items() if mix.against is None):
             points = trade_offs(study, runs, protocol)
             lines = [
                 Points(arm, *map(tuple, zip(*own, strict=True))) for arm, own in points.items()

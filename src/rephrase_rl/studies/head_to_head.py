@@ -2,7 +2,8 @@
 
 The rule of ``results/PLAN_PLUS.md``: a candidate beats the baseline in a condition if its mean
 height over tokens and its retention are both above, each with p below 0.05. Both must hold, so
-neither p-value is corrected for there being two.
+neither p-value is corrected for there being two. It is behind where the interval of either lies below
+0.
 """
 
 from __future__ import annotations
@@ -28,13 +29,18 @@ if TYPE_CHECKING:
 
 HEAD = (
     *("family, batches of the baseline", "candidate", "pairs", "mean height over tokens"),
-    *("retention", "both at once", "hard at the end", "tokens", "CPU s a step"),
+    *("retention", "verdict", "hard at the end", "tokens", "CPU s a step"),
 )
 
 
 def beats(variant: Variant) -> bool:
     """Whether a variant is ahead on both endpoints beyond doubt."""
     return all(_ahead(found) for found in (variant.area_by_tokens, variant.retention))
+
+
+def is_behind(variant: Variant) -> bool:
+    """Whether a variant is behind on one endpoint beyond doubt."""
+    return any(found.high < 0 for found in (variant.area_by_tokens, variant.retention))
 
 
 def _ahead(found: Difference) -> bool:
@@ -70,11 +76,17 @@ def _row(condition: str, change: str, variant: Variant) -> list[str]:
         str(variant.pairs),
         with_p(variant.area_by_tokens),
         with_p(variant.retention),
-        "**beats**" if beats(variant) else "no",
+        _verdict(variant),
         shown(variant.hard_at_end),
         times(variant.tokens),
         times(variant.seconds),
     ]
+
+
+def _verdict(variant: Variant) -> str:
+    if beats(variant):
+        return "**beats**"
+    return "**behind**" if is_behind(variant) else "neither"
 
 
 def trade_offs(
