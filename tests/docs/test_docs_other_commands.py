@@ -28,8 +28,9 @@ PROGRAMS = (
     *("python", "python3", ".venv-next/bin/pip", ".venv-next/bin/python"),
     *("torchrun", "accelerate", "deepspeed", "ray", "sbatch", "vllm", "trl", "hf"),
 )
-OF_SHELLS = ("for", "done", "wait", "mkdir", "split")
-"""In the loop of docs/tutorials/7b-8-gpus.md, which test_docs_tutorials.py runs."""
+OF_SHELLS = ("for", "done", "wait", "mkdir", "split", "cp")
+"""In the loop of docs/tutorials/7b-8-gpus.md, which test_docs_tutorials.py runs; ``cp`` of
+choosing.md stands between commands that test_docs_commands_run.py runs."""
 COVERED = {
     r"^make ": "test_make_says_what_it_would_do; quickstart's `rephrase-rl demo` is `make demo`",
     r"^torchrun ": "test_the_command_for_two_processes_runs",

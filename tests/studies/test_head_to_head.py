@@ -34,8 +34,8 @@ BASES = [finished(base_cell("good", seed)) for seed in range(3)]
 BASE_HARD, BASE_KEPT = (0.6, 0.65, 0.7), (0.8, 0.75, 0.85)
 
 
-def run(arm: str, seed: int, hard: float, kept: float) -> dict[str, Any]:
-    cell = Cell(arm, "hard", "alien", "good", seed, 2e-4)
+def run(arm: str, seed: int, hard: float, kept: float, protocol: str = "hard") -> dict[str, Any]:
+    cell = Cell(arm, protocol, "alien", "good", seed, 2e-4)
     return finished(cell, hard, kept, **SPENT)
 
 
@@ -74,7 +74,7 @@ def test_behind_on_one_endpoint_is_said_whatever_the_other_does() -> None:
     ):
         lines = head_to_head_table({"chain": (STUDY, runs(hard, kept))})
         assert "| **behind** |" in lines[2]
-    in_doubt = head_to_head_table({"chain": (STUDY, runs((0.5, 0.9, 0.6), BASE_KEPT))})
+    in_doubt = head_to_head_table({"chain": (STUDY, runs((0.4, 0.75, 0.6), BASE_KEPT))})
     assert "| neither |" in in_doubt[2]
 
 
@@ -100,6 +100,27 @@ def test_the_trade_off_has_both_runs_of_every_pair() -> None:
     assert "chain, hard" in drawn
     assert "chain, mixed" not in drawn
     assert figures.trade_off({"chain": (STUDY, [])}) is None
+
+
+def test_a_candidate_on_batches_of_its_own_is_drawn_with_what_it_is_compared_with() -> None:
+    few = {"hard": 0.5, "easy": 0.25, "against": "hard"}
+    study = STUDY.model_copy(
+        update={"protocols": tiny_study(
+            baseline="repo", sweep=None, arms={"repo": {"method": "repo", "rate": 2e-4}},
+            protocols={"hard": {"hard": 1.0}, "few": few},
+            order=[{"kind": "main", "protocols": "hard", "experts": "alien", "arms": ["repo"]}],
+        ).protocols}
+    )  # fmt: skip
+    rows = [run("repo", 0, 0.6, 0.8), run("plus", 0, 0.8, 0.9, "few"), *BASES]
+    rows.append(run("repo", 0, 0.7, 0.9, "few"))
+    assert set(trade_offs(study, runs_of(rows), "hard")) == {"repo", "plus"}
+    drawn = figures.trade_off({"chain": (study, runs_of(rows))})
+    assert drawn is not None
+    assert "chain, hard" in drawn
+    assert "chain, few" not in drawn
+    lines = head_to_head_table({"chain": (study, runs_of(rows))})
+    assert any(line.startswith("| chain, hard | `plus`, batches `few` | 1 |") for line in lines)
+    assert any(line.startswith("| chain, hard | batches `few` | 1 |") for line in lines)
 
 
 def test_the_two_shipped_studies_differ_in_the_family_alone() -> None:

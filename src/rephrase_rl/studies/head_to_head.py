@@ -2,8 +2,8 @@
 
 The rule of ``results/PLAN_PLUS.md``: a candidate beats the baseline in a condition if its mean
 height over tokens and its retention are both above, each with p below 0.05. Both must hold, so
-neither p-value is corrected for there being two. It is behind where the interval of either lies below
-0.
+neither p-value is corrected for there being two. It is behind where
+the interval of either lies below 0.
 """
 
 from __future__ import annotations
