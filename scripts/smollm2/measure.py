@@ -1,4 +1,4 @@
-r"""What a policy of the study can do: hard, held-out and other problems, and a perplexity.
+r"""What a policy of the study can write: hard, held-out and other problems, and a perplexity.
 
     python scripts/smollm2/measure.py MODEL --hard mined_test/hard.parquet \
         --held-out held_out.jsonl --choice arc_challenge_test.jsonl --text pubmedqa_pqal.json \

@@ -50,6 +50,7 @@ class Study:
     high: float
     parts: dict[str, int]
     limit: int
+    choices: int
     set: Sequence[str] = ()
 
 
@@ -125,7 +126,7 @@ def jobs_of(study: Study, model: Path, data: Path, runs: Path) -> list[Job]:
             mining(study, warm, parts / f"{part}.jsonl", runs / name)
             for name, part in mined.items()
         ),
-        measuring("warm", warm, study, data, runs),
+        *measuring("warm", warm, study, data, runs),
     ]
     for seed in study.seeds:
         for arm in study.arms:
@@ -144,8 +145,8 @@ def jobs_of(study: Study, model: Path, data: Path, runs: Path) -> list[Job]:
                 *study.set,
             ]
             jobs.append(training(name, RECIPES / "arms.yaml", run, changes))
-            jobs.append(measuring(name, run, study, data, runs))
-    return [*jobs, measuring("base", model, study, data, runs)]
+            jobs.extend(measuring(name, run, study, data, runs))
+    return [*jobs, *measuring("base", model, study, data, runs)]
 
 
 def training(name: str, config: Path, run: Path, changes: Sequence[str]) -> Job:
@@ -169,16 +170,24 @@ def mining(study: Study, warm: Path, problems: Path, out: Path) -> Job:
     return Job(out.name, [*command, *settings(changes)], out / "summary.json")
 
 
-def measuring(name: str, policy: Path, study: Study, data: Path, runs: Path) -> Job:
-    """What a policy can do."""
-    out = runs / "measured" / f"{name}.json"
-    words = (
+def measuring(name: str, policy: Path, study: Study, data: Path, runs: Path) -> list[Job]:
+    """What a policy can do: its texts, and what it takes for the likeliest option."""
+    texts, choices = (runs / folder / f"{name}.json" for folder in ("measured", "choices"))
+    arc = data / "choice/arc_challenge_test.jsonl"
+    of_texts = (
         policy, "--hard", runs / "mined_test/hard.parquet", "--held-out",
-        runs / "data/held_out.jsonl", "--choice", data / "choice/arc_challenge_test.jsonl",
-        "--text", data / "choice/pubmedqa_pqal.json", "--out", out, "--tokens", study.tokens,
+        runs / "data/held_out.jsonl", "--choice", arc, "--text",
+        data / "choice/pubmedqa_pqal.json", "--out", texts, "--tokens", study.tokens,
         "--limit", study.limit,
     )  # fmt: skip
-    return Job(f"measure {name}", script("measure.py", *words), out)
+    of_choices = (
+        policy, "--arc", arc, "--ecqa", data / "choice/ecqa_train.tsv", "--out", choices,
+        "--limit", study.choices,
+    )  # fmt: skip
+    return [
+        Job(f"measure {name}", script("measure.py", *of_texts), texts),
+        Job(f"measure choices of {name}", script("choices.py", *of_choices), choices),
+    ]
 
 
 def product(*words: object) -> list[str]:

@@ -2,8 +2,9 @@
 
     python scripts/smollm2/table.py --runs runs/smollm2 --out results/smollm2_study
 
-Only what was measured is in it. Intervals are over problems, with the seeds of an arm put together
-problem by problem; how far seeds lie apart is shown beside them, since two tell no spread.
+Only policies that were measured in whole are in it. Intervals are over problems, with the seeds of
+an arm put together problem by problem; each seed's own mean is in the card, since two tell no
+spread.
 """
 
 from __future__ import annotations
@@ -19,10 +20,16 @@ from rephrase_rl.errors import DataError
 from rephrase_rl.runs import atomic
 from rephrase_rl.statistics import Interval, clustered_mean_interval, clustered_share_interval
 
-SHARES = ("hard", "held_out", "choice")
+SHARES = {"hard": "hard", "held_out": "held out", "arc": "ARC", "ecqa": "ECQA"}
+"""Shares of right answers by their names in the card, as the table heads them."""
+WRITTEN = "choice"
+"""Written answers to ARC: in the card, and not in the table, since hardly any policy gives one."""
 WARM = "warm"
 FIRST = ("base", WARM)
 """Policies that are no arm: what was started from, and that after the warm-up."""
+REPO = "repo"
+TRAINED = ("hard", "held_out")
+"""Abilities in which arms are compared with ``repo``."""
 
 
 def main() -> None:
@@ -51,19 +58,20 @@ def gathered(runs: Path) -> dict[str, Any]:
         DataError: Nothing was measured yet.
     """
     measured = {
-        path.stem: json.loads(path.read_text(encoding="utf-8"))
+        path.stem: {**read(path), **read(choices)}
         for path in sorted((runs / "measured").glob("*.json"))
+        if (choices := runs / "choices" / path.name).is_file()
     }
     if not measured:
         raise DataError(
-            f"found no measured policy in {runs / 'measured'}; required: at least one; do this: "
-            "run scripts/smollm2/study.py"
+            f"found no policy measured in both {runs / 'measured'} and {runs / 'choices'}; "
+            "required: at least one; do this: run scripts/smollm2/study.py"
         )
     arms: dict[str, list[str]] = {}
     for name in measured:
         arms.setdefault(name if name in FIRST else name.rpartition("-")[0], []).append(name)
     warm = measured.get(WARM)
-    manifest = json.loads((runs / "warm_up" / "manifest.json").read_text(encoding="utf-8"))
+    manifest = read(runs / "warm_up" / "manifest.json")
     return {
         "command": "make smollm2-study",
         "warm_up": cost(runs / "warm_up"),
@@ -72,8 +80,21 @@ def gathered(runs: Path) -> dict[str, Any]:
             arm: row([measured[name] for name in names], names, runs, warm)
             for arm, names in sorted(arms.items(), key=lambda item: order(item[0]))
         },
+        "repo_minus": {
+            arm: differences(
+                [measured[name] for name in arms[REPO]], [measured[name] for name in names]
+            )
+            for arm, names in sorted(arms.items())
+            if REPO in arms and arm not in (*FIRST, REPO)
+        },
         **{key: manifest[key] for key in ("git", "versions", "hardware", "started_at")},
     }
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A file with one JSON object."""
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def order(arm: str) -> tuple[int, str]:
@@ -89,16 +110,13 @@ def row(
 ) -> dict[str, Any]:
     """One arm: its figures over seeds, each seed's own, what it gained, and its costs."""
     found: dict[str, Any] = {"seeds": len(names), "costs": []}
-    for ability in SHARES:
-        values = [one[ability]["values"] for one in measured]
-        joined = [
-            [_number(value) for each in values for value in each[problem]] for problem in values[0]
-        ]
+    for ability in (*SHARES, WRITTEN):
+        joined = of_seeds(measured, ability)
         found[ability] = shown(clustered_share_interval(joined)) | {
-            "per_seed": [_mean(one) for one in values]
+            "per_seed": [_mean(one[ability]["values"]) for one in measured]
         }
         if warm is not None and names != [WARM]:
-            found[ability]["gain"] = gain(joined, warm[ability]["values"])
+            found[ability]["gain"] = paired(joined, of_seeds([warm], ability))
     texts = list(zip(*(one["text"]["nll"] for one in measured), strict=True))
     interval = clustered_mean_interval([list(text) for text in texts])
     found["perplexity"] = {
@@ -111,11 +129,25 @@ def row(
     return found
 
 
-def gain(joined: Sequence[Sequence[float]], warm: dict[str, list[float | None]]) -> dict[str, Any]:
-    """What was gained since the warm-up, paired problem by problem."""
-    before = [[_number(value) for value in values] for values in warm.values()]
-    pairs = zip(joined, before, strict=True)
-    return shown(clustered_mean_interval([[_known(own) - _known(was)] for own, was in pairs]))
+def of_seeds(measured: Sequence[dict[str, Any]], ability: str) -> list[list[float]]:
+    """By problem, the values of all seeds together; NaN where a sample could not be judged."""
+    values = [one[ability]["values"] for one in measured]
+    return [[_number(value) for each in values for value in each[problem]] for problem in values[0]]
+
+
+def differences(
+    ones: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """How far the first measured policies are above the others, paired problem by problem."""
+    return {
+        ability: paired(of_seeds(ones, ability), of_seeds(others, ability)) for ability in TRAINED
+    }
+
+
+def paired(ones: Sequence[Sequence[float]], others: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """Mean difference over problems."""
+    pairs = zip(ones, others, strict=True)
+    return shown(clustered_mean_interval([[_known(one) - _known(other)] for one, other in pairs]))
 
 
 def shown(interval: Interval) -> dict[str, Any]:
@@ -130,12 +162,12 @@ def shown(interval: Interval) -> dict[str, Any]:
 
 def cost(run: Path) -> dict[str, Any]:
     """Steps, sampled tokens, seconds and memory of a run, and what became of its rewrites."""
-    summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+    summary = read(run / "summary.json")
     steps = (run / "steps.jsonl").read_text(encoding="utf-8").splitlines()
     metrics = [json.loads(line)["metrics"] for line in steps]
     return {
         "run": run.name,
-        "commit": json.loads((run / "manifest.json").read_text(encoding="utf-8"))["git"]["commit"],
+        "commit": read(run / "manifest.json")["git"]["commit"],
         "steps": len(steps),
         "generated_tokens": summary["generated_tokens"],
         "wall_s": summary["wall_s"],
@@ -154,7 +186,7 @@ def peak_bytes(timings: Path) -> float | None:
 
 def mined(folder: Path) -> dict[str, Any]:
     """How many problems were asked and are hard."""
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    summary = read(folder / "summary.json")
     return {key: summary[key] for key in ("problems", "chosen", "never_passed", "pass_rate")}
 
 
@@ -167,7 +199,10 @@ def as_markdown(record: dict[str, Any]) -> str:
         f"Made by `{record['command']}`. A demonstration, not a verdict: few steps, few problems,",
         "one small model. Shares of right answers with 95 % intervals over problems, the seeds of",
         "an arm put together; below them the gain over the warm policy, paired problem by problem.",
-        "Perplexity is on abstracts that nothing was trained on.",
+        "The second table has the other arms in the warm policy's place; its intervals are not",
+        "corrected for their number.",
+        "ARC-Challenge, ECQA: the option of the highest likelihood per byte (lm-eval's acc_norm).",
+        "Perplexity is on abstracts. Nothing was trained on these three.",
         "",
         f"Warm-up: {record['warm_up']['steps']} supervised steps. Mined: {pool['chosen']} of "
         f"{pool['problems']} problems, of which the warm policy never solved "
@@ -194,13 +229,19 @@ def commits(record: dict[str, Any]) -> str:
 def table(record: dict[str, Any]) -> list[str]:
     """Every policy in a line."""
     head = [
-        "policy", "seeds", "hard", "held out", "choice", "perplexity", "accepted", "tokens",
-        "hours", "GB",
+        "policy", "seeds", *SHARES.values(), "perplexity", "accepted", "tokens", "hours", "GB",
     ]  # fmt: skip
     return [
         f"| {' | '.join(head)} |",
         "|" + "---|" * len(head),
         *(table_row(arm, figures) for arm, figures in record["arms"].items()),
+        "",
+        "| `repo` minus | hard | held out |",
+        "|---|---|---|",
+        *(
+            f"| {arm} | {signed_cell(found['hard'])} | {signed_cell(found['held_out'])} |"
+            for arm, found in record["repo_minus"].items()
+        ),
     ]
 
 
@@ -230,8 +271,13 @@ def share_cell(figure: dict[str, Any]) -> str:
     cell = interval_cell(figure, 3)
     if (gained := figure.get("gain")) is None:
         return cell
-    mean, low, high = (f"{gained[key]:+z.3f}" for key in ("mean", "low", "high"))
-    return f"{cell}<br>{mean} [{low}, {high}]"
+    return f"{cell}<br>{signed_cell(gained)}"
+
+
+def signed_cell(figure: dict[str, Any]) -> str:
+    """A difference and its interval."""
+    mean, low, high = (f"{figure[key]:+z.3f}" for key in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
 
 
 def interval_cell(figure: dict[str, Any], digits: int) -> str:

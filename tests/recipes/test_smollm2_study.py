@@ -22,6 +22,7 @@ problems = recipe_scripts.load("smollm2/problems")
 study = recipe_scripts.load("smollm2/study")
 table = recipe_scripts.load("smollm2/table")
 measure = recipe_scripts.load("smollm2/measure")
+choices = recipe_scripts.load("smollm2/choices")
 
 
 def word_problems(count: int) -> list[dict]:
@@ -45,6 +46,8 @@ def data(tmp_path) -> Path:
     question = "Which is wet?\n\nA) fire\nB) water\nC) sand\nD) dust\n"
     arc = [{"source": "arc", "question": question, "answer": "B"}] * 3
     made.lines(folder / "choice/arc_challenge_test.jsonl", arc)
+    ecqa = "What flies?\\nOptions:\\n- a stone\\n- a bird\ta bird\tIt has wings.\n"
+    (folder / "choice/ecqa_train.tsv").write_text(ecqa * 3)
     entries = {str(i): {"CONTEXTS": [f"Study {i} found", "nothing at all."]} for i in range(4)}
     (folder / "choice/pubmedqa_pqal.json").write_text(json.dumps(entries))
     return folder
@@ -83,7 +86,7 @@ def test_arms_come_in_their_order_all_with_the_first_seed_first(tmp_path) -> Non
     assert arms == [*first, "repo_lora-0", *second, "repo_steps_valid-1"]
     (lora,) = [job for job in jobs if job.name == "repo_lora-0"]
     assert {"method=repo", "model.lora.r=16"} <= {*lora.command}
-    assert names[-1] == "measure base"
+    assert names[-2:] == ["measure base", "measure choices of base"]
 
 
 def test_a_run_that_broke_off_is_resumed_or_begun_anew(tmp_path) -> None:
@@ -159,7 +162,7 @@ def test_the_whole_study_with_a_tiny_model(data, tmp_path, monkeypatch, capsys) 
             "repo_lora": {"method": "repo", "set": ["model.lora.r=2"]},
         },
         "seeds": [0], "steps": 1, "tokens": 48,
-        "samples": 2, "high": 0.25, "limit": 2,
+        "samples": 2, "high": 0.25, "limit": 2, "choices": 2,
         "parts": {"warm_up": 8, "pool": 4, "test_pool": 2, "held_out": 2},
         "set": ["trainer.num_generations=2", "trainer.per_device_train_batch_size=4",
                 "trainer.bf16=false"],
@@ -172,27 +175,30 @@ def test_the_whole_study_with_a_tiny_model(data, tmp_path, monkeypatch, capsys) 
     monkeypatch.setattr(sys, "argv", words)
     assert study.main() == 0
     assert "every job is done" in capsys.readouterr().out
-    assert len(ran) == 5 + 2 * 4 + 1
+    assert len(ran) == 6 + 3 * 4 + 2
     monkeypatch.setattr(sys, "argv", words)
     assert study.main() == 0  # nothing is left
-    assert len(ran) == 14
+    assert len(ran) == 20
 
     record = table.gathered(runs)
     assert list(record["arms"]) == ["base", "warm", "luffy", "repo", "repo_lora", "rewrite_sft"]
     assert record["mined"]["mined"]["problems"] == 4
     assert record["arms"]["repo"]["costs"][0]["steps"] == 1
     assert record["arms"]["repo"]["costs"][0]["generated_tokens"] > 0
+    assert list(record["repo_minus"]) == ["luffy", "repo_lora", "rewrite_sft"]
     page = table.as_markdown(record)
     (line,) = [line for line in page.splitlines() if line.startswith("| repo |")]
     assert "0.000 [0.000" in line
-    assert line.count("|") == 11
+    assert line.count("|") == 12
+    assert record["arms"]["repo"]["ecqa"]["problems"] == 2
     assert record["arms"]["repo"]["costs"][0]["peak_bytes"] > 1e8
 
 
 def measured(rate: float, nll: float) -> dict:
     values = {f"p{i}": [rate, rate] for i in range(10)}
     texts = {"nll": [nll, nll + 0.1], "tokens": 10}
-    return {name: {"values": values} for name in table.SHARES} | {"text": texts}
+    shares = (*table.SHARES, table.WRITTEN)
+    return {name: {"values": values} for name in shares} | {"text": texts}
 
 
 def test_seeds_are_joined_problem_by_problem(tmp_path) -> None:
@@ -215,8 +221,45 @@ def test_seeds_are_joined_problem_by_problem(tmp_path) -> None:
     assert "| 0.300 [" in table.table_row("warm", lone)
 
 
+def test_arms_are_compared_with_repo_problem_by_problem() -> None:
+    ones, others = [measured(0.5, 2.0), measured(0.7, 2.0)], [measured(0.2, 2.0)]
+    ones[0]["hard"] = {"values": ones[0]["hard"]["values"] | {"p0": [1.0, 1.0]}}
+    found = table.differences(ones, others)
+    assert found["hard"]["mean"] == pytest.approx((9 * 0.4 + 0.65) / 10)
+    assert found["held_out"]["mean"] == pytest.approx(0.4)
+    assert found["held_out"]["low"] == pytest.approx(0.4)
+    record = {"arms": {}, "repo_minus": {"grpo": found}}
+    assert table.table(record)[-1].startswith("| grpo | +0.425 [+0.3")
+
+
+def test_the_table_leaves_out_a_policy_measured_in_part(tmp_path) -> None:
+    made.lines(tmp_path / "measured/x-0.json", [measured(0.5, 2.0)])
+    with pytest.raises(DataError, match="found no policy measured in both"):
+        table.gathered(tmp_path)
+
+
+def test_options_stand_apart_from_the_question(tmp_path) -> None:
+    lettered = {"question": "Which is wet?\n\nA) fire\nB) water\n", "answer": "B"}
+    numbered = {"question": "Which is hot?\n\n1) fire\n2) ice\n3) fog\n", "answer": "1"}
+    rows = choices.arc_questions(made.lines(tmp_path / "arc.jsonl", [lettered, numbered]))
+    assert rows == [
+        {"question": "Which is wet?", "choices": ["fire", "water"], "label": 1},
+        {"question": "Which is hot?", "choices": ["fire", "ice", "fog"], "label": 0},
+    ]
+    file = tmp_path / "ecqa.tsv"
+    line = 'Who says \\"yes\\"?\\nOptions:\\n- a stone\\n- she\t{}\tWhy.\n'
+    file.write_text(line.format("she"))
+    (row,) = choices.ecqa_questions(file)
+    assert row["choices"] == ["a stone", "she"]
+    assert (row["label"], row["question"].split()[:2]) == (1, ["Who", "says"])
+    assert row["question"].endswith("?")
+    file.write_text(line.format("nobody"))
+    with pytest.raises(DataError, match="question 1: found the right option 'nobody'"):
+        choices.ecqa_questions(file)
+
+
 def test_nothing_measured_is_told(tmp_path) -> None:
-    with pytest.raises(DataError, match="found no measured policy"):
+    with pytest.raises(DataError, match="found no policy measured in both"):
         table.gathered(tmp_path)
 
 

@@ -140,7 +140,9 @@ def _task_manager(names: Sequence[str], folders: Sequence[str]) -> Any:
         ) from error
     # Reading the harness's own thousands of files takes seconds.
     own_only = bool(folders) and len(folders) == len(names)
-    manager = TaskManager(include_path=list(folders) or None, include_defaults=not own_only)
+    manager = TaskManager(
+        include_path=list(dict.fromkeys(folders)) or None, include_defaults=not own_only
+    )
     unknown = [name for name in names if name not in manager.all_tasks]
     if unknown:
         raise ConfigError(
