@@ -307,6 +307,16 @@ def test_a_mapping_by_columns_goes_on_from_the_one_it_is_like():
     assert (mapping.strip_think, mapping.expert_part) == (True, "whole")
 
 
+def test_every_column_that_a_mapping_names_is_required_but_those_of_the_question():
+    named = {
+        "question": ["q", "r"], "reference_answer": "a", "expert_solution": "k", "context": ["t"],
+        "problem_id": "n",
+    }  # fmt: skip
+    mapping = column_mapping(config({"path": "x", "mapping": named}).data[0])
+    assert set(mapping.required) == {"a", "k", "t", "n"}
+    assert column_mapping(config({"path": "x", "mapping": "verl"}).data[0]).required == ()
+
+
 def test_faults_of_a_mapping_by_columns_come_together():
     with pytest.raises(ConfigError) as caught:
         config({"path": "x", "mapping": {"qestion": "q", "expert_form": "prose", "unit": ""}})
@@ -344,7 +354,7 @@ def test_config_and_data_know_the_same_choices():
     assert choices(MappingConfig, "expert_form") == tuple(EXPERT_FORMS)
     assert choices(MappingConfig, "answer_form") == ANSWER_FORMS
     assert choices(DataConfig, "expert_part") == EXPERT_PARTS
-    handled_by_data = {"name", "expert_part", "strip_think", "metadata"}
+    handled_by_data = {"name", "expert_part", "strip_think", "metadata", "required"}
     fields = set(ColumnMapping.__dataclass_fields__) - handled_by_data
     assert set(MappingConfig.model_fields) == fields | {"like"}
 

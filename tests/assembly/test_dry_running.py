@@ -160,6 +160,7 @@ def test_faults_come_out_as_in_training(more, error, said) -> None:
 def test_a_question_longer_than_the_context_is_refused(tmp_path) -> None:
     path = tmp_path / "long.jsonl"
     row = {"question": "x" * 300, "reference_answer": "1", "task_kind": "lab"}
+    row["expert_solution"] = "1"
     path.write_text(json.dumps(row) + "\n" + json.dumps({**row, "question": "1+1="}) + "\n")
     with pytest.raises(DataError, match="1 of 2 questions are longer"):
         dry_run(config(data={"path": str(path)}))

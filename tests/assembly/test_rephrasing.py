@@ -232,7 +232,7 @@ def test_problems_without_any_expert_are_refused_before_a_model_is_loaded(
     config = parse_config(
         {"method": "repo", "model": {"path": "lab:base"}, "data": {"path": str(data)}}
     )
-    with pytest.raises(DataError, match="no expert solution in any of 1 problems"):
+    with pytest.raises(DataError, match="none of the 1 problems has an expert solution"):
         rephrase(config, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

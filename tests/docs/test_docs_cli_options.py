@@ -33,7 +33,9 @@ FROZEN = {
     "init": ["--column", "--mapping", "--out", "--overwrite", "--split"],
     "ledger": ["--json", "--limit", "--samples", "--seed", "--trust", "--utilisation", "-k"],
     "methods": ["--json"],
-    "mine": ["--high", "--json", "--low", "--model", "--out", "--samples", "--set", "-k"],
+    "mine": [
+        "--engine", "--high", "--json", "--low", "--model", "--out", "--samples", "--set", "-k",
+    ],  # fmt: skip
     "rephrase": ["--json", "--out", "--samples", "--set", "-k"],
     "plan": ["--devices", "--json", "--measure", "--open-share", "--set"],
     "report": [],

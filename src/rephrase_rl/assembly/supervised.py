@@ -105,7 +105,7 @@ def supervised_run(request: RunRequest, guidance: GuidanceConfig) -> RunSummary:
     config = request.config
     refuse_unused(guidance)
     refuse_gates_of_sets(config)
-    problems = _load_problems(config)
+    problems = training_problems(config)
     benchmarks = load_benchmarks(all_benchmarks(config))
     policy, start = load_start(config, for_training=True)
     adapter = new_adapter(starting_model(config), policy.model)
@@ -240,16 +240,6 @@ def _text_of(
     if rewrite is not None and fallback == "skip":
         return "refused", None
     return "expert_text", encode_text(tokenizer, problem.expert_solution)
-
-
-def _load_problems(config: RunConfig) -> list[Problem]:
-    problems = training_problems(config)
-    if all(problem.expert_solution is None for problem in problems):
-        raise DataError(
-            f"none of the {len(problems)} problems has an expert_solution, which method "
-            f"{config.method!r} learns from: name its column in a mapping, or use other data"
-        )
-    return problems
 
 
 def _unused_fields(arguments: SupervisedArguments, guidance: GuidanceConfig) -> list[str]:
