@@ -35,7 +35,7 @@ FROZEN = {
     "methods": ["--json"],
     "mine": [
         "--engine", "--high", "--json", "--low", "--model", "--out", "--samples", "--set", "-k",
-    ],  # fmt: skip
+    ],
     "rephrase": ["--json", "--out", "--samples", "--set", "-k"],
     "plan": ["--devices", "--json", "--measure", "--open-share", "--set"],
     "report": [],
