@@ -13,6 +13,9 @@ from rephrase_rl.cli.console import messages, output
 if TYPE_CHECKING:
     from rephrase_rl.assembly.starting import StartingPoint
 
+SHOWN_FAULTS = 3
+"""Of the faults in rows, which data check lists in full."""
+
 
 def init(
     model: Annotated[
@@ -126,21 +129,22 @@ def _print(point: StartingPoint, path: Path) -> None:
         )
         if found.examples:
             messages.print(f"warning: not accepted, for instance: {found.examples[0]}")
-    if report.faults:
-        rows = len({fault.row for fault in report.faults})
-        messages.print(
-            f"warning: {rows:,} row(s) with faults, and a run needs every row to be right; data "
-            "check lists them"
-        )
+    _print_faults(point)
     prompt = budgets.max_prompt_tokens
     output.print(
         f"tokens: completions up to {budgets.max_completion_length}"
         + (f", rephrase prompts up to {prompt}" if prompt is not None else "")
     )
-    if point.most_experts_are_left_out:
+    if budgets.left_out:
         messages.print(
-            f"warning: the policy's context of {budgets.context} tokens has no room for most of "
-            "the experts; take a model with a longer context, or a part of the texts (expert_part)"
+            f"warning: {budgets.left_out:,} of {budgets.experts:,} experts do not fit into the "
+            f"policy's context of {budgets.context} tokens with question and rewrite, and their "
+            "problems train without them; take a model with a longer context, or a part of the "
+            "texts (expert_part)"
+        )
+    if point.batch.fewer_than_usual:
+        output.print(
+            f"batch: {point.batch.problems} problems a step, since the data has {report.problems}"
         )
     if point.batch.fits is False:
         messages.print("warning: the estimate says that this model does not fit into the memory")
@@ -155,3 +159,19 @@ def _print(point: StartingPoint, path: Path) -> None:
         f"  rephrase-rl rephrase {point.model} {path} --set data.0.limit=20 --out rewrites"
     )
     output.print(f"  rephrase-rl train {path}")
+
+
+def _print_faults(point: StartingPoint) -> None:
+    """How many rows are faulty, and why the first of them are."""
+    faults = point.report.faults
+    if not faults:
+        return
+    rows = len({fault.row for fault in faults})
+    messages.print(
+        f"warning: {rows:,} row(s) with faults, and a run needs every row to be right; data check "
+        "lists them"
+    )
+    for fault in faults[:SHOWN_FAULTS]:
+        messages.print(f"  {fault}")
+    if len(faults) > SHOWN_FAULTS:
+        messages.print(f"  ... and {len(faults) - SHOWN_FAULTS:,} more")
