@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rephrase_rl.cli.columns import ColumnOption, named_columns
 from rephrase_rl.cli.console import messages, output
 
 if TYPE_CHECKING:
@@ -45,15 +46,7 @@ def init(
             show_default=False,
         ),
     ] = None,
-    column: Annotated[
-        list[str],
-        typer.Option(
-            metavar="PART=COLUMN",
-            help="Say which column is what where the guess is wrong: question, reference_answer, "
-            "expert_solution, options, context, unit or problem_id. May be given several times.",
-            show_default=False,
-        ),
-    ] = [],
+    column: ColumnOption = [],
     split: Annotated[
         str | None, typer.Option(help="Split of a Hugging Face dataset. By default train.")
     ] = None,
@@ -64,7 +57,7 @@ def init(
     """Write a first configuration: columns, task, token budgets and batch found out by looking."""
     path = out or Path(f"{_name_of(data)}.yaml")
     _refuse_existing(path, overwrite)
-    named = _named_columns(column)
+    named = named_columns(column)
     with messages.status("reading data, tokenizer and machine"):
         from rephrase_rl.assembly.starting import starting_point
         from rephrase_rl.assembly.starting_text import starting_yaml
@@ -89,21 +82,6 @@ def _refuse_existing(path: Path, overwrite: bool) -> None:
             f"found {path}, which is already there; required: a new name; do this: --out "
             "OTHER.yaml, or --overwrite to replace it"
         )
-
-
-def _named_columns(options: list[str]) -> dict[str, str]:
-    from rephrase_rl.errors import ConfigError
-
-    named = {}
-    for option in options:
-        part, equals, name = option.partition("=")
-        if not (part and equals and name):
-            raise ConfigError(
-                f"--column: found {option!r}; required: PART=COLUMN; do this: write it so, as in "
-                "--column question=Problem"
-            )
-        named[part] = name
-    return named
 
 
 def _name_of(data: str) -> str:
