@@ -15,7 +15,7 @@ from rephrase_rl.cli.data_report import print_check
 from rephrase_rl.cli.options import JsonOption, SetOption
 
 if TYPE_CHECKING:
-    from rephrase_rl.config import DataConfig, RunConfig
+    from rephrase_rl.config import DataConfig, MappingConfig, RunConfig
     from rephrase_rl.data.inspection import DataCheck
 
 data_app = typer.Typer(help="Look at data.", no_args_is_help=True)
@@ -95,7 +95,9 @@ def check(  # noqa: PLR0913 - typer makes one option of each parameter
         judge_experts=judge,
         num_words=words,
     )
-    found = check_data(config, evaluation_data(against, given["mapping"]), options)
+    found = check_data(
+        config, evaluation_data(against, config.data[0].mapping if column else mapping), options
+    )
     if as_json:
         _print_json(found)
     else:
@@ -104,7 +106,7 @@ def check(  # noqa: PLR0913 - typer makes one option of each parameter
 
 
 def evaluation_data(
-    against: Sequence[str], mapping: str | dict[str, Any] | None
+    against: Sequence[str], mapping: str | MappingConfig | None
 ) -> list[DataConfig]:
     """Where evaluation sets are, from ``[MAPPING:]FILE``; by default in the data's own mapping."""
     from rephrase_rl.config import TestDataConfig
@@ -112,13 +114,13 @@ def evaluation_data(
 
     sets: list[DataConfig] = []
     for text in against:
-        name, colon, path = text.partition(":")
-        if not colon or name not in mapping_names():
-            name, path = mapping or "canonical", text
+        prefix, colon, path = text.partition(":")
+        columns: str | MappingConfig = prefix
+        if not colon or prefix not in mapping_names():
+            columns, path = mapping or "canonical", text
         shown = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(Path(path).parts[-2:])).strip("-.")
-        sets.append(
-            TestDataConfig(path=path, name=shown[-100:].strip("-._") or "evaluation", mapping=name)
-        )
+        name = shown[-100:].strip("-._") or "evaluation"
+        sets.append(TestDataConfig(path=path, name=name, mapping=columns))
     return sets
 
 
