@@ -85,6 +85,7 @@ def test_everything_is_told(cli, assembly) -> None:
     ("change", "line"),
     [
         ({"tokens": None}, "tokens: no figures without a model's tokenizer"),
+        ({"tokens": None, "problems": 0}, "tokens: no figures, since there is no valid row\n"),
         ({"with_thoughts": 4, "thoughts_left_out": 3}, "<think> part: 4; taken in part: 3"),
         ({"prompts_stripped": 6}, "prompts that lost <think> blocks or such a system turn: 6"),
         ({"expert_budget": {"cut": 2, "fits": 1}}, "under expert_tokens: cut: 2, fits: 1"),

@@ -77,6 +77,9 @@ def _print_counts(report: DataReport) -> None:
 
 
 def _print_tokens(report: DataReport) -> None:
+    if not report.problems:
+        output.print("tokens: no figures, since there is no valid row")
+        return
     if report.tokens is None:
         output.print("tokens: no figures without a model's tokenizer (--model)")
         return
