@@ -287,6 +287,17 @@ def test_training_warns_of_what_it_changes(rows, over, kept):
     assert (first.expert_solution, second.expert_solution) == (kept, "ab")
 
 
+@pytest.mark.filterwarnings("ignore:data")
+@pytest.mark.parametrize("method", ["repo", "luffy", "sft"])
+def test_a_budget_that_leaves_out_every_expert_is_refused(rows, method):
+    path = rows(row(1, expert_solution=LONG), row(2, expert_solution="abc"), row(3))
+    data = {"path": path, "expert_tokens": 2, "over_expert_tokens": "leave_out"}
+    with pytest.raises(DataError, match="found 2 expert solutions, all of which expert_tokens"):
+        training_problems(config(data, method=method))
+    assert len(training_problems(config(data | {"expert_tokens": 3}, method=method))) == 3
+    assert len(training_problems(config(data, method="grpo"))) == 3  # brings none in
+
+
 def test_the_manifest_counts_what_was_cut_and_left_out(rows, tmp_path):
     path = rows(*[row(i, expert_solution=LONG) for i in range(3)], row(4, expert_solution="ab"))
     data = {"path": path, "expert_tokens": 7, "over_expert_tokens": "cut"}

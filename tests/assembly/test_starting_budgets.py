@@ -44,10 +44,16 @@ def test_completions_are_shortened_before_an_expert_is_left_out() -> None:
 
 
 def test_the_usual_room_is_kept_where_most_experts_then_fit() -> None:
-    # With 752 for completions the longest would fit too, and no rewrite of 500 would get 750.
-    found = budgets(*[500] * 19, 700, context=1500)
-    assert (found.max_completion_length, found.left_out) == (800, 1)
+    # Under 740 the longest would fit too, and no rewrite of 500 would have 750.
+    found = budgets(*[500] * 19, 700, context=1640)
+    assert (found.max_completion_length, found.left_out) == (940, 1)
     assert found.expert_tokens == 500
+    # With 50 fewer for the many, the one costs them nothing.
+    found = budgets(*[450] * 19, 700, context=1640)
+    assert (found.max_completion_length, found.left_out) == (740, 0)
+    # Too few would fit with the usual room.
+    found = budgets(*[500] * 15, *[700] * 5, context=1640)
+    assert (found.max_completion_length, found.left_out) == (740, 0)
 
 
 def test_what_is_left_out_is_counted() -> None:

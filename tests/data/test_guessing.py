@@ -231,3 +231,9 @@ def test_one_text_without_a_last_line_does_not_hide_the_answers(tmp_path, text) 
     rows = [{"instruction": q, "output": f"{k}\n#### {a}"} for q, k, a in NUMBERS]
     rows[7] |= {"output": text}
     assert guess_of(tmp_path, rows).mapping["worked_answer"] == "output"
+
+
+def test_blank_texts_do_not_count_among_worked_ones(tmp_path: Path) -> None:
+    rows = [{"instruction": q, "output": f"{k}\n#### {a}"} for q, k, a in NUMBERS]
+    rows[7:9] = [row | {"output": ""} for row in rows[7:9]]  # more than one in ten
+    assert guess_of(tmp_path, rows).mapping["worked_answer"] == "output"

@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING
 from rephrase_rl.assembly.mixture import mix_sets
 from rephrase_rl.assembly.objects import load_data, load_model_tokenizer
 from rephrase_rl.assembly.run_parts import starting_model
+from rephrase_rl.config import parse_guidance
 from rephrase_rl.data import ExpertBudget, fit_expert
+from rephrase_rl.data.budget import FATE_KEY
 from rephrase_rl.errors import DataError
+from rephrase_rl.methods import resolve_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rephrase_rl.config import DataConfig, RunConfig
     from rephrase_rl.records import Problem
+
+FROM_EXPERTS = ("rephrase", "expert_text", "expert_prefix")
+"""Kinds of sources that have nothing to bring in where no problem has an expert."""
 
 
 def training_problems(config: RunConfig) -> list[Problem]:
@@ -26,7 +32,8 @@ def training_problems(config: RunConfig) -> list[Problem]:
 
     Raises:
         DataError: Rows are not usable; or experts exceed the budget and are to be refused, or have
-            no paragraph that fits; every such row is listed. Or two sets share problem ids.
+            no paragraph that fits; every such row is listed. Or all were left out, and the method
+            brings in experts. Or two sets share problem ids.
     """
     return mix_sets(config, problems_of_sets(config))
 
@@ -38,7 +45,9 @@ def problems_of_sets(config: RunConfig) -> list[list[Problem]]:
         DataError: As in ``training_problems``, but for ids.
     """
     count_tokens = token_counter(config) if any(d.expert_tokens for d in config.data) else len
-    return [_within_budget(load_data(data), data, count_tokens) for data in config.data]
+    sets = [_within_budget(load_data(data), data, count_tokens) for data in config.data]
+    _refuse_without_any_expert(config, [problem for of_set in sets for problem in of_set])
+    return sets
 
 
 def token_counter(config: RunConfig) -> Callable[[str], int]:
@@ -85,3 +94,19 @@ def _within_budget(
             stacklevel=4,
         )
     return [item.problem for item in fitted]
+
+
+def _refuse_without_any_expert(config: RunConfig, problems: list[Problem]) -> None:
+    """Refuse a run whose experts were all left out: it would be GRPO under another name."""
+    records = [problem.metadata.get(FATE_KEY) for problem in problems]
+    left_out = sum(isinstance(r, dict) and r.get("fate") == "left_out" for r in records)
+    if not left_out or any(problem.expert_solution is not None for problem in problems):
+        return
+    if parse_guidance(resolve_config(config).guidance).source.kind not in FROM_EXPERTS:
+        return
+    raise DataError(
+        f"found {left_out} expert solutions, all of which expert_tokens and over_expert_tokens: "
+        f"leave_out leave out, and method {config.method!r} brings them in; required: at least one "
+        "that is kept; do this: raise expert_tokens, take another expert_part, or train plain GRPO "
+        "with --set method=grpo"
+    )

@@ -157,15 +157,17 @@ def _completion_limit(lengths: Sequence[ExpertLengths], context: int, most: int)
     Rewrites get their usual room if most experts then fit; else as much as their expert takes.
     """
     limits = sorted({min(most, context - one.rephrase) for one in lengths})
-    best = most
-    for room in (ROOM_FOR_REWRITES, 1.0):
-        counts = {
-            limit: sum(_fits(one, limit, context, room) for one in lengths) for limit in limits
-        }
-        best = max(limits, key=lambda limit: (counts[limit], limit))
-        if counts[best] >= ENOUGH_FITTING * len(lengths):
-            break
-    return best
+
+    def fitting(limit: int, room: float) -> int:
+        return sum(_fits(one, limit, context, room) for one in lengths)
+
+    def rank(limit: int) -> tuple[int, int, int]:
+        return fitting(limit, ROOM_FOR_REWRITES), fitting(limit, 1.0), limit
+
+    roomy = max(limits, key=rank)
+    if fitting(roomy, ROOM_FOR_REWRITES) >= ENOUGH_FITTING * len(lengths):
+        return roomy
+    return max(limits, key=lambda limit: (fitting(limit, 1.0), limit))
 
 
 def _fits(one: ExpertLengths, limit: int, context: int, room: float = 1.0) -> bool:
