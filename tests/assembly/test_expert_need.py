@@ -51,12 +51,3 @@ def test_experts_of_a_set_that_is_never_guided_do_not_count(tmp_path) -> None:
     assert training_problems(resolve_config(config_of(tmp_path, *sets)))
     with pytest.raises(DataError, match="none of the 4 problems"):
         training_problems(resolve_config(config_of(tmp_path, *sets, gate={"kind": "never"})))
-
-
-def test_a_budget_that_leaves_none_is_told(tmp_path) -> None:
-    config = config_of(tmp_path, TAUGHT, expert_tokens=1, over_expert_tokens="leave_out")
-    with (
-        pytest.warns(UserWarning, match="4 left out"),
-        pytest.raises(DataError, match=r"raise data\.expert_tokens if all are longer"),
-    ):
-        training_problems(resolve_config(config))

@@ -15,8 +15,8 @@ FROZEN = {
     "config check": ["--set"],
     "config show": ["--set"],
     "data check": [
-        "--against", "--json", "--judge", "--limit", "--mapping", "--model", "--no-judge", "--rows",
-        "--set", "--split", "--words",
+        "--against", "--column", "--json", "--judge", "--limit", "--mapping", "--model",
+        "--no-judge", "--rows", "--set", "--split", "--words",
     ],
     "demo": ["--arm", "--check", "--no-check", "--out", "--seed", "--set", "--steps"],
     "doctor": ["--json"],

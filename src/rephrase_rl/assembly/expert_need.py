@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rephrase_rl.config import parse_guidance
+from rephrase_rl.data.budget import FATE_KEY
 from rephrase_rl.errors import DataError
+from rephrase_rl.methods import resolve_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,13 +26,13 @@ def refuse_without_experts(config: RunConfig, sets: Sequence[Sequence[Problem]])
     Without them guidance has nothing to bring in, and the run would be plain GRPO by another name.
 
     Args:
-        config: The run, resolved.
+        config: The run.
         sets: The problems of each of ``config.data``, in order, their experts within the budget.
 
     Raises:
         DataError: No problem that may be guided has an expert solution.
     """
-    guidance = parse_guidance(config.guidance)
+    guidance = parse_guidance(resolve_config(config).guidance)
     if not _shows_expert(guidance):
         return
     supervised = guidance.slot.kind == "dataset"
@@ -40,13 +42,26 @@ def refuse_without_experts(config: RunConfig, sets: Sequence[Sequence[Problem]])
         if supervised or (data.gate or guidance.gate).kind != "never"
         for problem in problems
     ]
-    if guided and all(problem.expert_solution is None for problem in guided):
-        raise DataError(
-            f"none of the {len(guided)} problems has an expert solution, which method "
-            f"{config.method!r} learns from; required: at least one; do this: name its column "
-            "(data.mapping.expert_solution), raise data.expert_tokens if all are longer, sample "
-            "some with `rephrase-rl experts`, or train with method grpo"
-        )
+    if not guided or any(problem.expert_solution is not None for problem in guided):
+        return
+    left_out = sum(_was_left_out(problem) for problem in guided)
+    why = f" ({left_out} were left out by data.expert_tokens)" if left_out else ""
+    remedy = (
+        "raise that budget or take another expert_part"
+        if left_out
+        else "name their column (data.mapping.expert_solution), or sample some with `rephrase-rl "
+        "experts`"
+    )
+    raise DataError(
+        f"none of the {len(guided)} problems has an expert solution{why}, which method "
+        f"{config.method!r} learns from; required: at least one; do this: {remedy}; or train with "
+        "method grpo"
+    )
+
+
+def _was_left_out(problem: Problem) -> bool:
+    record = problem.metadata.get(FATE_KEY)
+    return isinstance(record, dict) and record.get("fate") == "left_out"
 
 
 def _shows_expert(guidance: GuidanceConfig) -> bool:
