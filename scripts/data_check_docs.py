@@ -26,7 +26,7 @@ NOT_READ = {
     "trl": "yes (own form)",
 }
 CHECKS = (
-    "lab:hard --model lab:base --limit 200 --rows 1",
+    "lab:hard --model lab:base --limit 200 --rows 1 --set trainer.max_completion_length=48",
     f"{DATA}/gsm8k/train.jsonl --mapping gsm8k --model lab:base --rows 1 "
     f"--against {DATA}/gsm8k/test.jsonl",
     f"{DATA}/gsm8k/test.jsonl --mapping gsm8k --rows 0",

@@ -13,6 +13,7 @@ from rephrase_rl.assembly.objects import column_mapping, load_data, load_model_t
 from rephrase_rl.assembly.problems import training_problems
 from rephrase_rl.assembly.run_parts import RunRequest, run_manifest
 from rephrase_rl.config import TestDataConfig, parse_config
+from rephrase_rl.data.lengths import Fit
 from rephrase_rl.errors import ConfigError, DataError, EngineError
 from rephrase_rl.methods import resolve_config
 from rephrase_rl.rewards import MathVerifier
@@ -42,7 +43,8 @@ def row(number, **more):
 
 
 def test_the_lab_as_the_policy_sees_it():
-    checked = check_data(config(LAB), options=CheckOptions(shown_rows=1))
+    run = config(LAB, trainer={"max_completion_length": 48})
+    checked = check_data(run, options=CheckOptions(shown_rows=1))
     report = checked.report
     (problem, *_) = load_data(config(LAB).data[0])
     assert (report.rows, report.problems, report.with_expert) == (20, 20, 20)
@@ -194,6 +196,65 @@ def test_bad_rows_are_in_the_report_and_stop_nothing(rows):
     assert str(report.faults[0]).startswith("row 2, column 'reference_answer'")
 
 
+# --- what limits P(q, k) -----------------------------------------------------------------------
+
+BY_FIELD = "guidance.source.max_prompt_tokens"
+
+
+def lab_rows(*lengths):
+    """Problems of the lab whose P(q, k) has 8 tokens more than k."""
+    return [
+        {"problem_id": f"p{i}", "question": "1+1=", "reference_answer": "2", "task_kind": "lab"}
+        | {"expert_solution": "k" * length}
+        for i, length in enumerate(lengths)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("completion", "configured", "fit", "limit_by"),
+    [
+        (48, 2048, Fit(208, 2, 3, ("p2 (308)",)), "the policy's context (256) less trainer.max_"
+         "completion_length (48)"),
+        (48, 100, Fit(100, 1, 3, ("p1 (208)", "p2 (308)")), BY_FIELD),
+        (256, 2048, Fit(0, 0, 3, ("p0 (28)", "p1 (208)", "p2 (308)")),
+         "the policy's context (256) less trainer.max_completion_length (256)"),
+    ],
+)  # fmt: skip
+def test_rewriting_prompts_are_held_against_the_smaller_limit(
+    rows, completion, configured, fit, limit_by
+):
+    run = config(
+        {"path": rows(*lab_rows(20, 200, 300))},
+        trainer={"max_completion_length": completion},
+        guidance={"source": {"max_prompt_tokens": configured}},
+    )
+    report = check_data(run).report
+    assert (report.prompt_fit, report.prompt_limit) == (fit, limit_by)
+
+
+def test_the_limit_is_that_of_the_trainer(rows):
+    """And with vLLM, that of its own context; texts of a data set are not rewritten by it."""
+    path = rows(*lab_rows(20))
+    vllm = {"max_completion_length": 48, "use_vllm": True, "vllm_max_model_length": 128}
+    for method, limit in (("repo", 80), ("rewrite_sft", 208)):
+        run = resolve_config(parse_config(
+            {"method": method, "model": {"path": "lab:base"}, "data": {"path": path}}
+            | {"trainer": vllm}
+        ))  # fmt: skip
+        assert check_data(run).report.prompt_fit.limit == limit
+
+
+def test_where_the_context_is_not_known_this_is_said(rows, tmp_path):
+    load_model_tokenizer(config(LAB).model).save_pretrained(tmp_path / "tokenizer")
+    run = parse_config(
+        {"method": "repo", "model": {"path": str(tmp_path / "tokenizer")}}
+        | {"data": {"path": rows(*lab_rows(20))}}
+    )
+    report = check_data(run).report
+    assert report.prompt_fit == Fit(2048, 1, 1)
+    assert report.prompt_limit == f"{BY_FIELD} (the policy's context is not known)"
+
+
 # --- experts under a budget --------------------------------------------------------------------
 
 LONG = "ab\n\ncdef"  # 2 and 8 characters, which are the lab's tokens
@@ -224,6 +285,17 @@ def test_training_warns_of_what_it_changes(rows, over, kept):
     with pytest.warns(UserWarning, match=f"of 2 expert solutions, {int(over == 'cut')} were cut"):
         first, second = training_problems(config(data))
     assert (first.expert_solution, second.expert_solution) == (kept, "ab")
+
+
+@pytest.mark.filterwarnings("ignore:data")
+@pytest.mark.parametrize("method", ["repo", "luffy", "sft"])
+def test_a_budget_that_leaves_out_every_expert_is_refused(rows, method):
+    path = rows(row(1, expert_solution=LONG), row(2, expert_solution="abc"), row(3))
+    data = {"path": path, "expert_tokens": 2, "over_expert_tokens": "leave_out"}
+    with pytest.raises(DataError, match=r"\(2 were left out by data\.expert_tokens\)"):
+        training_problems(config(data, method=method))
+    assert len(training_problems(config(data | {"expert_tokens": 3}, method=method))) == 3
+    assert len(training_problems(config(data, method="grpo"))) == 3  # brings none in
 
 
 def test_the_manifest_counts_what_was_cut_and_left_out(rows, tmp_path):
@@ -259,16 +331,13 @@ def test_the_parts_of_thoughts_are_measured_whichever_is_chosen(rows):
 
 def test_parts_keep_to_the_limits_of_the_run(rows):
     path = rows(row(1, expert_solution=THOUGHT), row(2, expert_solution="plain"))
-    data = {"path": path}
+    data, short = {"path": path}, {"prompts": {"rephrase": "lab-rephrase-v1"}}
+    views = [v for v in check_data(config(data, **short)).prompts if v.purpose == "rephrase"]
     (around,) = {
-        view_length - len(k)
-        for view_length, k in zip(
-            [len(v.tokens) for v in check_data(config(data)).prompts if v.purpose == "rephrase"],
-            [THOUGHT, "plain"],
-            strict=True,
-        )
+        len(view.tokens) - len(k) for view, k in zip(views, [THOUGHT, "plain"], strict=True)
     }
     limits = {
+        **short,
         "guidance": {"source": {"kind": "rephrase", "max_prompt_tokens": around + 10}},
         "trainer": {"max_completion_length": 6},
     }
@@ -305,6 +374,16 @@ def test_a_mapping_by_columns_goes_on_from_the_one_it_is_like():
     assert mapping.table.quoted
     assert mapping.table.header == ("question", "answer", "explanation")
     assert (mapping.strip_think, mapping.expert_part) == (True, "whole")
+
+
+def test_every_column_that_a_mapping_names_is_required_but_those_of_the_question():
+    named = {
+        "question": ["q", "r"], "reference_answer": "a", "expert_solution": "k", "context": ["t"],
+        "problem_id": "n",
+    }  # fmt: skip
+    mapping = column_mapping(config({"path": "x", "mapping": named}).data[0])
+    assert set(mapping.required) == {"a", "k", "t", "n"}
+    assert column_mapping(config({"path": "x", "mapping": "verl"}).data[0]).required == ()
 
 
 def test_faults_of_a_mapping_by_columns_come_together():
@@ -344,7 +423,7 @@ def test_config_and_data_know_the_same_choices():
     assert choices(MappingConfig, "expert_form") == tuple(EXPERT_FORMS)
     assert choices(MappingConfig, "answer_form") == ANSWER_FORMS
     assert choices(DataConfig, "expert_part") == EXPERT_PARTS
-    handled_by_data = {"name", "expert_part", "strip_think", "metadata"}
+    handled_by_data = {"name", "expert_part", "strip_think", "metadata", "required"}
     fields = set(ColumnMapping.__dataclass_fields__) - handled_by_data
     assert set(MappingConfig.model_fields) == fields | {"like"}
 

@@ -35,6 +35,21 @@ def test_what_a_run_would_be() -> None:
     assert [view.purpose for view in found.check.prompts] == ["solve", "rephrase", "evaluation"]
 
 
+@pytest.mark.parametrize("method", ["repo", "rewrite_sft"])
+def test_the_prompts_that_fit_are_the_same_in_the_warning_and_in_the_figures(
+    tmp_path, method
+) -> None:
+    data = tmp_path / "data.jsonl"
+    row = {"question": "1+1=", "reference_answer": "2", "task_kind": "lab"}
+    data.write_text(
+        "".join(json.dumps({**row, "expert_solution": "k" * n}) + "\n" for n in (20, 30, 300))
+    )
+    with pytest.warns(UserWarning, match=r"leaves 208 .*: 1 of 3 P\(q, k\)"):
+        found = dry_run(config(method=method, data={"path": str(data)}))
+    fit = found.check.report.prompt_fit
+    assert (fit.limit, fit.fitting, fit.count) == (208, 2, 3)
+
+
 def test_what_is_trained_is_said_and_what_does_not_go_with_it_refused() -> None:
     assert dry_run(config()).trained == "all weights, rate 1e-06"
     model = {"path": "lab:base", "lora": {"r": 4}, "load_in_4bit": True}
@@ -160,6 +175,7 @@ def test_faults_come_out_as_in_training(more, error, said) -> None:
 def test_a_question_longer_than_the_context_is_refused(tmp_path) -> None:
     path = tmp_path / "long.jsonl"
     row = {"question": "x" * 300, "reference_answer": "1", "task_kind": "lab"}
+    row["expert_solution"] = "1"
     path.write_text(json.dumps(row) + "\n" + json.dumps({**row, "question": "1+1="}) + "\n")
     with pytest.raises(DataError, match="1 of 2 questions are longer"):
         dry_run(config(data={"path": str(path)}))

@@ -79,7 +79,7 @@ def data(tmp_path) -> Path:
 @pytest.fixture
 def job(monkeypatch, tmp_path, data):
     """Runs a mining job of the five problems; two problems share a request."""
-    monkeypatch.setattr(mining, "ROWS_PER_REQUEST", 8)
+    monkeypatch.setattr(mining, "ROWS_PER_REQUEST", {"transformers": 8, "vllm": 16})
 
     class Rewards:
         judge = staticmethod(judge_with([(ScriptedVerifier(VERDICTS), 1.0)]))
@@ -90,13 +90,14 @@ def job(monkeypatch, tmp_path, data):
     closed: list[Rewards] = []
     monkeypatch.setattr(mining, "build_rewards", lambda config, problems: Rewards())
 
-    def run(engine: Any = None, *, out: str = "out", data: Path = data, changes=(), **options):
+    def run(engine: Any = None, /, *, out: str = "out", data: Path = data, changes=(), **options):
         def load_engine(config, job):
             assert engine is not None, "a policy was loaded though nothing is to be sampled"
             job.settle("weights", "w")
             return engine
 
         monkeypatch.setattr(mining, "load_engine", load_engine)
+        monkeypatch.setattr(mining, "load_vllm", load_engine)
         config = parse_config(
             {"method": "grpo", "model": {"path": "lab:base"}, "data": {"path": str(data)}},
             overrides=changes,
@@ -237,6 +238,7 @@ def test_another_range_samples_nothing(job) -> None:
         (["trainer.max_completion_length=99"], {}, "max_new_tokens"),
         (["data.limit=4"], {}, "num_problems"),
         ([], {"samples": 3}, "samples"),
+        ([], {"engine": "vllm"}, "engine"),
     ],
 )
 def test_other_settings_are_refused(job, tmp_path, changes, options, named) -> None:
@@ -254,6 +256,70 @@ def test_other_weights_are_refused(job, tmp_path, monkeypatch) -> None:
     manifest.write_text(manifest.read_text().replace('"weights": "w"', '"weights": "other"'))
     with pytest.raises(ConfigError, match="weights"):
         job(MiningEngine())
+
+
+def test_vllm_is_given_many_at_once(job) -> None:
+    engine = MiningEngine()
+    job(engine, engine="vllm")
+    assert [len(prompts) for prompts, _ in engine.calls] == [4, 1]
+
+
+@pytest.fixture
+def vllm_options(monkeypatch) -> dict[str, Any]:
+    """What vLLM is made with."""
+    found: dict[str, Any] = {}
+    monkeypatch.setattr(offline, "VllmEngine", lambda path, **more: found.update(more, path=path))
+    return found
+
+
+class Settled:
+    """The part of a job that an engine is loaded with."""
+
+    def __init__(self) -> None:
+        self.weights: Any = None
+
+    def settle(self, name: str, value: Any) -> None:
+        self.weights = (name, value)
+
+
+def test_vllm_computes_in_the_models_dtype_and_in_the_length_for_it(vllm_options) -> None:
+    config = parse_config(
+        {
+            "method": "grpo",
+            "model": {"path": "lab:base", "dtype": "bfloat16", "revision": "abc"},
+            "data": {"path": "lab:hard"},
+            "trainer": {"vllm_max_model_length": 512, "vllm_gpu_memory_utilization": 0.3},
+        }
+    )
+    job = Settled()
+    offline.load_vllm(config, job)
+    assert Path(vllm_options.pop("path")).is_dir()
+    assert vllm_options == {
+        "chat_template_kwargs": None,
+        "dtype": "bfloat16",
+        "trust_remote_code": False,
+        "revision": "abc",
+        "max_model_len": 512,
+    }
+    assert job.weights[0] == "weights"
+    assert len(job.weights[1]) == 64
+
+
+def test_a_model_on_the_hub_is_known_by_its_commit(vllm_options) -> None:
+    model = {"path": "some/model", "revision": "abc"}
+    job = Settled()
+    config = parse_config({"method": "grpo", "model": model, "data": {"path": "lab:hard"}})
+    offline.load_vllm(config, job)
+    assert job.weights == ("weights", "some/model abc")
+    assert vllm_options["path"] == "some/model"
+
+
+def test_vllm_is_not_asked_to_load_gguf(vllm_options) -> None:
+    model = {"path": "some/model", "gguf_file": "q4.gguf"}
+    config = parse_config({"method": "grpo", "model": model, "data": {"path": "lab:hard"}})
+    with pytest.raises(ConfigError, match=r"model\.gguf_file with the engine vllm"):
+        offline.load_vllm(config, Settled())
+    assert not vllm_options
 
 
 def test_weights_are_told_apart() -> None:

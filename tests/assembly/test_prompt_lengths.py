@@ -8,7 +8,11 @@ import pytest
 
 from fakes import ByteTokenizer, problem, tiny_model
 from guidance_fakes import repo
-from rephrase_rl.assembly.prompt_lengths import fit_rewriting, refuse_long_questions
+from rephrase_rl.assembly.prompt_lengths import (
+    fit_rewriting,
+    fit_rewriting_ahead,
+    refuse_long_questions,
+)
 from rephrase_rl.config import PromptsConfig
 from rephrase_rl.errors import ConfigError, DataError
 from rephrase_rl.guidance.sources import RefinementSource
@@ -70,6 +74,43 @@ def test_a_context_without_room_for_any_rewriting_is_refused() -> None:
         fit(["x" * 300, "y" * 900, None], 300)
     with pytest.raises(ConfigError, match="leaves 0 for"):
         fit(["1+1=2"], 100)
+
+
+def fit_ahead(sizes, configured: int, room: PromptRoom | None) -> int:
+    """The limit for rewrites made at once; a prompt has a token a character, 0: nothing to ask."""
+    problems = [problem(f"p{i}", "x" * size) for i, size in enumerate(sizes)]
+
+    def ask(item):
+        return ({"role": "user", "content": item.question},) if item.question else None
+
+    return fit_rewriting_ahead(
+        problems, ask, configured, room, lambda turns: turns[0]["content"].encode()
+    )
+
+
+@pytest.mark.parametrize(
+    ("configured", "room", "found"),
+    [
+        (2048, PromptRoom(300, 100), r"context of 300 .* leaves 200 .*: 1 of 3 P\(q, k\) .* lower"),
+        (200, PromptRoom(4096, 100), r"max_prompt_tokens is 200: 1 of 3 .* raise it"),
+        (200, None, r"max_prompt_tokens is 200: 1 of 3 .* raise it"),
+    ],
+)
+def test_rewrites_made_at_once_leave_long_prompts_out_and_count_them(
+    configured, room, found
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fit_ahead([200, 0, 10], configured, room) == 200
+    with pytest.warns(UserWarning, match=found):
+        assert fit_ahead([201, 0, 200, 10], configured, room) == 200
+    with pytest.raises(DataError, match=r"200.* none of 2 "):
+        fit_ahead([201, 0, 202], configured, room)
+
+
+def test_rewrites_made_at_once_need_room_for_a_completion() -> None:
+    with pytest.raises(ConfigError, match="leaves 0 for"):
+        fit_ahead([10], 2048, PromptRoom(100, 100))
 
 
 def test_prompts_that_attempts_make_are_limited_as_well() -> None:

@@ -49,9 +49,6 @@ class RewritingEngine(ScriptedEngine):
     def render(self, prompt) -> list[int]:
         return list("".join(message["content"] for message in prompt).encode())
 
-    def refuse_long(self, prompts, max_new_tokens) -> None:
-        self.checked = (len(prompts), max_new_tokens)
-
     def sample(self, prompts, settings, *, on_progress=None):
         if self.requests is not None and len(self.calls) >= self.requests:
             raise Killed
@@ -163,16 +160,13 @@ def test_the_summary_adds_up(job, tmp_path) -> None:
         "task_kind": "lab",
     }
     long = {**without, "problem_id": "long", "expert_solution": "k" * 300}
-    engine = RewritingEngine()
     summary = job(
         [[text] for text in REWRITES.values()],
-        engine,
         extra=[without, long],
         changes=["guidance.source.max_prompt_tokens=100"],
     )
     assert (summary.problems, summary.rewrites) == (8, 6)
     assert summary.not_asked == {"no_expert": 1, "over_length": 1}
-    assert engine.checked == (6, 256)  # the prompt over its own limit is passed over, not checked
     assert summary.verdicts == {"right": 4, "empty": 1, "wrong": 1}
     assert summary.right.mean == pytest.approx(4 / 5)
     assert summary.accepted.mean == pytest.approx(3 / 6)
@@ -195,6 +189,36 @@ def test_the_rule_on_steps_refuses_the_copied_answer(job) -> None:
     # Wrong both in its last step and in its answer, and copied in the answer alone.
     assert summary.refusals == {"steps_valid": 2, "correct": 1, "empty": 1}
     assert summary.accepted_with_wrong_step == 0
+
+
+def test_a_prompt_without_room_for_a_completion_is_counted_and_the_rest_rewritten(
+    job, tmp_path
+) -> None:
+    """The engine's model has a context of 1,024 tokens."""
+    long = {
+        "problem_id": "long",
+        "question": QUESTION,
+        "reference_answer": "291",
+        "expert_solution": "k" * 1100,
+        "task_kind": "lab",
+    }
+    good = [[REWRITES["good"]], [REWRITES["wrong"]]]
+    with pytest.warns(UserWarning, match=r"leaves 768 for P\(q, k\).*: 1 of 3 .* over_length"):
+        summary = job(good, extra=[long])
+    assert (summary.problems, summary.rewrites) == (3, 2)
+    assert summary.not_asked == {"over_length": 1}
+    assert {line.problem_id: line.not_asked for line in lines(tmp_path)} == {
+        "p0": None,
+        "p1": None,
+        "long": "over_length",
+    }
+
+
+def test_a_job_of_which_no_prompt_fits_is_refused_before_anything_is_sampled(job) -> None:
+    engine = RewritingEngine()
+    with pytest.raises(DataError, match=r"leaves 4 for .* none of 1 fits"):
+        job([[REWRITES["good"]]], engine, changes=["trainer.max_completion_length=1020"])
+    assert engine.calls == []
 
 
 def test_a_killed_job_goes_on_and_samples_nothing_twice(job, tmp_path) -> None:
@@ -232,7 +256,7 @@ def test_problems_without_any_expert_are_refused_before_a_model_is_loaded(
     config = parse_config(
         {"method": "repo", "model": {"path": "lab:base"}, "data": {"path": str(data)}}
     )
-    with pytest.raises(DataError, match="no expert solution in any of 1 problems"):
+    with pytest.raises(DataError, match="none of the 1 problems has an expert solution"):
         rephrase(config, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -1,12 +1,13 @@
-"""The batch and the budgets of a first configuration follow memory and context."""
+"""The batch of a first configuration follows the memory and the number of problems."""
 
 from __future__ import annotations
 
 import pytest
 
-from rephrase_rl.assembly.starting import _budgets
+from rephrase_rl.assembly.starting import Batch, _batch
+from rephrase_rl.assembly.starting_budgets import Budgets
 from rephrase_rl.assembly.starting_machine import Machine, largest_micro_batch
-from rephrase_rl.data.inspection import DataInspector
+from rephrase_rl.errors import DataError
 from rephrase_rl.planning import ModelShape
 
 GIB = 1024.0**3
@@ -37,32 +38,29 @@ def test_nothing_is_estimated_for_unknown_sizes() -> None:
     assert found == (8, None, None)
 
 
-def report(expert: int | None, rephrase: int | None):
-    inspector = DataInspector()
-    inspector.add_length("solve", 100, "p")
-    if expert is not None and rephrase is not None:
-        inspector.add_length("expert", expert, "p")
-        inspector.add_length("rephrase", rephrase, "p")
-    return inspector.report()
+BUDGETS = Budgets(100, 100, 300, 4096, 192, 384)
+CPU = Machine("cpu", "cpu", 2, 16 * GIB)
 
 
-def test_budgets_have_room_for_the_longest() -> None:
-    found = _budgets(report(300, 500), 4096, "gpu")
-    assert found.max_completion_length == 512  # 450 rounded up to a multiple of 64
-    assert found.max_prompt_tokens == 576  # 550 rounded up
-    assert found.expert_tokens is None
+def first_batch(problems: int, gpus: int = 0) -> Batch:
+    machine = Machine("gpu", "H100", 16, 80 * GIB, ("H100",) * gpus, bfloat16=True)
+    return _batch(ONE_BILLION, machine if gpus else CPU, BUDGETS, problems)
 
 
-def test_without_experts_the_machine_decides() -> None:
-    assert _budgets(report(None, None), None, "cpu").max_completion_length == 256
-    assert _budgets(report(None, None), None, "gpu").max_prompt_tokens is None
+@pytest.mark.parametrize(
+    ("problems", "gpus", "of_step"),
+    [(500, 1, 16), (12, 1, 12), (1, 1, 1), (500, 0, 2), (1, 0, 1), (12, 8, 8), (23, 8, 16),
+     (500, 32, 32), (500, 3, 15), (13, 3, 12)],
+)  # fmt: skip
+def test_a_step_takes_no_more_problems_than_there_are(problems, gpus, of_step) -> None:
+    batch = first_batch(problems, gpus)
+    devices = max(1, gpus)
+    assert batch.problems == of_step
+    assert batch.micro_rows * batch.accumulation * devices == 8 * of_step == batch.rows_per_step
+    assert (of_step // devices) * devices == of_step  # whole groups on every device
+    assert batch.fewer_than_usual == (problems < max(16 if gpus else 2, devices))
 
 
-@pytest.mark.parametrize("context", [1024, 2048])
-def test_budgets_stay_within_the_context(context: int) -> None:
-    found = _budgets(report(900, 1100), context, "gpu")
-    assert found.max_prompt_tokens is not None
-    assert found.max_completion_length + 100 <= context
-    assert found.max_completion_length + found.max_prompt_tokens <= context
-    assert found.expert_tokens is not None
-    assert found.expert_tokens + (1100 - 900) <= found.max_prompt_tokens
+def test_fewer_problems_than_gpus_are_refused() -> None:
+    with pytest.raises(DataError, match=r"3 usable .* 8 GPUs.*CUDA_VISIBLE_DEVICES=0,1,2\)"):
+        first_batch(3, 8)

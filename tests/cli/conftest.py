@@ -72,6 +72,7 @@ def data_check(**changes: Any) -> DataCheck:
         duplicates=DuplicateReport(2, 1, (("p1", "p0"),), (("p1", "p0"),)),
         tokens={"solve": LengthSummary(2, 10, 14, 14, 15)},
         prompt_fit=Fit(2048, 1, 2, ("p1 (2050)",)),
+        prompt_limit="what limits it",
         completion_fit=Fit(256, 3, 4),
         parts=(),
         without_prompt={},

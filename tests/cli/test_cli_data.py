@@ -48,15 +48,53 @@ def test_a_file_without_model_and_mapping(cli, assembly) -> None:
     assert call.evaluation_data == []
 
 
+@pytest.fixture
+def exercises(tmp_path, monkeypatch):
+    """A file whose question has a name that means nothing."""
+    monkeypatch.chdir(tmp_path)
+    rows = [{"Frage": f"What is {i} + 1?", "Result": i + 1} for i in range(3)]
+    (tmp_path / "odd.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return "odd.jsonl"
+
+
+def test_columns_are_named_as_for_a_first_configuration(cli, assembly, exercises) -> None:
+    outcome = cli(
+        "data", "check", exercises, "--column", "question=Frage", "--against", "test.jsonl",
+    )  # fmt: skip
+    call = call_of(assembly)
+    mapping = call.config.data[0].mapping
+    assert (mapping.question, mapping.reference_answer) == (("Frage",), "Result")
+    assert call.evaluation_data[0].mapping.question == ("Frage",)
+    assert "columns: question is 'Frage': you said so" in outcome.err
+    assert "columns: reference_answer is 'Result': its name" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        (["--column", "question"], "PART=COLUMN"),
+        (["--column", "question=Frage", "--mapping", "gsm8k"], "both --mapping and --column"),
+        (["--column", "question=Nope"], "no column 'Nope'"),
+    ],
+)
+def test_columns_that_cannot_be_are_refused(cli, assembly, exercises, options, fault) -> None:
+    outcome = cli("data", "check", exercises, *options)
+    assert outcome.status == 2
+    assert fault in outcome.err
+    assert not assembly.calls
+
+
 def test_a_run_configuration_says_the_rest(cli, assembly, config_file) -> None:
     cli("data", "check", config_file, "--limit", "7", "--set", "data.0.expert_tokens=5")
     call = call_of(assembly)
     assert call.options.with_tokenizer
     data = call.config.data[0]
     assert (data.path, data.limit, data.expert_tokens) == ("lab:mixed", 7, 5)
-    outcome = cli("data", "check", config_file, "--mapping", "gsm8k", "--model", "m")
+    outcome = cli(
+        "data", "check", config_file, "--mapping", "gsm8k", "--column", "q=x", "--model", "m"
+    )
     assert outcome.status == 2
-    assert "--mapping, --model" in outcome.err
+    assert "--mapping, --column, --model" in outcome.err
 
 
 def test_everything_is_told(cli, assembly) -> None:
@@ -68,7 +106,7 @@ def test_everything_is_told(cli, assembly) -> None:
         "answers missing: 0\n",
         "experts: 1 of 2 (50.0 %) of the problems have one\n",
         "repeated questions: 2, with another answer: 1\n  repeated: p1 = p0\n",
-        "P(q, k) within guidance.source.max_prompt_tokens = 2048: 1 of 2 (50.0 %)\n"
+        "P(q, k) within what limits it = 2048: 1 of 2 (50.0 %)\n"
         "  over it, with tokens: p1 (2050)\n",
         "k with an end token within trainer.max_completion_length = 256: 3 of 4 (75.0 %)\n",
         "experts judged by math (math): accepted 3 of 4 (75.0 %), rejected 1, unscorable 0\n"
@@ -85,6 +123,7 @@ def test_everything_is_told(cli, assembly) -> None:
     ("change", "line"),
     [
         ({"tokens": None}, "tokens: no figures without a model's tokenizer"),
+        ({"tokens": None, "problems": 0}, "tokens: no figures, since there is no valid row\n"),
         ({"with_thoughts": 4, "thoughts_left_out": 3}, "<think> part: 4; taken in part: 3"),
         ({"prompts_stripped": 6}, "prompts that lost <think> blocks or such a system turn: 6"),
         ({"expert_budget": {"cut": 2, "fits": 1}}, "under expert_tokens: cut: 2, fits: 1"),

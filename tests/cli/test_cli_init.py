@@ -48,6 +48,8 @@ def test_a_table_becomes_a_configuration_that_is_valid(cli, table: Path, model: 
     assert config.evaluation.benchmarks[0].data.path == "sums test.csv"
     text = Path("sums-train.yaml").read_text(encoding="utf-8")
     assert "math accepts 12 of the 12 experts judged" in text
+    assert "96 rows a step: 12 problems x 8 rollouts, since the data has 12" in text
+    assert "batch: 12 problems a step, since the data has 12" in outcome.out
     # Of the lab's tokenizer, one token a character.
     longest = max(len(f"Take {n} and add 3 to it, one by one: {n}+3={n + 3}.") for n in (1, 12))
     box = len("\nThe final answer is \\boxed{15}.")
@@ -56,6 +58,8 @@ def test_a_table_becomes_a_configuration_that_is_valid(cli, table: Path, model: 
     checked = cli("data", "check", "sums-train.yaml", "--rows", "0")
     assert checked.status == 0, checked.err
     assert cli("config", "check", "sums-train.yaml").status == 0
+    looked = cli("train", "sums-train.yaml", "--dry-run")
+    assert looked.status == 0, looked.err
 
 
 def test_the_written_run_trains(cli, table: Path, model: Path) -> None:
@@ -70,11 +74,29 @@ def test_the_written_run_trains(cli, table: Path, model: Path) -> None:
 
 def test_a_context_that_is_too_short_is_said(cli, table: Path) -> None:
     outcome = cli("init", "lab:base", table.name)
-    assert (outcome.status, "no room for most of the experts" in outcome.err) == (0, True)
+    assert outcome.status == 2
+    assert "a context of 256 tokens, in which 0 of 12 experts can be rewritten" in outcome.err
     long = '{"question": "' + "How many? " * 40 + '", "answer": "2"}\n'
     Path("long.jsonl").write_text(long, encoding="utf-8")
     outcome = cli("init", "lab:base", "long.jsonl")
     assert (outcome.status, "longer context" in outcome.err) == (2, True)
+    assert not list(Path().glob("*.yaml"))
+
+
+def test_experts_that_do_not_fit_are_counted_and_the_others_rewritten(cli, tmp_path, table) -> None:
+    model = tiny_model(tmp_path / "short", context=1000)
+    rows = [{"question": f"What is {n}+3?", "answer": str(n + 3),
+             "solution": ("Add 3. " if n < 9 else "Add 1 and 1 and 1, one by one. " * 16) + "So."}
+            for n in range(12)]  # fmt: skip
+    Path("mixed.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    outcome = cli("init", model, "mixed.jsonl")
+    assert outcome.status == 0, outcome.err
+    assert "warning: 3 of 12 experts do not fit into the policy's context of 1000" in outcome.err
+    assert "# 3 of 12 experts do not fit into" in Path("mixed.yaml").read_text(encoding="utf-8")
+    checked = cli("data", "check", "mixed.yaml", "--rows", "0", "--json")
+    report = json.loads(checked.out)["report"]
+    assert report["expert_budget"] == {"fits": 9, "left_out": 3}
+    assert report["prompt_fit"]["fitting"] == report["prompt_fit"]["count"] == 9
 
 
 def test_a_longer_limit_of_rephrase_prompts_is_set(cli, table: Path, model: Path) -> None:
@@ -133,12 +155,12 @@ def test_what_is_wrong_is_said_and_nothing_is_written(cli, table: Path, words, s
     assert not list(Path().glob("*.yaml"))
 
 
-def test_a_file_that_is_there_is_kept(cli, table: Path) -> None:
+def test_a_file_that_is_there_is_kept(cli, table: Path, model: Path) -> None:
     Path("sums-train.yaml").write_text("mine", encoding="utf-8")
-    outcome = cli("init", "lab:base", table.name)
+    outcome = cli("init", model, table.name)
     assert (outcome.status, "already there" in outcome.err) == (2, True)
     assert Path("sums-train.yaml").read_text(encoding="utf-8") == "mine"
-    assert cli("init", "lab:base", table.name, "--overwrite").status == 0
+    assert cli("init", model, table.name, "--overwrite").status == 0
 
 
 def test_a_machine_with_gpus_gets_its_own_settings(cli, table, model, monkeypatch) -> None:
@@ -149,10 +171,10 @@ def test_a_machine_with_gpus_gets_its_own_settings(cli, table, model, monkeypatc
     assert (trainer["bf16"], trainer["gradient_checkpointing"]) == (True, True)
     assert "max_steps" not in trainer
     rows = trainer["per_device_train_batch_size"] * trainer["gradient_accumulation_steps"]
-    assert rows * 8 == 128
+    assert rows == 8  # of 12 problems 8, one on each
     assert (config.plan.device, config.plan.devices) == ("h100-sxm", 8)
     planned = cli("plan", "big.yaml")
-    assert "a step: 128 rows (16 on each device), 16 problems x 8" in planned.out
+    assert "a step: 64 rows (8 on each device), 8 problems x 8" in planned.out
 
 
 def test_a_model_for_all_gpus_together_is_not_evaluated_during_the_run(
@@ -203,3 +225,21 @@ def test_what_a_run_would_stumble_over_is_said_at_once(cli, tmp_path, monkeypatc
     assert outcome.status == 0, outcome.err
     assert "is no number; write a decimal comma as a point" in outcome.err
     assert "warning: 1 row(s) with faults, and a run needs every row to be right" in outcome.err
+
+
+def test_one_empty_answer_is_named_and_the_task_stays(cli, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = tiny_model(tmp_path / "tiny", context=2048)
+    rows = [{"problem": f"Three times {n}?", "solution": f"Three times {n} is {3 * n}.",
+             "answer": "a dozen" if n % 11 == 4 else str(3 * n)} for n in range(60)]  # fmt: skip
+    rows[6]["answer"] = ""
+    Path("m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    outcome = cli("init", model, "m.jsonl")
+    assert outcome.status == 0, outcome.err
+    assert "1 of the first 50 rows do not fit it, and are faulty: 7" in outcome.out
+    assert "warning: 1 row(s) with faults" in outcome.err
+    assert "row 7, column 'answer': " in outcome.err
+    config = load_config("m.yaml")
+    assert (config.data[0].mapping, config.rewards[0].verifier) == ("math", "math")
+    checked = cli("data", "check", "m.yaml", "--rows", "0")
+    assert "fault: row 7, column 'answer'" in checked.out

@@ -171,3 +171,69 @@ def test_names_are_read_whatever_their_case_and_joints() -> None:
     columns = Columns([{"modelAnswer": "1", "Final-Answer": "2", "X": None}])
     assert columns.named("reference_answer") == ["Final-Answer", "modelAnswer"]
     assert columns.named("unit") == []
+
+
+WORDY = [
+    {"problem": q, "answer": "red" if n == 3 else str(a), "solution": k}
+    for n, (q, k, a) in enumerate(NUMBERS)
+]
+
+
+@pytest.mark.parametrize("answer", ["", "  ", None])
+def test_a_faulty_row_does_not_change_the_mapping(tmp_path: Path, answer: str | None) -> None:
+    assert guess_of(tmp_path, WORDY).mapping == "math"
+    rows = [row | {"answer": answer} if n == 5 else row for n, row in enumerate(WORDY)]
+    guess = guess_of(tmp_path, rows)
+    assert guess.mapping == "math"
+    assert guess.reasons[1] == "1 of the first 12 rows do not fit it, and are faulty: 6"
+
+
+def test_a_line_that_cannot_be_read_does_not_change_the_mapping(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.jsonl", WORDY)
+    path.write_text(path.read_text(encoding="utf-8") + "{not json\n", encoding="utf-8")
+    assert guess_mapping(path).mapping == "math"
+
+
+def test_a_mapping_that_reads_few_rows_is_not_taken(tmp_path: Path) -> None:
+    rows = [row | {"answer": ""} if n % 5 == 0 else row for n, row in enumerate(WORDY)]
+    mapping = guess_of(tmp_path, rows).mapping
+    assert isinstance(mapping, dict)
+    assert mapping["question"] == "problem"
+
+
+def test_a_mapping_that_reads_all_rows_comes_before_one_that_reads_most(tmp_path: Path) -> None:
+    rows = [row | {"question": "q?", "reference_answer": "7"} for row in WORDY]
+    assert guess_of(tmp_path, rows).mapping == "math"
+    rows[4] |= {"answer": ""}
+    assert guess_of(tmp_path, rows).mapping == "canonical"
+
+
+def test_blank_experts_are_no_faults_of_a_known_mapping(tmp_path: Path) -> None:
+    rows = [row | {"solution": ""} if n == 5 else row for n, row in enumerate(WORDY)]
+    guess = guess_of(tmp_path, rows)
+    assert guess.mapping == {"like": "math", "expert_form": "text_or_blank"}
+    assert "their problems train without them" in guess.reasons[1]
+
+
+def test_blank_answers_say_nothing_about_the_task(tmp_path: Path) -> None:
+    # 9 of 10 answers that are there are numbers.
+    answers = ["red", "", *map(str, range(9))]
+    rows = [{"task": q, "result": a} for (q, _, _), a in zip(NUMBERS, answers, strict=False)]
+    assert "default_task_kind" not in guess_of(tmp_path, rows).mapping
+    rows[-1] |= {"result": "blue"}
+    guess = guess_of(tmp_path, rows)
+    assert guess.mapping["default_task_kind"] == "text"
+    assert guess.reasons[-1] == "2 of 10 answers are words: all are compared as texts"
+
+
+@pytest.mark.parametrize("text", ["", "no last line"])
+def test_one_text_without_a_last_line_does_not_hide_the_answers(tmp_path, text) -> None:
+    rows = [{"instruction": q, "output": f"{k}\n#### {a}"} for q, k, a in NUMBERS]
+    rows[7] |= {"output": text}
+    assert guess_of(tmp_path, rows).mapping["worked_answer"] == "output"
+
+
+def test_blank_texts_do_not_count_among_worked_ones(tmp_path: Path) -> None:
+    rows = [{"instruction": q, "output": f"{k}\n#### {a}"} for q, k, a in NUMBERS]
+    rows[7:9] = [row | {"output": ""} for row in rows[7:9]]  # more than one in ten
+    assert guess_of(tmp_path, rows).mapping["worked_answer"] == "output"

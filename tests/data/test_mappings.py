@@ -53,6 +53,48 @@ def test_what_is_left_of_a_column_used_in_part():
     assert without_paths([{"content": "k"}], ["0.content"]) is None
 
 
+# --- which mapping fits ----------------------------------------------------------------------
+
+AIMED = "choose the mapping that fits (data.mapping): "
+
+
+@pytest.mark.parametrize(
+    ("row", "names"),
+    [
+        ({"problem": "q", "solution": "k", "answer": "2"}, "math"),
+        ({"problem": "q", "solution": r"\boxed{2}"}, "math"),
+        ({"problem": "q", "answer": "2"}, None),  # math's expert is not there
+        ({"problem": "q", "solution": None, "answer": "2", "generations": []}, "openr1_math math"),
+        ({"question": "q", "answer": "2"}, None),
+        ({"question": "q", "answer": "So 2.\n#### 2"}, "gsm8k"),
+        ({"question": "q\nA) 1\nB) 2", "answer": "B"}, "arc"),
+        ({"question": "q\nA) 1\nB) 2", "answer": "2", "explanation": "k"}, "ecqa arc"),
+        ({"question": "q", "options": ["1", "2"], "correct": "B", "rationale": "k"}, "aqua"),
+        ({"question": "q", "options": ["1", "2"], "answer": "B"}, None),
+        ({"prompt": "q", "solution": "2"}, "trl"),
+        ({"prompt": [], "reward_model": {"ground_truth": "2"}}, "verl"),
+        ({"question": "q", "answer": "2", "steps": ["1 + 1 = 2"]}, "mwp"),
+        ({"text": "q"}, None),
+    ],
+)
+def test_a_row_without_the_columns_is_told_of_the_mappings_that_have_them(row, names):
+    told = "docs/data.md lists them"
+    if names is not None:
+        told = f"all columns of {' and of '.join(names.split())} are there"
+    assert all(fault.endswith(f"{AIMED}{told}") for fault in faults("canonical", row))
+
+
+def test_the_mapping_that_has_failed_is_not_named():
+    (fault,) = faults("trl", {"prompt": None, "solution": "2"})
+    assert fault.endswith(f"{AIMED}docs/data.md lists them")
+
+
+def test_a_question_alone_is_told_of_the_mapping_too():
+    (fault,) = faults("canonical", {"reference_answer": "2", "prompt": "q", "solution": "2"})
+    assert "column 'question'" in fault
+    assert fault.endswith(f"{AIMED}all columns of trl are there")
+
+
 # --- formats ---------------------------------------------------------------------------------
 
 SYSTEM = {"role": "system", "content": "Think in <think> tags."}

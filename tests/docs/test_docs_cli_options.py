@@ -15,8 +15,8 @@ FROZEN = {
     "config check": ["--set"],
     "config show": ["--set"],
     "data check": [
-        "--against", "--json", "--judge", "--limit", "--mapping", "--model", "--no-judge", "--rows",
-        "--set", "--split", "--words",
+        "--against", "--column", "--json", "--judge", "--limit", "--mapping", "--model",
+        "--no-judge", "--rows", "--set", "--split", "--words",
     ],
     "demo": ["--arm", "--check", "--no-check", "--out", "--seed", "--set", "--steps"],
     "doctor": ["--json"],
@@ -33,7 +33,9 @@ FROZEN = {
     "init": ["--column", "--mapping", "--out", "--overwrite", "--split"],
     "ledger": ["--json", "--limit", "--samples", "--seed", "--trust", "--utilisation", "-k"],
     "methods": ["--json"],
-    "mine": ["--high", "--json", "--low", "--model", "--out", "--samples", "--set", "-k"],
+    "mine": [
+        "--engine", "--high", "--json", "--low", "--model", "--out", "--samples", "--set", "-k",
+    ],
     "rephrase": ["--json", "--out", "--samples", "--set", "-k"],
     "plan": ["--devices", "--json", "--measure", "--open-share", "--set"],
     "report": [],

@@ -121,7 +121,7 @@ def test_the_steps_for_a_node_of_gpus_with_a_tiny_model(tmp_path, monkeypatch, c
     subprocess.run(["/bin/bash", "-c", "split -n l/2 -d -a 1 --additional-suffix=.jsonl "
                     "problems.jsonl part_"], check=True)  # fmt: skip
     for gpu in range(2):
-        run(mine.replace("$gpu", str(gpu)), "-k", "1", *short)
+        run(tried(mine.replace("$gpu", str(gpu))), "-k", "1", *short)
         shutil.copy(f"mined_{gpu}/hard.parquet", f"hard/{gpu}.parquet")
     run_page("init Qwen/Qwen2.5-7B-Instruct hard")
     run_page("rephrase", *short)

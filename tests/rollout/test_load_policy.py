@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from packaging.version import Version
+from transformers import AutoTokenizer
 
 from fakes import CHAT_TEMPLATE, ByteTokenizer, tiny_model
 from rephrase_rl.errors import EngineError
-from rephrase_rl.rollout import SamplingSettings, TransformersEngine, load_policy
+from rephrase_rl.rollout import (
+    SamplingSettings,
+    TransformersEngine,
+    load_policy,
+    load_tokenizer,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +40,21 @@ def test_a_local_folder_gives_back_weights_and_tokenizer(folder: Path) -> None:
     assert not policy.model.training
     found = TransformersEngine(policy.model, policy.tokenizer).render(PROMPT)
     assert found == TransformersEngine(tiny_model(), ByteTokenizer()).render(PROMPT)
+
+
+def test_a_long_prompt_that_is_only_counted_is_not_said_to_end_in_errors(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    long = "x" * 2000
+    for tokenizer in (load_policy(folder).tokenizer, load_tokenizer(folder)):
+        tokenizer.model_max_length = 10
+        assert len(tokenizer(long)["input_ids"]) == 2000
+    assert caplog.text == ""
+    untouched = AutoTokenizer.from_pretrained(folder)
+    untouched.model_max_length = 10
+    untouched(long)
+    assert "indexing errors" in caplog.text  # or this test would prove nothing
 
 
 def test_dtype_is_as_asked_and_as_stored_otherwise(folder: Path) -> None:

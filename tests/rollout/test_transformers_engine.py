@@ -325,6 +325,17 @@ def test_what_does_not_fit_the_context_is_refused_not_cut(engine: TransformersEn
         engine.sample(QUESTIONS, SamplingSettings(max_new_tokens=1000))
 
 
+@pytest.mark.parametrize(
+    ("length", "advice"),
+    [(1000, "lower the length limit to 21"), (1021, "do this: leave long prompts")],
+)
+def test_the_advice_is_one_that_can_be_followed(
+    engine: TransformersEngine, length: int, advice: str
+) -> None:
+    with pytest.raises(EngineError, match=f"; {advice}"):
+        engine.sample(prompts_of("x" * length), SamplingSettings(max_new_tokens=30))
+
+
 def test_a_prompt_without_tokens_is_refused(model: Any) -> None:
     tokenizer = ByteTokenizer()
     tokenizer.chat_template = "{{ messages[0]['content'] }}"

@@ -155,6 +155,9 @@ def test_what_cannot_be_loaded_or_does_not_fit_is_told(vllm, monkeypatch) -> Non
     engine = VllmEngine("model")
     with pytest.raises(EngineError, match="at most 1000 together"):
         engine.sample(PROMPTS, SamplingSettings(max_new_tokens=995))
+    engine.refuse_long(PROMPTS, 900)
+    with pytest.raises(EngineError, match="at most 1000 together"):
+        engine.refuse_long(PROMPTS, 995)
     monkeypatch.setattr(FakeLLM, "get_tokenizer", lambda self: SimpleNamespace(chat_template=None))
     with pytest.raises(EngineError, match="no chat template"):
         VllmEngine("model")

@@ -8,12 +8,21 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from datasets import Dataset
 
 from fakes import EOS_ID, PAD_ID, ByteTokenizer
 from guidance_fakes import repo
 from rephrase_rl.errors import CompatibilityError, ConfigError
 from rephrase_rl.guidance.blocks import Guidance
 from rephrase_rl.guidance.gates import AlwaysGate, FailedShareGate
+from rephrase_rl.guidance.memory import CachedSource
+from rephrase_rl.guidance.slots import ReplaceWorst
+from rephrase_rl.guidance.sources import (
+    ExpertTextSource,
+    RationaleSource,
+    RefinementSource,
+    RephraseSource,
+)
 from rephrase_rl.trainers.trl.checks import refuse_unsupported
 from rephrase_rl.trainers.trl.compatibility import check_trl_version
 from trl_fakes import CountingReward, rows, trainer
@@ -398,6 +407,29 @@ def test_all_unsupported_settings_are_named_at_once_and_tools_are_fine_without_g
         refuse_unsupported(settings(per_device_train_batch_size=3, tools=[print], _is_vlm=True))
     assert len(caught.value.faults) == 3
     refuse_unsupported(settings(tools=[print], guidance=Guidance()))
+
+
+@pytest.mark.parametrize(
+    ("columns", "found"),
+    [
+        ({"expert_solutions": ["a", "b"]}, "the columns prompt, expert_solutions"),
+        ({"expert_solution": [None, None]}, "nothing but None in the column expert_solution"),
+    ],
+)
+def test_a_source_of_expert_solutions_is_refused_where_there_is_none(columns, found) -> None:
+    data = Dataset.from_dict({"prompt": ["q", "r"], **columns})
+    with pytest.raises(ConfigError, match=f"has {found}, and the source brings in nothing"):
+        refuse_unsupported(settings(train_dataset=data))
+    for source in (ExpertTextSource(), CachedSource(RephraseSource(), 2), RefinementSource()):
+        guidance = Guidance(FailedShareGate(), source, slot=ReplaceWorst())
+        with pytest.raises(ConfigError, match=found):
+            refuse_unsupported(settings(train_dataset=data, guidance=guidance))
+    for source in (RationaleSource(), RefinementSource(show_expert=False)):
+        guidance = Guidance(FailedShareGate(), source, slot=ReplaceWorst())
+        refuse_unsupported(settings(train_dataset=data, guidance=guidance))
+    refuse_unsupported(settings(train_dataset=data, guidance=Guidance()))
+    one = Dataset.from_dict({"prompt": ["q", "r"], "expert_solution": [None, "k"]})
+    refuse_unsupported(settings(train_dataset=one))
 
 
 def test_untested_trl_is_refused_by_name() -> None:

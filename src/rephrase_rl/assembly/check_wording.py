@@ -109,6 +109,4 @@ def _chat_tokenizer(config: RunConfig) -> Any:
             f"the tokenizer of {model.path} has no chat template, required: one, since prompts are "
             "conversations; use an instruct model, or leave out the model to check the data alone"
         )
-    # Longer texts than the model takes are what is looked for; no warning of each.
-    tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
     return tokenizer

@@ -14,17 +14,20 @@ from rephrase_rl.assembly.benchmarks import load_benchmarks
 from rephrase_rl.assembly.check_judging import ExpertJudge
 from rephrase_rl.assembly.check_parts import part_fits
 from rephrase_rl.assembly.check_wording import Wording
+from rephrase_rl.assembly.model_configs import starting_model_config
 from rephrase_rl.assembly.objects import load_data, scan_data
 from rephrase_rl.assembly.problems import expert_budget
+from rephrase_rl.assembly.prompt_lengths import rewriting_room
 from rephrase_rl.config import DataConfig, all_benchmarks, parse_guidance
 from rephrase_rl.data import BadRow, fit_expert
 from rephrase_rl.data.contamination import DEFAULT_WORDS, EvaluationIndex
 from rephrase_rl.data.inspection import DataCheck, DataInspector
 from rephrase_rl.data.part_fits import Limits
+from rephrase_rl.errors import EngineError
 from rephrase_rl.methods import resolve_config
 
 if TYPE_CHECKING:
-    from rephrase_rl.config import BenchmarkConfig, RunConfig, TrainDataConfig
+    from rephrase_rl.config import BenchmarkConfig, GuidanceConfig, RunConfig, TrainDataConfig
     from rephrase_rl.records import Problem
 
 
@@ -70,12 +73,7 @@ def check_data(
     evaluated = [(_set_name(b.config), b.problems) for b in load_benchmarks(whole)]
     others = [(data.name, load_data(data)) for data in evaluation_data]
     indices, questions = _evaluation_sets([*evaluated, *others], chosen)
-    budgets = [data.expert_tokens for data in config.data if data.expert_tokens is not None]
-    limits = Limits(
-        prompt=getattr(guidance.source, "max_prompt_tokens", None),
-        completion=config.trainer.get("max_completion_length"),
-        expert=min(budgets, default=None),
-    )
+    limits = _limits(config, guidance, chosen.with_tokenizer)
     inspector = DataInspector(indices, limits)
     judge = ExpertJudge(config, guidance.failure_reward_threshold, wording, inspector)
     shown: list[Problem] = []
@@ -97,6 +95,29 @@ def check_data(
     views = [view for problem in shown for view in wording.views(problem)]
     views += [view for problem in questions for view in wording.views(problem, evaluation=True)]
     return DataCheck(inspector.report(), tuple(views))
+
+
+def _limits(config: RunConfig, guidance: GuidanceConfig, with_model: bool) -> Limits:
+    """The limits of training; that on P(q, k) is the context's where this leaves less room."""
+    budgets = [data.expert_tokens for data in config.data if data.expert_tokens is not None]
+    limits = Limits(
+        prompt=getattr(guidance.source, "max_prompt_tokens", None),
+        completion=config.trainer.get("max_completion_length"),
+        expert=min(budgets, default=None),
+    )
+    if limits.prompt is None or not with_model:
+        return limits
+    try:
+        model_config = starting_model_config(config)
+    except EngineError:  # a tokenizer can be looked at without the rest
+        model_config = None
+    room = rewriting_room(config, guidance, model_config)
+    if room is None:
+        unknown = f"{limits.prompt_by} (the policy's context is not known)"
+        return limits._replace(prompt_by=unknown)
+    if not room.limits(limits.prompt):
+        return limits
+    return limits._replace(prompt=room.tokens, prompt_by=room.named)
 
 
 def _problems(

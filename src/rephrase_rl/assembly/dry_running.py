@@ -7,36 +7,41 @@ does it; nothing is sampled, asked of an endpoint or written.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
-
-from transformers import AutoConfig
 
 from rephrase_rl.assembly.adapters import (
     refuse_unfit_adapters,
     trained_part,
     warn_of_rate,
-    without_adapter,
 )
 from rephrase_rl.assembly.benchmarks import load_benchmarks
 from rephrase_rl.assembly.blocks import build_guidance
 from rephrase_rl.assembly.checking import CheckOptions, check_data
 from rephrase_rl.assembly.in_training import refuse_with_divided_weights
 from rephrase_rl.assembly.mixture import gates_of_sets, mix_sets, refuse_gates_of_sets
+from rephrase_rl.assembly.model_configs import starting_model_config
 from rephrase_rl.assembly.objects import (
     VERIFIER_OF_KIND,
     load_model_tokenizer,
-    model_path,
     task_kind_of,
 )
 from rephrase_rl.assembly.problems import problems_of_sets
-from rephrase_rl.assembly.prompt_lengths import fit_rewriting, refuse_long_questions
+from rephrase_rl.assembly.prompt_lengths import (
+    fit_rewriting,
+    fit_rewriting_ahead,
+    refuse_long_questions,
+    rewriting_room,
+)
 from rephrase_rl.assembly.rewards_of_sets import build_rewards
+from rephrase_rl.assembly.rewriting import asks
 from rephrase_rl.assembly.run_parts import starting_model
 from rephrase_rl.assembly.streams import build_stream
 from rephrase_rl.assembly.supervised import refuse_unused, training_texts
 from rephrase_rl.config import all_benchmarks, deciding_reward, parse_guidance
-from rephrase_rl.errors import DataError, EngineError
+from rephrase_rl.errors import DataError
 from rephrase_rl.methods import resolve_config
+from rephrase_rl.rollout import prompt_token_ids
 from rephrase_rl.rollout.context_length import context_of
 from rephrase_rl.trainers.trl.arguments import grpo_arguments
 from rephrase_rl.trainers.trl.prompt_room import prompt_room
@@ -153,7 +158,8 @@ def _reinforced(
         build_stream(guidance.slot)
     finally:
         rewards.close()
-    tokenizer, model_config = load_model_tokenizer(starting_model(config)), _model_config(config)
+    tokenizer = load_model_tokenizer(starting_model(config))
+    model_config = starting_model_config(config)
     template_kwargs = arguments.chat_template_kwargs or {}
     refuse_long_questions(
         problems,
@@ -199,8 +205,18 @@ def _supervised(
     arguments = supervised_arguments(config.trainer, output_dir="unused", seed=config.seed)
     build_rewards(config, problems).close()
     num_texts = sum(problem.expert_solution is not None for problem in problems)
+    tokenizer = load_model_tokenizer(starting_model(config))
+    if guidance.source.kind == "rephrase":
+        fit_rewriting_ahead(
+            problems,
+            asks(guidance, config),
+            guidance.source.max_prompt_tokens,
+            rewriting_room(config, guidance, starting_model_config(config)),
+            partial(
+                prompt_token_ids, tokenizer, chat_template_kwargs=arguments.chat_template_kwargs
+            ),
+        )
     if guidance.source.kind == "expert_text":
-        tokenizer = load_model_tokenizer(starting_model(config))
         num_texts = len(training_texts(problems, config, arguments, tokenizer).texts)
     sft = arguments.sft
     processes = max(sft.world_size, config.plan.devices)
@@ -213,25 +229,6 @@ def _supervised(
         "rollouts_per_problem": 0,
         "epochs": None if sft.max_steps > 0 else sft.num_train_epochs,
     }
-
-
-def _model_config(config: RunConfig) -> Any:
-    """The policy's ``config.json``."""
-    model = without_adapter(starting_model(config))
-    more: dict[str, Any] = {"gguf_file": model.gguf_file} if model.gguf_file else {}
-    try:
-        return AutoConfig.from_pretrained(
-            model_path(model),
-            revision=model.revision,
-            trust_remote_code=model.trust_remote_code,
-            **more,
-        )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise EngineError(
-            f"found no readable config.json for {model.path!r} "
-            f"({str(error).strip().partition(chr(10))[0][:200]}); required: a folder or hub id "
-            "with one, weights are not needed; do this: check model.path"
-        ) from error
 
 
 def _kinds(guidance: GuidanceConfig) -> list[tuple[str, str]]:

@@ -18,6 +18,7 @@ from rephrase_rl.assembly.offline import (
     every_problem_once,
     job_settings,
     load_engine,
+    load_vllm,
     refuse_several_processes,
 )
 from rephrase_rl.assembly.rewards_of_sets import build_rewards
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from rephrase_rl.assembly.engines import EngineName
     from rephrase_rl.config import RunConfig
     from rephrase_rl.guidance.blocks import Score
     from rephrase_rl.records import JSON, Completion, Message, Problem
@@ -46,8 +48,9 @@ if TYPE_CHECKING:
 RECORDS = "problems.jsonl"
 ALL_PROBLEMS = "pass_rates.parquet"
 HARD_PROBLEMS = "hard.parquet"
-ROWS_PER_REQUEST = 128
-"""Samples that share a random stream, and that a killed job loses at most."""
+ROWS_PER_REQUEST: dict[EngineName, int] = {"transformers": 128, "vllm": 4096}
+"""Samples that share a random stream, and that a killed job loses at most; vLLM is fast where it
+has many at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ def mine(
     *,
     samples: int = 8,
     pass_range: tuple[float, float] = (0.0, 0.25),
+    engine: EngineName = "transformers",
     command: Sequence[str] = (),
     on_progress: Callable[[int, int], None] | None = None,
 ) -> MiningSummary:
@@ -118,6 +122,7 @@ def mine(
         out: Folder of the job.
         samples: Per problem.
         pass_range: Lowest and highest pass rate of a chosen problem.
+        engine: What samples, both in ``model.dtype``; of vllm see ``offline.load_vllm``.
         command: Command line, for the manifest.
         on_progress: Called with (samples drawn, samples in all).
 
@@ -132,6 +137,8 @@ def mine(
     guidance = parse_guidance(config.guidance)
     problems = every_problem_once(config, [load_data(data) for data in config.data])
     settings = {**job_settings(config, guidance, problems), "samples": samples}
+    if engine != "transformers":  # jobs from before there was a choice go on
+        settings["engine"] = engine
     facts = {"job": "mining", "model": config.model.path, "method": config.method}
     manifest = collect_manifest(list(command), config.seed, facts)
     job = ResumableJob.open(out, RECORDS, manifest, settings)
@@ -150,11 +157,12 @@ def mine(
                 seed=config.seed,
             ),
             guidance.failure_reward_threshold,
+            ROWS_PER_REQUEST[engine],
         )
-        engine = load_engine(config, job)
-        engine.refuse_long(asking.prompts, asking.settings.max_new_tokens)
+        policy = (load_vllm if engine == "vllm" else load_engine)(config, job)
+        policy.refuse_long(asking.prompts, asking.settings.max_new_tokens)
         with closing(build_rewards(config, problems)) as rewards:
-            _sample(problems, asking, engine, rewards.judge, job, on_progress)
+            _sample(problems, asking, policy, rewards.judge, job, on_progress)
     mined = {line["problem_id"]: from_json(MinedProblem, line) for line in job.lines()}
     return _write(problems, mined, job, samples, pass_range)
 
@@ -167,6 +175,7 @@ class _Asking:
     settings: SamplingSettings
     """Its seed is the job's; each request has one of its own."""
     threshold: float
+    rows_per_request: int
 
 
 def _check_range(low: float, high: float) -> None:
@@ -189,7 +198,7 @@ def _sample(
     settings = asking.settings
     done = {line["problem_id"] for line in job.lines()}
     total = len(problems) * settings.n
-    size = max(1, ROWS_PER_REQUEST // settings.n)
+    size = max(1, asking.rows_per_request // settings.n)
     for start in range(0, len(problems), size):
         part = problems[start : start + size]
         if all(problem.problem_id in done for problem in part):

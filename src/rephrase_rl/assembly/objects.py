@@ -105,6 +105,7 @@ def column_mapping(data: DataConfig) -> ColumnMapping:
     base = get_mapping(data.mapping.like)
     changes = {**_given(data.mapping), "name": f"mapping of {data.name}", **thoughts}
     del changes["like"]
+    changes["required"] = _named_columns(data.mapping)
     changes["table"] = dataclasses.replace(base.table, **_given(data.mapping.table))
     return dataclasses.replace(base, **changes)
 
@@ -112,6 +113,24 @@ def column_mapping(data: DataConfig) -> ColumnMapping:
 def _given(block: MappingConfig | TableConfig) -> dict[str, Any]:
     """The fields of a block that are not null."""
     return {name: value for name, value in block if value is not None}
+
+
+def _named_columns(mapping: MappingConfig) -> tuple[str, ...]:
+    """The columns that a configuration names, less the alternatives for the question."""
+    named = (
+        mapping.options,
+        mapping.reference_answer,
+        mapping.unit,
+        mapping.boxed_answer,
+        mapping.worked_answer,
+        mapping.expert_solution,
+        mapping.problem_id,
+        mapping.task_kind,
+        *(mapping.context or ()),
+        *(mapping.wrong_options or ()),
+        *(mapping.expert_flags or ()),
+    )
+    return tuple(path for path in named if path is not None)
 
 
 def _lab_problems(data: DataConfig) -> list[Problem]:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate import PartialState
 
+from rephrase_rl.assembly import policies
 from rephrase_rl.assembly.mixture import named_after
-from rephrase_rl.assembly.run_parts import load_start
+from rephrase_rl.assembly.objects import model_path
+from rephrase_rl.assembly.run_parts import load_start, starting_model
 from rephrase_rl.config import config_to_plain
 from rephrase_rl.data import data_fingerprint
 from rephrase_rl.errors import ConfigError, DataError
 from rephrase_rl.rollout import TransformersEngine
+from rephrase_rl.rollout.vllm_engine import VllmEngine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,6 +104,41 @@ def load_engine(config: RunConfig, job: ResumableJob) -> TransformersEngine:
         policy.model.to(PartialState().device)
     kwargs = config.trainer.get("chat_template_kwargs")
     return TransformersEngine(policy.model, policy.tokenizer, chat_template_kwargs=kwargs)
+
+
+def load_vllm(config: RunConfig, job: ResumableJob) -> VllmEngine:
+    """The same policy in vLLM, which computes in ``model.dtype``.
+
+    Of the trainer's settings for vLLM those of the model's length and of its division over GPUs are
+    taken; how much memory it may have beside training says nothing here.
+
+    Raises:
+        ConfigError: The policy is in a form that vLLM is not asked to load here, or an earlier part
+            of the job had other weights.
+        EngineError: vLLM is not installed, or cannot load the policy.
+    """
+    model = starting_model(config)
+    unfit = [name for name in ("load_in_4bit", "gguf_file") if getattr(model, name)]
+    if unfit:
+        raise ConfigError(
+            f"found model.{' and model.'.join(unfit)} with the engine vllm; required: weights as "
+            "transformers stores them; do this: leave it out, or take the engine transformers"
+        )
+    path = model_path(model)
+    job.settle("weights", policies.weights_fingerprint(path) or f"{path} {model.revision}")
+    asked: dict[str, Any] = {
+        "revision": model.revision,
+        "max_model_len": config.trainer.get("vllm_max_model_length"),
+        "tensor_parallel_size": config.trainer.get("vllm_tensor_parallel_size"),
+    }
+    options = {name: value for name, value in asked.items() if value is not None}
+    return VllmEngine(
+        path,
+        chat_template_kwargs=config.trainer.get("chat_template_kwargs"),
+        dtype=model.dtype,
+        trust_remote_code=model.trust_remote_code,
+        **options,
+    )
 
 
 def weights_fingerprint(model: Any) -> str:

@@ -6,6 +6,7 @@ import warnings
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from rephrase_rl.assembly.expert_need import refuse_without_experts
 from rephrase_rl.assembly.mixture import mix_sets
 from rephrase_rl.assembly.objects import load_data, load_model_tokenizer
 from rephrase_rl.assembly.run_parts import starting_model
@@ -26,7 +27,8 @@ def training_problems(config: RunConfig) -> list[Problem]:
 
     Raises:
         DataError: Rows are not usable; or experts exceed the budget and are to be refused, or have
-            no paragraph that fits; every such row is listed. Or two sets share problem ids.
+            no paragraph that fits; every such row is listed. Or two sets share problem ids. Or the
+            method learns from expert solutions and there is none.
     """
     return mix_sets(config, problems_of_sets(config))
 
@@ -38,7 +40,9 @@ def problems_of_sets(config: RunConfig) -> list[list[Problem]]:
         DataError: As in ``training_problems``, but for ids.
     """
     count_tokens = token_counter(config) if any(d.expert_tokens for d in config.data) else len
-    return [_within_budget(load_data(data), data, count_tokens) for data in config.data]
+    sets = [_within_budget(load_data(data), data, count_tokens) for data in config.data]
+    refuse_without_experts(config, sets)
+    return sets
 
 
 def token_counter(config: RunConfig) -> Callable[[str], int]:

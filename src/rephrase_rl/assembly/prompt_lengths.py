@@ -16,12 +16,12 @@ from rephrase_rl.guidance.memory import drafts_ahead
 from rephrase_rl.prompts import render_prompt
 from rephrase_rl.records import RolloutGroup
 from rephrase_rl.rollout.prompt_ids import prompt_token_ids
-from rephrase_rl.trainers.trl.prompt_room import within_room
+from rephrase_rl.trainers.trl.prompt_room import limit_within, room_by_fields, within_room
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from rephrase_rl.config import PromptsConfig
+    from rephrase_rl.config import GuidanceConfig, PromptsConfig, RunConfig
     from rephrase_rl.guidance.blocks import Guidance
     from rephrase_rl.records import Message, Problem
     from rephrase_rl.trainers.trl.prompt_room import PromptRoom
@@ -103,8 +103,9 @@ def fit_rewriting(
     fitted = within_room(guidance, room)
     if fitted is guidance or room is None:
         return guidance
+    limited_by = room.of(guidance.max_prompt_tokens)
     if not drafts_ahead(guidance.source):  # the prompts are not known yet
-        warnings.warn(f"{room.of(guidance)}; longer ones are over_length", stacklevel=3)
+        warnings.warn(f"{limited_by}; longer ones are over_length", stacklevel=3)
         return fitted
     asked = over = 0
     for messages in filter(None, (_rewriting(problem, guidance) for problem in problems)):
@@ -115,19 +116,84 @@ def fit_rewriting(
         if asked >= ENOUGH and over < asked:
             break
     if asked and over == asked:
-        raise DataError(
-            f"the policy's context of {room.context} tokens less trainer.max_completion_length "
-            f"({room.completion}) leaves {room.tokens} for P(q, k), and none of {asked} fits, so "
-            "nothing would be rewritten; lower trainer.max_completion_length or data.expert_tokens"
-        )
+        raise _none_fits(room, asked)
     if over:
         warnings.warn(
-            f"{room.of(guidance)}: {over} of {asked} P(q, k) looked at are longer, are not sampled "
-            "from, and count as gate/over_length_fraction; lower trainer.max_completion_length or "
+            f"{limited_by}: {over} of {asked} P(q, k) looked at are longer, are not sampled from, "
+            "and count as gate/over_length_fraction; lower trainer.max_completion_length or "
             "data.expert_tokens",
             stacklevel=3,
         )
     return fitted
+
+
+def fit_rewriting_ahead(
+    problems: Sequence[Problem],
+    ask: Callable[[Problem], tuple[Message, ...] | None],
+    max_prompt_tokens: int,
+    room: PromptRoom | None,
+    encode: Callable[[Sequence[Message]], Sequence[int]],
+) -> int:
+    """The limit on P(q, k) where all rewrites are made at once; warn if it leaves any out.
+
+    Args:
+        problems: Of the job, or of a run on rewrites.
+        ask: P(q, k) of a problem; None where nothing is asked.
+        max_prompt_tokens: As configured.
+        room: Of prompts.
+        encode: Tokens of a prompt.
+
+    Raises:
+        ConfigError: There is no room at all.
+        DataError: No P(q, k) fits.
+    """
+    limit = limit_within(max_prompt_tokens, room)
+    asked = [prompt for prompt in map(ask, problems) if prompt is not None]
+    over = sum(len(encode(prompt)) > limit for prompt in asked)
+    if not over:
+        return limit
+    scarce = room if limit < max_prompt_tokens else None
+    if over == len(asked):
+        if scarce is not None:
+            raise _none_fits(scarce, over)
+        raise DataError(
+            f"guidance.source.max_prompt_tokens is {limit}, and none of {over} P(q, k) is that "
+            "short, so nothing would be rewritten; do this: raise it, or set a lower "
+            "data.expert_tokens"
+        )
+    limited_by = f"guidance.source.max_prompt_tokens is {limit}"
+    advice = "raise it, or set a lower data.expert_tokens"
+    if scarce is not None:
+        limited_by = scarce.of(max_prompt_tokens)
+        advice = "lower trainer.max_completion_length or data.expert_tokens"
+    warnings.warn(
+        f"{limited_by}: {over} of {len(asked)} P(q, k) are longer, are not sampled from, and count "
+        f"as over_length; {advice}",
+        stacklevel=3,
+    )
+    return limit
+
+
+def rewriting_room(
+    config: RunConfig, guidance: GuidanceConfig, model_config: Any
+) -> PromptRoom | None:
+    """Room of P(q, k) by a run's configuration alone; None where a limit is not known.
+
+    Args:
+        config: Resolved.
+        guidance: Its blocks. Texts of a data set are rewritten in this process, not by vLLM.
+        model_config: Of the policy. None: not known.
+    """
+    here = {"use_vllm": False} if guidance.slot.kind == "dataset" else {}
+    return room_by_fields({**config.trainer, **here}, model_config)
+
+
+def _none_fits(room: PromptRoom, asked: int) -> DataError:
+    return DataError(
+        f"the policy's context of {room.context} tokens less trainer.max_completion_length "
+        f"({room.completion}) leaves {room.tokens} for P(q, k), and none of {asked} fits, so "
+        "nothing would be rewritten; lower trainer.max_completion_length or data.expert_tokens"
+    )
 
 
 def _rewriting(problem: Problem, guidance: Guidance) -> tuple[Message, ...] | None:

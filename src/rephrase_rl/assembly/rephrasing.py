@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rephrase_rl.assembly.blocks import build_accept_rules, build_source, check_steps
+from rephrase_rl.assembly.blocks import check_steps
 from rephrase_rl.assembly.objects import solve_template
 from rephrase_rl.assembly.offline import (
     every_problem_once,
@@ -29,8 +29,8 @@ from rephrase_rl.assembly.problems import problems_of_sets
 from rephrase_rl.assembly.rewards_of_sets import build_rewards
 from rephrase_rl.assembly.rewriting import (
     PROBLEMS_PER_REQUEST,
-    Rewriter,
     asks,
+    build_rewriter,
     rewriting_settings,
     sample_rewrites,
 )
@@ -83,9 +83,10 @@ def rephrase(
         Figures over all problems, those of earlier parts included.
 
     Raises:
-        ConfigError: The source does not rewrite, or the folder holds a job with other settings.
+        ConfigError: The source does not rewrite, the folder holds a job with other settings, or the
+            policy's context has no room for a prompt and a whole completion.
         DataError: The data is not usable, or none of the problems can be asked for a rewrite.
-        EngineError: The policy cannot be loaded, or a prompt does not fit.
+        EngineError: The policy cannot be loaded.
     """
     refuse_several_processes()
     config = resolve_config(config)
@@ -138,18 +139,10 @@ def _rewrite_missing(
     on_progress: Callable[[int, int], None] | None,
 ) -> None:
     config, guidance = configured
-    source: Any = guidance.source
     done = {line["problem_id"] for line in job.lines()}
     temperature = config.trainer["temperature"] or 1.0
     with closing(build_rewards(config, problems)) as rewards:
-        rewriter = Rewriter(
-            ask=asks(guidance, config),
-            clean=build_source(guidance, config.prompts).clean,
-            accept=build_accept_rules(guidance),
-            judge=rewards.judge,
-            max_prompt_tokens=source.max_prompt_tokens,
-        )
-        _refuse_long(problems, rewriter, engine, sampling.max_new_tokens)
+        rewriter = build_rewriter(config, guidance, problems, engine, rewards.judge)
         for start in range(0, len(problems), PROBLEMS_PER_REQUEST):
             part = problems[start : start + PROBLEMS_PER_REQUEST]
             if any(problem.problem_id not in done for problem in part):
@@ -168,16 +161,6 @@ def _rewrite_missing(
                 job.append(line for line in lines if line.problem_id not in done)
             if on_progress is not None:
                 on_progress(start + len(part), len(problems))
-
-
-def _refuse_long(
-    problems: Sequence[Problem], rewriter: Rewriter, engine: TransformersEngine, limit: int
-) -> None:
-    """Refuse prompts that could not be sampled, before hours are spent on those before them."""
-    prompts = [prompt for prompt in map(rewriter.ask, problems) if prompt is not None]
-    engine.refuse_long(
-        [p for p in prompts if len(engine.render(p)) <= rewriter.max_prompt_tokens], limit
-    )
 
 
 def _with_logps(

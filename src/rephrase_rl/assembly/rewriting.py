@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
-from rephrase_rl.assembly.blocks import build_source
+from rephrase_rl.assembly.blocks import build_accept_rules, build_source
+from rephrase_rl.assembly.prompt_lengths import fit_rewriting_ahead
 from rephrase_rl.guidance.blocks import Ask, Score, StepContext
 from rephrase_rl.guidance.candidates import cleaned_candidate, refusals
 from rephrase_rl.guidance.recording import candidate_record
@@ -26,6 +27,7 @@ from rephrase_rl.records import Candidate, CandidateRecord, Completion, Rollout,
 from rephrase_rl.rewards.context import context_of, verify_in_context
 from rephrase_rl.rollout import SamplingSettings
 from rephrase_rl.seeding import derive_seed
+from rephrase_rl.trainers.trl.prompt_room import room_by_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -185,6 +187,44 @@ def asks(
         return draft.messages if isinstance(draft, Ask) else None
 
     return ask
+
+
+def build_rewriter(
+    config: RunConfig,
+    guidance: GuidanceConfig,
+    problems: Sequence[Problem],
+    engine: TransformersEngine,
+    judge: Callable[[Sequence[str], Sequence[Problem]], Sequence[Score]],
+) -> Rewriter:
+    """How a method would rewrite, prompts limited to what the policy's context has room for.
+
+    Warns of prompts that are left out.
+
+    Args:
+        config: Resolved.
+        guidance: Its blocks; the source rewrites.
+        problems: All that will be asked.
+        engine: The policy.
+        judge: Rewards of texts.
+
+    Raises:
+        ConfigError: The context has no room for a prompt and a whole completion.
+        DataError: No P(q, k) fits.
+    """
+    source: Any = guidance.source
+    ask = asks(guidance, config)
+    room = room_by_fields(
+        {"max_completion_length": config.trainer["max_completion_length"]}, engine.model.config
+    )
+    return Rewriter(
+        ask=ask,
+        clean=build_source(guidance, config.prompts).clean,
+        accept=build_accept_rules(guidance),
+        judge=judge,
+        max_prompt_tokens=fit_rewriting_ahead(
+            problems, ask, source.max_prompt_tokens, room, engine.render
+        ),
+    )
 
 
 def rewriting_settings(

@@ -6,7 +6,6 @@ model and machine; no weights are loaded. ``starting_text`` writes it down.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from rephrase_rl.assembly.checking import CheckOptions, check_data
 from rephrase_rl.assembly.objects import LAB_PREFIX, VERIFIER_OF_KIND
 from rephrase_rl.assembly.plan_inputs import read_shape
 from rephrase_rl.assembly.run_parts import starting_model
+from rephrase_rl.assembly.starting_budgets import Budgets, expert_lengths, find_budgets
 from rephrase_rl.assembly.starting_machine import Machine, largest_micro_batch, this_machine
 from rephrase_rl.config import parse_config
 from rephrase_rl.data.guessing import MappingGuess, guess_mapping
@@ -32,13 +32,9 @@ if TYPE_CHECKING:
 SAMPLE_PROBLEMS = 500
 """Problems from the start of the data that are measured and judged."""
 GROUP_SIZE = 8
-ROOM_FOR_REWRITES = 1.5
-"""Length limit of completions as a multiple of the experts' 99th percentile: a rewrite explains
-each step and is longer than its expert."""
-LEAST_ROOM = 32
-"""Tokens that a completion needs at least."""
-WITHOUT_EXPERTS = {"cpu": 256, "gpu": 1024}
-"""Length limit of completions where no expert says how long a solution is."""
+PROBLEMS_PER_STEP = 16
+FEW_PROBLEMS = 2
+"""Of a step of a model that is large for a CPU."""
 SMALL_PARAMETERS = 5_000_000
 """Up to here a CPU trains on as many rows a step as a GPU."""
 PAPERS_RATE, LABS_RATE = 1.0e-6, 2.0e-4
@@ -47,36 +43,25 @@ _TEST_NAMES = ("test", "eval", "validation", "valid", "dev")
 
 
 @dataclass(frozen=True, slots=True)
-class Budgets:
-    """Lengths in the policy's tokens, and what follows from them."""
-
-    solve: int
-    """99th percentile of the prompts q."""
-    expert: int | None
-    """99th percentile of the experts' texts. None: there is none."""
-    rephrase: int | None
-    """Longest prompt P(q, k) of the sample."""
-    context: int | None
-    """The policy's context. None: its configuration does not say."""
-    max_completion_length: int
-    max_prompt_tokens: int | None
-    """For P(q, k). None: nothing is rephrased."""
-    expert_tokens: int | None
-    """Budget for k where the longest do not fit into the context. None: all fit."""
-
-
-@dataclass(frozen=True, slots=True)
 class Batch:
     """Rows of a step and of a pass."""
 
     micro_rows: int
     accumulation: int
-    rows_per_step: int
+    problems: int
+    """Different ones of a step, each with ``GROUP_SIZE`` rows."""
+    fewer_than_usual: bool
+    """Whether the data has not as many problems as a step would take."""
     peak_bytes: float | None
     """Of one device, estimated. None: the model's sizes are not known."""
     fits: bool | None
     sharding: Sharding = "ddp"
     """fsdp where a GPU cannot hold everything and all together can."""
+
+    @property
+    def rows_per_step(self) -> int:
+        """Rollouts that a step trains on."""
+        return self.problems * GROUP_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +83,6 @@ class StartingPoint:
     learning_rate: float
     test_file: str | None
     """A file beside the data whose name says that it is for testing, read with the same mapping."""
-
-    @property
-    def most_experts_are_left_out(self) -> bool:
-        """Whether the policy's context has no room for half of the experts."""
-        experts = (self.report.tokens or {}).get("expert")
-        budget = self.budgets.expert_tokens
-        return experts is not None and budget is not None and budget < experts.p50
 
     @property
     def method(self) -> str:
@@ -137,7 +115,8 @@ def starting_point(
     task_kind = max(report.task_kinds, key=lambda kind: report.task_kinds[kind])
     shape = _shape(config)
     machine = this_machine()
-    budgets = _budgets(report, _context_tokens(config), machine.kind)
+    lengths = expert_lengths(config) if report.with_expert else []
+    budgets = find_budgets(report, lengths, _context_tokens(config), machine.kind)
     return StartingPoint(
         model=model,
         data=data,
@@ -147,7 +126,7 @@ def starting_point(
         task_kind=task_kind,
         verifier=VERIFIER_OF_KIND.get(task_kind, "math"),
         budgets=budgets,
-        batch=_batch(shape, machine, budgets),
+        batch=_batch(shape, machine, budgets, report.problems),
         machine=machine,
         parameters=None if shape is None else shape.parameters,
         learning_rate=LABS_RATE if model.startswith(LAB_PREFIX) else PAPERS_RATE,
@@ -217,49 +196,25 @@ def _context_tokens(config: RunConfig) -> int | None:
     return context_of(loaded)
 
 
-def _budgets(report: DataReport, context: int | None, kind: str) -> Budgets:
-    """Token budgets from the measured lengths.
+def _batch(
+    shape: ModelShape | None, machine: Machine, budgets: Budgets, num_problems: int
+) -> Batch:
+    """Whole groups on every device, and no more problems than there are.
 
-    Completions get room for a rewrite of the longest experts but one in a hundred; P(q, k) gets
-    room for the longest of the sample and a tenth more; both stay within the context.
+    Raises:
+        DataError: There is not one problem for each device.
     """
-    tokens = report.tokens or {}
-    solve, expert, rephrase = (tokens.get(text) for text in ("solve", "expert", "rephrase"))
-    prompt = 0 if solve is None else solve.p99
-    wanted = WITHOUT_EXPERTS[kind] if expert is None else ROOM_FOR_REWRITES * expert.p99
-    completion = _rounded_up(wanted, 16 if wanted < 128 else 64)
-    if context is not None:
-        if context - prompt < LEAST_ROOM:
-            raise ConfigError(
-                f"found questions of up to {prompt} tokens (99 %) and a context of {context}; "
-                f"required: room for {LEAST_ROOM} more; do this: take a model with a longer context"
-            )
-        completion = min(completion, context - prompt)
-    if rephrase is None or expert is None:
-        return Budgets(prompt, None, None, context, completion, None, None)
-    longest = _rounded_up(1.1 * rephrase.longest, 64)
-    expert_tokens = None
-    if context is not None and longest + completion > context:
-        completion = min(completion, context // 2)
-        longest = context - completion
-        if rephrase.longest > longest:
-            around = rephrase.longest - expert.longest  # question, template and turns
-            expert_tokens = max(1, longest - around)
-    return Budgets(
-        prompt, expert.p99, rephrase.longest, context, completion, longest, expert_tokens
-    )
-
-
-def _rounded_up(value: float, multiple: int) -> int:
-    return multiple * math.ceil(value / multiple)
-
-
-def _batch(shape: ModelShape | None, machine: Machine, budgets: Budgets) -> Batch:
     small = shape is not None and shape.parameters <= SMALL_PARAMETERS
-    rows = 16 * GROUP_SIZE if machine.kind == "gpu" or small else 2 * GROUP_SIZE
     devices = max(1, len(machine.gpus))
-    if rows // devices < GROUP_SIZE:
-        rows = GROUP_SIZE * devices
+    if num_problems < devices:
+        raise DataError(
+            f"found {num_problems} usable problem(s) and {devices} GPUs; required: a problem for "
+            "each at least, since the rollouts of one stay together; do this: add problems, or "
+            f"show fewer GPUs (CUDA_VISIBLE_DEVICES={','.join(map(str, range(num_problems)))})"
+        )
+    usual = max(PROBLEMS_PER_STEP if machine.kind == "gpu" or small else FEW_PROBLEMS, devices)
+    problems = min(usual, num_problems) // devices * devices
+    rows = problems * GROUP_SIZE
     lengths = (
         budgets.solve,
         budgets.max_completion_length,
@@ -267,7 +222,7 @@ def _batch(shape: ModelShape | None, machine: Machine, budgets: Budgets) -> Batc
     )
     ways: tuple[Sharding, ...] = ("ddp", "fsdp") if devices > 1 else ("ddp",)
     tried = [
-        Batch(micro, rows // (micro * devices), rows, peak, fits, way)
+        Batch(micro, rows // (micro * devices), problems, num_problems < usual, peak, fits, way)
         for way in ways
         for micro, peak, fits in [
             largest_micro_batch(

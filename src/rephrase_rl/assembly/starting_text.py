@@ -92,12 +92,14 @@ def _data(point: StartingPoint, name: str) -> str:
         f"{', see rephrase-rl data check' if report.faults else ''}.",
         "    ",
     )
-    if point.budgets.expert_tokens is not None:
+    if point.budgets.left_out:
         lines += _comment(
-            f"The longest experts do not fit into the policy's context of {point.budgets.context} "
-            "tokens with question and rewrite; their problems train without them.",
+            f"{point.budgets.left_out:,} of {point.budgets.experts:,} experts do not fit into the "
+            f"policy's context of {point.budgets.context} tokens with question and rewrite; their "
+            "problems train without them.",
             "    ",
         )
+    if point.budgets.expert_tokens is not None:
         lines.append(f"    expert_tokens: {point.budgets.expert_tokens}")
         lines.append("    over_expert_tokens: leave_out")
     verdicts = [
@@ -115,7 +117,7 @@ def _guidance(point: StartingPoint) -> str:
     if budgets.max_prompt_tokens is None:
         return ""
     longest = f"The longest P(q, k) of the sample has {budgets.rephrase} tokens"
-    if budgets.expert_tokens is None and budgets.max_prompt_tokens <= default:
+    if not budgets.left_out and budgets.max_prompt_tokens <= default:
         return "\n".join(_comment(f"{longest}, within the default limit of {default}."))
     lines = _comment(f"{longest}. Methods without rewrites leave this out and say so.")
     lines += ["guidance:", "  source:", f"    max_prompt_tokens: {budgets.max_prompt_tokens}"]
@@ -126,6 +128,8 @@ def _trainer(point: StartingPoint) -> str:
     budgets, batch, machine = point.budgets, point.batch, point.machine
     where = "experts have up to" if budgets.expert is not None else "no expert says how long;"
     length = f"{where} {budgets.expert} tokens (99 %)" if budgets.expert is not None else where
+    if budgets.shortened:
+        length += f"; P(q, k) takes the rest of the context of {budgets.context}"
     rate = "the paper's" if point.learning_rate < 1e-5 else "the lab's"
     lines = ["trainer:"]
     lines += _comment(f"Made for: {_machine_words(point)}.", "  ")
@@ -147,7 +151,8 @@ def _trainer(point: StartingPoint) -> str:
     )
     lines.append(
         f"  gradient_accumulation_steps: {batch.accumulation} # {batch.rows_per_step} rows a step: "
-        f"{batch.rows_per_step // 8} problems x 8 rollouts"
+        f"{batch.problems} problems x 8 rollouts"
+        f"{f', since the data has {point.report.problems}' if batch.fewer_than_usual else ''}"
     )
     lines.append("  num_generations: 8")
     lines.append(f"  max_completion_length: {budgets.max_completion_length} # {length}")

@@ -16,7 +16,6 @@ from accelerate import PartialState
 
 from rephrase_rl.assembly.adapters import new_adapter, record_adapter
 from rephrase_rl.assembly.benchmarks import load_benchmarks
-from rephrase_rl.assembly.blocks import build_accept_rules, build_source
 from rephrase_rl.assembly.guarding import hang_watches, run_guards
 from rephrase_rl.assembly.in_training import PolicyEvaluations
 from rephrase_rl.assembly.mixture import refuse_gates_of_sets
@@ -27,9 +26,8 @@ from rephrase_rl.assembly.provenance import provenance
 from rephrase_rl.assembly.resuming import open_run
 from rephrase_rl.assembly.rewards_of_sets import build_rewards
 from rephrase_rl.assembly.rewriting import (
-    Rewriter,
     RewriteRecord,
-    asks,
+    build_rewriter,
     count_outcomes,
     rewrite_problems,
     rewriting_settings,
@@ -105,7 +103,7 @@ def supervised_run(request: RunRequest, guidance: GuidanceConfig) -> RunSummary:
     config = request.config
     refuse_unused(guidance)
     refuse_gates_of_sets(config)
-    problems = _load_problems(config)
+    problems = training_problems(config)
     benchmarks = load_benchmarks(all_benchmarks(config))
     policy, start = load_start(config, for_training=True)
     adapter = new_adapter(starting_model(config), policy.model)
@@ -242,16 +240,6 @@ def _text_of(
     return "expert_text", encode_text(tokenizer, problem.expert_solution)
 
 
-def _load_problems(config: RunConfig) -> list[Problem]:
-    problems = training_problems(config)
-    if all(problem.expert_solution is None for problem in problems):
-        raise DataError(
-            f"none of the {len(problems)} problems has an expert_solution, which method "
-            f"{config.method!r} learns from: name its column in a mapping, or use other data"
-        )
-    return problems
-
-
 def _unused_fields(arguments: SupervisedArguments, guidance: GuidanceConfig) -> list[str]:
     """Fields of the trainer section that decide nothing; rewriting samples as rollouts would."""
     sampling = ("temperature", "top_p") if guidance.source.kind == "rephrase" else ()
@@ -296,18 +284,12 @@ def _make_rewrites(
     engine = TransformersEngine(
         policy.model, policy.tokenizer, chat_template_kwargs=arguments.chat_template_kwargs
     )
-    rewriter = Rewriter(
-        ask=asks(guidance, config),
-        clean=build_source(guidance, config.prompts).clean,
-        accept=build_accept_rules(guidance),
-        judge=rewards.judge,
-        max_prompt_tokens=source.max_prompt_tokens,
-    )
     settings = rewriting_settings(
         guidance, config, source.num_candidates, derive_seed(config.seed, "rewriting")
     )
     on_progress = request.on_progress
     try:
+        rewriter = build_rewriter(config, guidance, problems, engine, rewards.judge)
         records = rewrite_problems(
             problems,
             rewriter,

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rephrase_rl.cli.console import print_json
+from rephrase_rl.cli.columns import ColumnOption, named_columns
+from rephrase_rl.cli.console import messages, print_json
 from rephrase_rl.cli.data_report import print_check
 from rephrase_rl.cli.options import JsonOption, SetOption
 
 if TYPE_CHECKING:
-    from rephrase_rl.config import DataConfig, RunConfig
+    from rephrase_rl.config import DataConfig, MappingConfig, RunConfig
     from rephrase_rl.data.inspection import DataCheck
 
 data_app = typer.Typer(help="Look at data.", no_args_is_help=True)
@@ -46,6 +47,7 @@ def check(  # noqa: PLR0913 - typer makes one option of each parameter
             show_default=False,
         ),
     ] = None,
+    column: ColumnOption = [],
     model: Annotated[
         str | None,
         typer.Option(help="Model whose tokenizer is used; without it, no token figures."),
@@ -75,12 +77,17 @@ def check(  # noqa: PLR0913 - typer makes one option of each parameter
 ) -> None:
     """Check every row, then show what the data is like and the exact prompts of the first rows."""
     from rephrase_rl.assembly import CheckOptions, check_data
+    from rephrase_rl.config import load_config
 
-    given = {"mapping": mapping, "split": split, "limit": limit}
+    given: dict[str, Any] = {"mapping": mapping, "split": split, "limit": limit}
     is_run = Path(target).suffix in CONFIG_SUFFIXES
     if is_run:
-        config = _limited(_run_config(target, given, model, overrides), limit)
+        told = {"--mapping": mapping, "--column": column or None, "--split": split}
+        _refuse_unused(target, {**told, "--model": model})
+        config = _limited(load_config(target, overrides), limit)
     else:
+        if column:
+            given["mapping"] = _mapping_around(target, column, given)
         config = _config_of_data(target, given, model, overrides)
     options = CheckOptions(
         shown_rows=rows,
@@ -88,7 +95,9 @@ def check(  # noqa: PLR0913 - typer makes one option of each parameter
         judge_experts=judge,
         num_words=words,
     )
-    found = check_data(config, evaluation_data(against, mapping), options)
+    found = check_data(
+        config, evaluation_data(against, config.data[0].mapping if column else mapping), options
+    )
     if as_json:
         _print_json(found)
     else:
@@ -96,37 +105,51 @@ def check(  # noqa: PLR0913 - typer makes one option of each parameter
     _refuse_faulty(found)
 
 
-def evaluation_data(against: Sequence[str], mapping: str | None) -> list[DataConfig]:
+def evaluation_data(
+    against: Sequence[str], mapping: str | MappingConfig | None
+) -> list[DataConfig]:
     """Where evaluation sets are, from ``[MAPPING:]FILE``; by default in the data's own mapping."""
     from rephrase_rl.config import TestDataConfig
     from rephrase_rl.data import mapping_names
 
     sets: list[DataConfig] = []
     for text in against:
-        name, colon, path = text.partition(":")
-        if not colon or name not in mapping_names():
-            name, path = mapping or "canonical", text
+        prefix, colon, path = text.partition(":")
+        columns: str | MappingConfig = prefix
+        if not colon or prefix not in mapping_names():
+            columns, path = mapping or "canonical", text
         shown = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(Path(path).parts[-2:])).strip("-.")
-        sets.append(
-            TestDataConfig(path=path, name=shown[-100:].strip("-._") or "evaluation", mapping=name)
-        )
+        name = shown[-100:].strip("-._") or "evaluation"
+        sets.append(TestDataConfig(path=path, name=name, mapping=columns))
     return sets
 
 
-def _run_config(
-    path: str, given: dict[str, Any], model: str | None, overrides: Sequence[str]
-) -> RunConfig:
-    from rephrase_rl.config import load_config
+def _refuse_unused(path: str, told: dict[str, Any]) -> None:
     from rephrase_rl.errors import ConfigError
 
-    told = {"--mapping": given["mapping"], "--split": given["split"], "--model": model}
     unused = [option for option, value in told.items() if value is not None]
     if unused:
         raise ConfigError(
             f"found {', '.join(unused)} with a run configuration; required: what {path} says; do "
             "this: leave them out, or change a field with --set data.0.mapping=... or model.path="
         )
-    return load_config(path, overrides)
+
+
+def _mapping_around(path: str, column: Sequence[str], given: dict[str, Any]) -> Any:
+    """The mapping with the columns that the user names; the others are guessed, and told."""
+    from rephrase_rl.data.guessing import guess_mapping
+    from rephrase_rl.errors import ConfigError
+
+    named = named_columns(column)
+    if given["mapping"] is not None:
+        raise ConfigError(
+            "found both --mapping and --column; required: one of them; do this: leave out "
+            "--mapping to have the other columns guessed"
+        )
+    guess = guess_mapping(path, split=given["split"] or "train", named=named)
+    for reason in guess.reasons:
+        messages.print(f"columns: {reason}")
+    return guess.mapping
 
 
 def _config_of_data(

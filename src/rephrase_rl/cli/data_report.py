@@ -77,6 +77,9 @@ def _print_counts(report: DataReport) -> None:
 
 
 def _print_tokens(report: DataReport) -> None:
+    if not report.problems:
+        output.print("tokens: no figures, since there is no valid row")
+        return
     if report.tokens is None:
         output.print("tokens: no figures without a model's tokenizer (--model)")
         return
@@ -89,14 +92,14 @@ def _print_tokens(report: DataReport) -> None:
             cells = (summary.count, summary.p50, summary.p90, summary.p99, summary.longest)
             table.add_row(label, *map(str, cells))
     output.print(table, soft_wrap=False)
-    _print_fit("P(q, k)", "guidance.source.max_prompt_tokens", report.prompt_fit)
+    _print_fit("P(q, k)", report.prompt_limit, report.prompt_fit)
     _print_fit("k with an end token", "trainer.max_completion_length", report.completion_fit)
     _print_parts(report)
 
 
-def _print_fit(text: str, field: str, fit: Fit | None) -> None:
+def _print_fit(text: str, limit: str, fit: Fit | None) -> None:
     if fit is not None:
-        output.print(f"{text} within {field} = {fit.limit}: {share(fit.fitting, fit.count)}")
+        output.print(f"{text} within {limit} = {fit.limit}: {share(fit.fitting, fit.count)}")
         if fit.over:
             output.print(f"  over it, with tokens: {', '.join(fit.over)}")
 

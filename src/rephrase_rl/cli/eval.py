@@ -6,7 +6,6 @@ import difflib
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +14,7 @@ import typer
 from rephrase_rl.cli.benchmark_list import print_declared
 from rephrase_rl.cli.console import print_json
 from rephrase_rl.cli.data import CONFIG_SUFFIXES
-from rephrase_rl.cli.options import JsonOption, TrustOption
+from rephrase_rl.cli.options import JsonOption, SamplingEngine, TrustOption
 from rephrase_rl.cli.result_table import print_measures
 from rephrase_rl.cli.step_line import progress_bar
 from rephrase_rl.errors import ConfigError
@@ -23,13 +22,6 @@ from rephrase_rl.errors import ConfigError
 if TYPE_CHECKING:
     from rephrase_rl.config import BenchmarkConfig, RunConfig
     from rephrase_rl.evaluation import EvaluationResult
-
-
-class Engine(Enum):
-    """What samples; typer shows the choices."""
-
-    transformers = "transformers"
-    vllm = "vllm"
 
 
 TargetArgument = Annotated[
@@ -83,7 +75,7 @@ ResumeOption = Annotated[
     typer.Option("--resume", help="Go on with an evaluation in --out that was not finished."),
 ]
 EngineOption = Annotated[
-    Engine, typer.Option(help="What samples: transformers in float32, or vLLM.")
+    SamplingEngine, typer.Option(help="What samples: transformers in float32, or vLLM.")
 ]
 HarnessOption = Annotated[
     str | None,
@@ -110,7 +102,7 @@ def evaluate(  # noqa: PLR0913 - typer makes one option of each parameter
     seed: SeedOption = None,
     out: OutOption = None,
     resume: ResumeOption = False,
-    engine: EngineOption = Engine.transformers,
+    engine: EngineOption = SamplingEngine.transformers,
     lm_eval: HarnessOption = None,
     list_benchmarks: ListOption = False,
     trust: TrustOption = False,

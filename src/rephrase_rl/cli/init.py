@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rephrase_rl.cli.columns import ColumnOption, named_columns
 from rephrase_rl.cli.console import messages, output
 
 if TYPE_CHECKING:
     from rephrase_rl.assembly.starting import StartingPoint
+
+SHOWN_FAULTS = 3
+"""Of the faults in rows, which data check lists in full."""
 
 
 def init(
@@ -42,15 +46,7 @@ def init(
             show_default=False,
         ),
     ] = None,
-    column: Annotated[
-        list[str],
-        typer.Option(
-            metavar="PART=COLUMN",
-            help="Say which column is what where the guess is wrong: question, reference_answer, "
-            "expert_solution, options, context, unit or problem_id. May be given several times.",
-            show_default=False,
-        ),
-    ] = [],
+    column: ColumnOption = [],
     split: Annotated[
         str | None, typer.Option(help="Split of a Hugging Face dataset. By default train.")
     ] = None,
@@ -61,7 +57,7 @@ def init(
     """Write a first configuration: columns, task, token budgets and batch found out by looking."""
     path = out or Path(f"{_name_of(data)}.yaml")
     _refuse_existing(path, overwrite)
-    named = _named_columns(column)
+    named = named_columns(column)
     with messages.status("reading data, tokenizer and machine"):
         from rephrase_rl.assembly.starting import starting_point
         from rephrase_rl.assembly.starting_text import starting_yaml
@@ -88,21 +84,6 @@ def _refuse_existing(path: Path, overwrite: bool) -> None:
         )
 
 
-def _named_columns(options: list[str]) -> dict[str, str]:
-    from rephrase_rl.errors import ConfigError
-
-    named = {}
-    for option in options:
-        part, equals, name = option.partition("=")
-        if not (part and equals and name):
-            raise ConfigError(
-                f"--column: found {option!r}; required: PART=COLUMN; do this: write it so, as in "
-                "--column question=Problem"
-            )
-        named[part] = name
-    return named
-
-
 def _name_of(data: str) -> str:
     """A file name from the data's: ``sets/my train.csv.gz`` gives ``my-train``."""
     last = Path(data.partition(":")[2] or data).name
@@ -126,21 +107,22 @@ def _print(point: StartingPoint, path: Path) -> None:
         )
         if found.examples:
             messages.print(f"warning: not accepted, for instance: {found.examples[0]}")
-    if report.faults:
-        rows = len({fault.row for fault in report.faults})
-        messages.print(
-            f"warning: {rows:,} row(s) with faults, and a run needs every row to be right; data "
-            "check lists them"
-        )
+    _print_faults(point)
     prompt = budgets.max_prompt_tokens
     output.print(
         f"tokens: completions up to {budgets.max_completion_length}"
         + (f", rephrase prompts up to {prompt}" if prompt is not None else "")
     )
-    if point.most_experts_are_left_out:
+    if budgets.left_out:
         messages.print(
-            f"warning: the policy's context of {budgets.context} tokens has no room for most of "
-            "the experts; take a model with a longer context, or a part of the texts (expert_part)"
+            f"warning: {budgets.left_out:,} of {budgets.experts:,} experts do not fit into the "
+            f"policy's context of {budgets.context} tokens with question and rewrite, and their "
+            "problems train without them; take a model with a longer context, or a part of the "
+            "texts (expert_part)"
+        )
+    if point.batch.fewer_than_usual:
+        output.print(
+            f"batch: {point.batch.problems} problems a step, since the data has {report.problems}"
         )
     if point.batch.fits is False:
         messages.print("warning: the estimate says that this model does not fit into the memory")
@@ -155,3 +137,19 @@ def _print(point: StartingPoint, path: Path) -> None:
         f"  rephrase-rl rephrase {point.model} {path} --set data.0.limit=20 --out rewrites"
     )
     output.print(f"  rephrase-rl train {path}")
+
+
+def _print_faults(point: StartingPoint) -> None:
+    """How many rows are faulty, and why the first of them are."""
+    faults = point.report.faults
+    if not faults:
+        return
+    rows = len({fault.row for fault in faults})
+    messages.print(
+        f"warning: {rows:,} row(s) with faults, and a run needs every row to be right; data check "
+        "lists them"
+    )
+    for fault in faults[:SHOWN_FAULTS]:
+        messages.print(f"  {fault}")
+    if len(faults) > SHOWN_FAULTS:
+        messages.print(f"  ... and {len(faults) - SHOWN_FAULTS:,} more")

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from rephrase_rl.cli.console import messages, output, print_json
 from rephrase_rl.cli.interruption import told_what_is_kept
-from rephrase_rl.cli.options import JsonOption, SetOption
+from rephrase_rl.cli.options import JsonOption, SamplingEngine, SetOption
 from rephrase_rl.cli.result_table import interval_text
 from rephrase_rl.cli.step_line import progress_bar
 from rephrase_rl.cli.targets import config_of_target
@@ -26,7 +26,7 @@ MANY_UNSCORABLE = 0.1
 """Share of samples without a verdict from which rates are of little use."""
 
 
-def mine(
+def mine(  # noqa: PLR0913 - typer makes one option of each parameter
     target: Annotated[
         str,
         typer.Argument(
@@ -53,6 +53,10 @@ def mine(
     ] = 8,
     low: Annotated[float, typer.Option(min=0, max=1, help="Lowest chosen pass rate.")] = 0.0,
     high: Annotated[float, typer.Option(min=0, max=1, help="Highest chosen pass rate.")] = 0.25,
+    engine: Annotated[
+        SamplingEngine,
+        typer.Option(help="What samples: transformers or vLLM, both in model.dtype."),
+    ] = SamplingEngine.transformers,
     overrides: SetOption = [],
     as_json: JsonOption = False,
 ) -> None:
@@ -69,6 +73,7 @@ def mine(
             out,
             samples=samples,
             pass_range=(low, high),
+            engine=engine.value,
             command=["rephrase-rl", *sys.argv[1:]],
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         )

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class SamplingEngine(Enum):
+    """What samples; typer shows the choices."""
+
+    transformers = "transformers"
+    vllm = "vllm"
+
 
 ConfigArgument = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="Run configuration (YAML).", show_default=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.data.faults import found_text
 from rephrase_rl.data.gsm8k import WorkedAnswer, parse_worked_answer
+from rephrase_rl.data.named_mappings import fitting_names
 
 if TYPE_CHECKING:
     from rephrase_rl.data.columns import Row
@@ -60,7 +61,8 @@ def read_answer(row: Row, mapping: ColumnMapping) -> str:
     found, wanted = found_text(answer), "give the checkable answer as text or as a number"
     if answer is None and column.split(".")[0] not in row.values:
         found = f"no such column (the row's columns: {row.column_names})"
-        wanted += ", or choose the mapping that fits (data.mapping)"
+        wanted += ", or choose the mapping that fits (data.mapping): "
+        wanted += fitting_names(row.values, other_than=mapping.name)
     row.fault(column, found, wanted, ABOUT_ANSWER)
     return ""
 

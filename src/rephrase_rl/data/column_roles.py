@@ -45,6 +45,8 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Part -> column names that are taken for it, the likeliest first."""
 
+MOSTLY = 0.9
+"""Share of rows from which on a property is taken for the data's own."""
 SHORT_CHARACTERS = 40
 """A checkable answer is at most so long, by the median of a column; a worked text is longer."""
 
@@ -78,6 +80,10 @@ class Columns:
             self._values[path] = [value for value in found if value is not None]
         return self._values[path]
 
+    def filled(self, path: str) -> list[Any]:
+        """The same without blank texts, which are faults or absent texts and say nothing more."""
+        return [v for v in self.values(path) if not (isinstance(v, str) and not v.strip())]
+
     def named(self, role: str) -> list[str]:
         """Columns whose names fit a part: equal names first, then names with such a word."""
         words = NAMES[role]
@@ -94,7 +100,7 @@ class Columns:
 
     def length(self, path: str) -> float:
         """Median of the characters in a column that is not empty."""
-        return statistics.median(len(str(value)) for value in self.values(path))
+        return statistics.median(len(str(value)) for value in self.filled(path) or [""])
 
     def is_text(self, path: str) -> bool:
         """Whether a column holds texts, or numbers."""
@@ -123,15 +129,14 @@ class Columns:
         return bool(values) and (turns or all(isinstance(value, str) for value in values))
 
     def is_worked(self, path: str) -> bool:
-        """Whether every text ends with GSM8K's line ``#### N``."""
-        values = self.values(path)
-        return bool(values) and all(
-            isinstance(value, str) and _WORKED_END.search(value) is not None for value in values
-        )
+        """Whether most texts end with GSM8K's line ``#### N``."""
+        values = self.filled(path)
+        ending = [isinstance(v, str) and _WORKED_END.search(v) is not None for v in values]
+        return sum(ending) >= MOSTLY * len(ending) > 0
 
     def share_with(self, path: str, part: str) -> float:
-        """Share of a column's texts that hold a part."""
-        values = self.values(path)
+        """Share of a column's texts that hold a part, blank ones aside."""
+        values = self.filled(path)
         return sum(part in str(value) for value in values) / len(values) if values else 0.0
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rephrase_rl.data.choices import options_of_text
-from rephrase_rl.data.column_roles import ROLES, Columns
+from rephrase_rl.data.column_roles import MOSTLY, ROLES, Columns
 from rephrase_rl.data.columns import value_at
+from rephrase_rl.data.faults import BadRow
 from rephrase_rl.data.named_mappings import get_mapping, mapping_names
 from rephrase_rl.data.problems import scan_problems
 from rephrase_rl.data.sources import scan_rows
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
     from rephrase_rl.data.mappings import ColumnMapping
 
 SAMPLE_ROWS = 100
-MOSTLY = 0.9
-"""Share of rows from which on a property is taken for the data's own."""
+NAMED_ROWS = 50
+"""First rows that a named mapping has to read."""
 FEW_ANSWERS = 5
 """Different words as answers in all rows, from which on each is taken for an option."""
 
@@ -52,8 +54,8 @@ def guess_mapping(
 ) -> MappingGuess:
     """Guess which column is what from the first rows.
 
-    A named mapping is taken if it reads every one of these rows and its expert's column is there;
-    else columns are found by their names and by what stands in them.
+    A named mapping is taken if it reads these rows, a few faulty ones aside, and its expert's
+    column is there; else columns are found by their names and by what stands in them.
 
     Args:
         path: See ``read_rows``.
@@ -109,44 +111,90 @@ def _readable_cells(path: str | Path, split: str, table: TableFormat) -> tuple[i
 
 
 def _fitting_name(path: str | Path, split: str) -> MappingGuess | None:
-    """The named mapping that reads all first rows and uses most of their columns."""
-    scores = {name: _score(path, split, get_mapping(name)) for name in mapping_names()}
-    fitting = {name: score for name, score in scores.items() if score is not None}
-    if not fitting:
+    """The named mapping that reads the first rows and uses most of their columns.
+
+    One that reads all of them comes before one that reads most: a faulty row is no reason to take
+    the data for something else.
+    """
+    named = [(name, get_mapping(name)) for name in mapping_names()]
+    fits = _fits(path, split, named)
+    if not any(fit.reads_all for fit in fits):
+        blank = [
+            (name, dataclasses.replace(mapping, expert_form="text_or_blank"))
+            for name, mapping in named
+            if mapping.expert_solution is not None and mapping.expert_form == "text"
+        ]
+        fits += _fits(path, split, blank)
+    if not fits:
         return None
-    best = max(fitting, key=lambda name: fitting[name])
-    reason = f"the columns are those of the mapping {best}"
-    if get_mapping(best).has_options or not _asks_for_letters(path, split, best):
-        return MappingGuess(best, (reason,))
-    fields = {"like": best, **_OPTIONS_IN_QUESTION, "answer_form": "letter"}
-    return MappingGuess(fields, (reason, _ENDS_WITH_OPTIONS))
+    name, mapping, *_, faults = max(fits, key=lambda fit: fit.rank)
+    fields: dict[str, Any] = {}
+    reasons = [f"the columns are those of the mapping {name}"]
+    if mapping.expert_form != get_mapping(name).expert_form:
+        fields["expert_form"] = mapping.expert_form
+        reasons.append("some experts are blank, and their problems train without them")
+    reasons += faults
+    if not mapping.has_options and _asks_for_letters(path, split, mapping):
+        fields |= {**_OPTIONS_IN_QUESTION, "answer_form": "letter"}
+        reasons.append(_ENDS_WITH_OPTIONS)
+    return MappingGuess({"like": name, **fields} if fields else name, tuple(reasons))
 
 
-def _asks_for_letters(path: str | Path, split: str, name: str) -> bool:
+def _asks_for_letters(path: str | Path, split: str, mapping: ColumnMapping) -> bool:
     """Whether questions end with options and answers are letters, under a mapping without them."""
-    items = itertools.islice(scan_problems(path, mapping=name, split=split), SAMPLE_ROWS)
+    items = itertools.islice(scan_problems(path, mapping=mapping, split=split), SAMPLE_ROWS)
     problems = [item for item in items if isinstance(item, Problem)]
     letters = _share([problem.reference_answer.strip() for problem in problems], _is_letter)
     options = _share([problem.question for problem in problems], _ends_with_options)
     return min(letters, options) >= MOSTLY
 
 
-def _score(path: str | Path, split: str, mapping: ColumnMapping) -> tuple[bool, bool, int] | None:
-    """How well a mapping fits the first rows; None if it does not read all of them."""
-    try:
-        items = list(itertools.islice(scan_problems(path, mapping=mapping, split=split), 50))
-        scanned = scan_rows(path, split=split, table=mapping.table)
-        rows = [row.values or {} for row in itertools.islice(scanned, len(items))]
-    except DataError:
-        return None
-    problems = [item for item in items if isinstance(item, Problem)]
-    if not problems or len(problems) < len(items):
-        return None
-    used = [p for p in mapping.paths() if any(value_at(row, p) is not None for row in rows)]
-    if not _has_its_columns(mapping, used):
-        return None
-    has_expert = any(problem.expert_solution is not None for problem in problems)
-    return has_expert, mapping.has_options, len(used)
+class _Fit(NamedTuple):
+    """A mapping that fits the first rows."""
+
+    name: str
+    mapping: ColumnMapping
+    rank: tuple[bool, bool, bool, int, int]
+    """Reads every row, finds experts, has options, columns used, rows read: the higher the
+    better."""
+    faults: tuple[str, ...]
+    """A sentence on the rows that it does not read, if there are any."""
+
+    @property
+    def reads_all(self) -> bool:
+        """Whether no row is faulty."""
+        return self.rank[0]
+
+
+def _fits(path: str | Path, split: str, named: Sequence[tuple[str, ColumnMapping]]) -> list[_Fit]:
+    """Those of some mappings that read most of the first rows and are of their kind."""
+    found = []
+    for name, mapping in named:
+        try:
+            scanned = scan_problems(path, mapping=mapping, split=split)
+            items = list(itertools.islice(scanned, NAMED_ROWS))
+            raw = scan_rows(path, split=split, table=mapping.table)
+            rows = [row.values or {} for row in itertools.islice(raw, len(items))]
+        except DataError:
+            continue
+        problems = [item for item in items if isinstance(item, Problem)]
+        bad = [item.number for item in items if isinstance(item, BadRow)]
+        if not problems or len(problems) < MOSTLY * len(items):
+            continue
+        used = [p for p in mapping.paths() if any(value_at(row, p) is not None for row in rows)]
+        if not _has_its_columns(mapping, used):
+            continue
+        has_expert = any(problem.expert_solution is not None for problem in problems)
+        rank = (not bad, has_expert, mapping.has_options, len(used), len(problems))
+        found.append(_Fit(name, mapping, rank, _said_of(bad, len(items))))
+    return found
+
+
+def _said_of(bad: Sequence[int], num_rows: int) -> tuple[str, ...]:
+    if not bad:
+        return ()
+    first = ", ".join(map(str, bad[:3])) + (" ..." if len(bad) > 3 else "")
+    return (f"{len(bad)} of the first {num_rows} rows do not fit it, and are faulty: {first}",)
 
 
 def _has_its_columns(mapping: ColumnMapping, used: Sequence[str]) -> bool:
@@ -248,8 +296,8 @@ def _say_kind(columns: Columns, fields: dict[str, Any], reasons: list[str]) -> N
     answer = fields.get("reference_answer")
     if answer is None:
         return  # worked and boxed answers are mathematics, as the default is
-    answers = [str(value).strip() for value in columns.values(answer)]
-    if _share(columns.values(fields["question"]), _ends_with_options) >= MOSTLY:
+    answers = [str(value).strip() for value in columns.filled(answer)]
+    if _share(columns.filled(fields["question"]), _ends_with_options) >= MOSTLY:
         form = "letter" if _share(answers, _is_letter) >= MOSTLY else "text"
         fields |= {**_OPTIONS_IN_QUESTION, "answer_form": form}
         reasons.append(_ENDS_WITH_OPTIONS)
@@ -271,7 +319,8 @@ def _say_words(answers: list[str], fields: dict[str, Any], reasons: list[str]) -
         reasons.append(f"the task is multiple choice: every answer is one of {sorted(different)}")
     else:
         fields["default_task_kind"] = "text"
-        reasons.append("answers are words, compared as texts")
+        words = sum(_NUMBER_LIKE.search(answer) is None for answer in answers)
+        reasons.append(f"{words} of {len(answers)} answers are words: all are compared as texts")
 
 
 def _without_question(columns: Columns, said: dict[str, str]) -> DataError:

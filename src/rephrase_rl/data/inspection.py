@@ -65,7 +65,9 @@ class DataReport:
     tokens: Mapping[str, LengthSummary] | None
     """By text; None: no tokenizer."""
     prompt_fit: Fit | None
-    """P(q, k) within ``guidance.source.max_prompt_tokens``."""
+    """P(q, k) within the limit of training."""
+    prompt_limit: str
+    """What sets that limit, in words: the field, or the policy's context."""
     completion_fit: Fit | None
     """k, with an end token, within ``trainer.max_completion_length``."""
     parts: tuple[PartFit, ...]
@@ -242,6 +244,7 @@ class DataInspector:
             prompt_fit=self._lengths["rephrase"].fit(
                 self._limits.prompt, over=tuple(self._over["rephrase"])
             ),
+            prompt_limit=self._limits.prompt_by,
             completion_fit=self._lengths["expert"].fit(
                 self._limits.completion, further_tokens=1, over=tuple(self._over["expert"])
             ),

@@ -81,6 +81,9 @@ class ColumnMapping:
     """Column of the task kind; where absent, ``default_task_kind``."""
     metadata: str = "metadata"
     """Column with a mapping of further data; may be absent."""
+    required: tuple[str, ...] = ()
+    """Places that at least one row has to have. A column that no row has is otherwise taken for one
+    that may be absent; a configuration requires every column that it names."""
     ignored: tuple[str, ...] = ()
     """Columns that are not even metadata, such as long ones that nothing here needs."""
     default_task_kind: str = "math"

@@ -6,6 +6,11 @@ Columns of files that are not among those read in the tests are taken from their
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from rephrase_rl.data.choices import options_of_text
+from rephrase_rl.data.columns import has_place, value_at
 from rephrase_rl.data.mappings import ColumnMapping
 from rephrase_rl.data.tables import TableFormat
 from rephrase_rl.errors import DataError
@@ -169,3 +174,61 @@ def get_mapping(name: str) -> ColumnMapping:
             f"found mapping {name!r}; required: one of {', '.join(_MAPPINGS)}, or a ColumnMapping"
         )
     return _MAPPINGS[name]
+
+
+def names_for_columns(values: Mapping[str, Any]) -> tuple[str, ...]:
+    r"""Named mappings whose columns a row has: question, options, answer and expert, null or not.
+
+    Ids, context and units may be absent, and so may an expert's column where the mapping is no
+    single data set's: one called ``expert_solution``, or a place inside another column. Columns
+    that are texts of a certain form have to have it: options below a question, ``####``.
+
+    Example:
+        >>> names_for_columns({"problem": "1 + 1", "solution": "So 2.", "answer": "2"})
+        ('math',)
+        >>> names_for_columns({"question": "1 + 1", "answer": "So 2.\n#### 2"})
+        ('gsm8k',)
+    """
+    return tuple(name for name, mapping in _MAPPINGS.items() if _has_columns(values, mapping))
+
+
+def fitting_names(values: Mapping[str, Any], *, other_than: str) -> str:
+    """The same as the end of a remedy that speaks of mappings.
+
+    Example:
+        >>> row = {"problem": "1 + 1", "solution": "So 2.", "answer": "2"}
+        >>> fitting_names(row, other_than="canonical")
+        'all columns of math are there'
+    """
+    names = [name for name in names_for_columns(values) if name != other_than]
+    if not names:
+        return "docs/data.md lists them"
+    return f"all columns of {' and of '.join(names)} are there"
+
+
+def _has_columns(values: Mapping[str, Any], mapping: ColumnMapping) -> bool:
+    expert = mapping.expert_solution
+    if expert == _MAPPINGS["canonical"].expert_solution or "." in (expert or ""):
+        expert = None
+    needed = [path for path in (mapping.options, expert, *mapping.wrong_options) if path]
+    answers = [path for path in (mapping.reference_answer, mapping.boxed_answer) if path]
+    questions = [path for path in mapping.question if has_place(values, path)]
+    return (
+        bool(questions)
+        and all(has_place(values, path) for path in needed)
+        and (any(has_place(values, path) for path in answers) or _has_worked(values, mapping))
+        and (not mapping.options_in_question or _ends_with_options(value_at(values, questions[0])))
+    )
+
+
+def _has_worked(values: Mapping[str, Any], mapping: ColumnMapping) -> bool:
+    column = mapping.worked_answer
+    return column is not None and "####" in str(value_at(values, column))
+
+
+def _ends_with_options(question: Any) -> bool:
+    try:
+        options_of_text(str(question))
+    except ValueError:
+        return False
+    return True

@@ -16,6 +16,8 @@ class Limits(NamedTuple):
 
     prompt: int | None = None
     """Of P(q, k)."""
+    prompt_by: str = "guidance.source.max_prompt_tokens"
+    """What sets it, in words."""
     completion: int | None = None
     """Of a completion with its end token, which supervised training makes of k."""
     expert: int | None = None
@@ -33,7 +35,7 @@ class PartFit:
     tokens: LengthSummary | None
     """Of k."""
     prompt_fit: Fit | None
-    """P(q, k) within ``guidance.source.max_prompt_tokens``."""
+    """P(q, k) within the run's limit on it."""
     completion_fit: Fit | None
     """k, with an end token, within ``trainer.max_completion_length``."""
     budget_fit: Fit | None

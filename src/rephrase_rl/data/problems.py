@@ -13,6 +13,7 @@ from rephrase_rl.data.mappings import ColumnMapping
 from rephrase_rl.data.named_mappings import get_mapping
 from rephrase_rl.data.raw_rows import RawRow
 from rephrase_rl.data.rows import read_row
+from rephrase_rl.data.sought import SoughtColumns
 from rephrase_rl.data.sources import scan_rows, source_name
 from rephrase_rl.data.tables import PLAIN_TABLE
 from rephrase_rl.errors import DataError
@@ -134,11 +135,19 @@ def data_fingerprint(problems: Sequence[Problem]) -> str:
 
 
 def _read(rows: Iterable[RawRow], mapping: ColumnMapping, name: str) -> Iterator[Problem | BadRow]:
+    sought = SoughtColumns(mapping.required)
+    yield from sought.told_by_the_last(_read_each(rows, mapping, name, sought))
+
+
+def _read_each(
+    rows: Iterable[RawRow], mapping: ColumnMapping, name: str, sought: SoughtColumns
+) -> Iterator[Problem | BadRow]:
     first_rows: dict[str, int] = {}
     for row, place in _single(rows, mapping.rows_in):
         if row.values is None:
             yield BadRow(row.number, () if row.fault is None else (row.fault,))
             continue
+        sought.see(row.values)
         item = read_row(row.number, row.values, mapping, default_id=f"{name}-{row.number}{place}")
         if isinstance(item, Problem):
             first = first_rows.get(item.problem_id)

@@ -13,6 +13,7 @@ from rephrase_rl.data.choices import (
 )
 from rephrase_rl.data.experts import OPEN_TAG, without_thoughts
 from rephrase_rl.data.faults import found_text
+from rephrase_rl.data.named_mappings import fitting_names
 
 if TYPE_CHECKING:
     from rephrase_rl.data.columns import Row
@@ -32,7 +33,8 @@ def read_turns(row: Row, mapping: ColumnMapping) -> tuple[Message, ...]:
         row.fault(
             mapping.question[0],
             f"no question (the row's columns: {row.column_names})",
-            f"fill {wanted}, or choose the mapping that fits (data.mapping)",
+            f"fill {wanted}, or choose the mapping that fits (data.mapping): "
+            f"{fitting_names(row.values, other_than=mapping.name)}",
             _QUESTION,
         )
         return ()

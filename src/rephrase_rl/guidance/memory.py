@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 from rephrase_rl.guidance.blocks import CleanedCompletion, Draft, Nothing, Ready
-from rephrase_rl.guidance.sources import RationaleSource, RephraseSource
+from rephrase_rl.guidance.sources import (
+    ExpertPrefixSource,
+    ExpertTextSource,
+    RationaleSource,
+    RefinementSource,
+    RephraseSource,
+)
 
 if TYPE_CHECKING:
     from rephrase_rl.guidance.blocks import Source, StepContext
@@ -48,6 +54,15 @@ def drafts_ahead(source: object) -> bool:
     if isinstance(source, CachedSource):
         source = source.inner
     return isinstance(source, RephraseSource | RationaleSource)
+
+
+def needs_expert(source: object) -> bool:
+    """Whether a source brings in nothing for a problem without an expert solution."""
+    if isinstance(source, CachedSource):
+        source = source.inner
+    if isinstance(source, RefinementSource):
+        return source.show_expert
+    return isinstance(source, RephraseSource | ExpertTextSource | ExpertPrefixSource)
 
 
 class Remembered(NamedTuple):

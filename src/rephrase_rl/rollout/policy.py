@@ -112,7 +112,7 @@ def load_policy(
                 "its tokenizer_config.json to the token that ends the model's texts"
             )
         tokenizer.pad_token = tokenizer.eos_token
-    return LoadedPolicy(model.eval(), tokenizer)
+    return LoadedPolicy(model.eval(), _silent_on_lengths(tokenizer))
 
 
 def _load_base(
@@ -182,9 +182,20 @@ def load_tokenizer(
     arguments = {name: value for name, value in given.items() if value is not None}
     arguments["trust_remote_code"] = trust_remote_code
     try:
-        return AutoTokenizer.from_pretrained(source, **arguments)
+        tokenizer = AutoTokenizer.from_pretrained(source, **arguments)
     except Exception as error:
         raise EngineError(_describe_failure(source, gguf_file, error)) from error
+    return _silent_on_lengths(tokenizer)
+
+
+def _silent_on_lengths(tokenizer: Any) -> Any:
+    """The same: prompts are held against the context before they are sampled from.
+
+    Where a longer one is only counted, transformers would foretell indexing errors.
+    """
+    told = getattr(tokenizer, "deprecation_warnings", {})
+    told["sequence-length-is-longer-than-the-specified-maximum"] = True
+    return tokenizer
 
 
 def _resolve_dtype(name: str) -> str | torch.dtype:

@@ -253,11 +253,17 @@ class TransformersEngine:
             )
         context = context_of(self.model.config)
         longest = max(map(len, prompt_ids), default=0)
+        if context is not None and longest >= context:
+            raise EngineError(
+                f"the longest prompt has {longest} tokens; required: fewer than {context} (the "
+                "model's context); do this: leave long prompts out, or take a model with a longer "
+                "context"
+            )
         if context is not None and longest + max_new_tokens > context:
             raise EngineError(
                 f"the longest prompt has {longest} tokens and {max_new_tokens} may be sampled; "
                 f"required: at most {context} together (the model's context); lower the length "
-                f"limit to {max(context - longest, 0)} (trainer.max_completion_length; "
+                f"limit to {context - longest} (trainer.max_completion_length; "
                 "max_new_tokens of a benchmark or of expert sampling) or leave long prompts out"
             )
 

@@ -129,6 +129,15 @@ class VllmEngine:
                 on_progress(len(found) * settings.n, len(prompts) * settings.n)
         return [found[index] for index in range(len(prompts))]
 
+    def refuse_long(self, prompts: Sequence[tuple[Message, ...]], max_new_tokens: int) -> None:
+        """Refuse prompts that could not be sampled, before hours are spent on those before them.
+
+        Raises:
+            EngineError: A prompt with ``max_new_tokens`` exceeds the model's context.
+        """
+        ids = [prompt_token_ids(self.tokenizer, p, self._template_kwargs) for p in prompts]
+        self._check_lengths(ids, max_new_tokens)
+
     def _parameters(self, settings: SamplingSettings, index: int) -> Any:
         return self._sampling_params(
             n=settings.n,
@@ -147,8 +156,9 @@ class VllmEngine:
         if context is not None and longest + max_new_tokens > context:
             raise EngineError(
                 f"the longest prompt has {longest} tokens and {max_new_tokens} may be sampled; "
-                f"required: at most {context} together (the model's context); lower max_new_tokens "
-                "of the benchmark"
+                f"required: at most {context} together (the model's context, or "
+                "trainer.vllm_max_model_length); lower max_new_tokens of the benchmark or "
+                "trainer.max_completion_length"
             )
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from datasets import Dataset
+
 from rephrase_rl.errors import ConfigError
+from rephrase_rl.guidance.memory import needs_expert
 from rephrase_rl.guidance.training import ShapedProbability
 from rephrase_rl.trainers.trl.stream import refuse_sharded
 
@@ -96,6 +99,7 @@ def refuse_unsupported(trainer: RePOTrainer) -> None:
         )
     faults += [fault for fault in (too_few_problems(trainer),) if fault]
     if trainer.guidance.active:
+        faults += [fault for fault in (no_experts(trainer),) if fault]
         faults += _engine_faults(trainer)
         faults += _train_rule_faults(trainer)
         faults += _stream_faults(trainer)
@@ -106,6 +110,24 @@ def refuse_unsupported(trainer: RePOTrainer) -> None:
         )
     if faults:
         raise ConfigError("RePOTrainer cannot run with these settings", faults)
+
+
+def no_experts(trainer: RePOTrainer) -> str | None:
+    """Why guidance would never bring anything in; None if it may, or if it cannot be seen here."""
+    data = trainer.train_dataset
+    if not needs_expert(trainer.guidance.source) or not isinstance(data, Dataset):
+        return None
+    if "expert_solution" not in data.column_names:
+        found = f"the columns {', '.join(data.column_names) or '(none)'}"
+    elif all(text is None for text in data["expert_solution"]):
+        found = "nothing but None in the column expert_solution"
+    else:
+        return None
+    return (
+        f"the training set has {found}, and the source brings in nothing for a problem without an "
+        "expert solution, so all would be trained as in GRPO; put the texts into a column "
+        "expert_solution, or give no guidance"
+    )
 
 
 def too_few_problems(trainer: RePOTrainer) -> str | None:

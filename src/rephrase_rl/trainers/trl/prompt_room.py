@@ -15,6 +15,8 @@ from rephrase_rl.guidance.sources import ExpertPrefixSource, ExpertTextSource
 from rephrase_rl.rollout.context_length import context_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from trl import GRPOConfig
 
     from rephrase_rl.guidance.blocks import Guidance
@@ -38,20 +40,24 @@ class PromptRoom(NamedTuple):
         """Longest prompt behind which a whole completion fits."""
         return self.context - self.completion
 
-    def limits(self, guidance: Guidance) -> bool:
-        """Whether it is less than the guidance would take."""
-        source = guidance.source
-        if isinstance(source, CachedSource):
-            source = source.inner
-        asks = guidance.active and not isinstance(source, WITHOUT_PROMPT)
-        return asks and self.tokens < guidance.max_prompt_tokens
+    def limits(self, max_prompt_tokens: int) -> bool:
+        """Whether it is less than a limit on prompts that takes no account of it."""
+        return self.tokens < max_prompt_tokens
 
-    def of(self, guidance: Guidance) -> str:
-        """What limits the prompts, for a message."""
+    @property
+    def named(self) -> str:
+        """What it is the room of."""
+        return (
+            f"the policy's context ({self.context}) less trainer.max_completion_length "
+            f"({self.completion})"
+        )
+
+    def of(self, max_prompt_tokens: int) -> str:
+        """What limits the prompts in the place of that limit, for a message."""
         return (
             f"the policy's context of {self.context} tokens less trainer.max_completion_length "
             f"({self.completion}) leaves {self.tokens} for P(q, k), fewer than max_prompt_tokens "
-            f"({guidance.max_prompt_tokens})"
+            f"({max_prompt_tokens})"
         )
 
 
@@ -59,14 +65,44 @@ def prompt_room(args: GRPOConfig, model_config: Any) -> PromptRoom | None:
     """The room of prompts; None where a limit is not known.
 
     Args:
-        args: Of the trainer. ``vllm_max_model_length`` is the context where vLLM samples.
+        args: Of the trainer.
         model_config: Of the policy.
     """
-    context = args.vllm_max_model_length if args.use_vllm else None
-    context = context or context_of(model_config)
-    if context is None or args.max_completion_length is None:
+    return room_by_fields(vars(args), model_config)
+
+
+def room_by_fields(trainer: Mapping[str, Any], model_config: Any) -> PromptRoom | None:
+    """The room of prompts under a trainer section; None where a limit is not known.
+
+    Args:
+        trainer: Its fields. ``vllm_max_model_length`` is the context where vLLM samples.
+        model_config: Of the policy. None: not known.
+    """
+    context = trainer.get("vllm_max_model_length") if trainer.get("use_vllm") else None
+    if not context and model_config is not None:
+        context = context_of(model_config)
+    completion = trainer.get("max_completion_length")
+    if context is None or completion is None:
         return None
-    return PromptRoom(context, args.max_completion_length)
+    return PromptRoom(context, completion)
+
+
+def limit_within(max_prompt_tokens: int, room: PromptRoom | None) -> int:
+    """The limit on P(q, k): ``max_prompt_tokens``, or the room where that is less.
+
+    Raises:
+        ConfigError: There is no room at all.
+    """
+    if room is None or not room.limits(max_prompt_tokens):
+        return max_prompt_tokens
+    if room.tokens < 1:
+        raise ConfigError(
+            f"trainer.max_completion_length is {room.completion} and the policy's context "
+            f"{room.context} tokens, which leaves {room.tokens} for P(q, k); required: room for a "
+            "prompt and a whole completion. Lower trainer.max_completion_length, or take a policy "
+            "with a longer context"
+        )
+    return room.tokens
 
 
 def within_room(guidance: Guidance, room: PromptRoom | None) -> Guidance:
@@ -75,16 +111,15 @@ def within_room(guidance: Guidance, room: PromptRoom | None) -> Guidance:
     Raises:
         ConfigError: There is no room at all.
     """
-    if room is None or not room.limits(guidance):
+    source = guidance.source
+    if isinstance(source, CachedSource):
+        source = source.inner
+    if not guidance.active or isinstance(source, WITHOUT_PROMPT):
         return guidance
-    if room.tokens < 1:
-        raise ConfigError(
-            f"trainer.max_completion_length is {room.completion} and the policy's context "
-            f"{room.context} tokens, which leaves {room.tokens} for P(q, k); required: room for a "
-            "prompt and a whole completion. Lower trainer.max_completion_length, or take a policy "
-            "with a longer context"
-        )
-    return dataclasses.replace(guidance, max_prompt_tokens=room.tokens)
+    limit = limit_within(guidance.max_prompt_tokens, room)
+    if limit == guidance.max_prompt_tokens:
+        return guidance
+    return dataclasses.replace(guidance, max_prompt_tokens=limit)
 
 
 def leave_room(trainer: RePOTrainer) -> Guidance:
@@ -98,6 +133,6 @@ def leave_room(trainer: RePOTrainer) -> Guidance:
     if room is not None and fitted is not trainer.guidance:
         logger.warning(
             "%s; longer ones are not sampled from, and count as gate/over_length_fraction",
-            room.of(trainer.guidance),
+            room.of(trainer.guidance.max_prompt_tokens),
         )
     return fitted

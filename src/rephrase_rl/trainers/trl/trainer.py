@@ -75,9 +75,10 @@ class RePOTrainer(GuardedTrainer, WholeCheckpoints, GRPOTrainer):
     """``GRPOTrainer`` plus ``guidance=``; everything else is TRL's, unchanged.
 
     The dataset has TRL's ``prompt`` column (chat or plain) and may have ``expert_solution`` (the
-    text k; None or absent: trained like GRPO), ``question`` (the question without the solve
-    template, default: content of the prompt's last turn), ``problem_id``, ``reference_answer``,
-    ``task_kind`` and ``dataset`` (name of the row's set in a mixture).
+    text k; None: trained like GRPO; a source that needs k refuses a set without any), ``question``
+    (the question without the solve template, default: content of the prompt's last turn),
+    ``problem_id``, ``reference_answer``, ``task_kind`` and ``dataset`` (name of the row's set in a
+    mixture).
 
     Args:
         *args: As for ``GRPOTrainer``.

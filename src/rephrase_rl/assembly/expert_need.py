@@ -1,0 +1,71 @@
+"""A method that learns from expert solutions is not run where there is none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rephrase_rl.config import parse_guidance
+from rephrase_rl.data.budget import FATE_KEY
+from rephrase_rl.errors import DataError
+from rephrase_rl.methods import resolve_config
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rephrase_rl.config import GuidanceConfig, RunConfig
+    from rephrase_rl.records import Problem
+
+EXPERT_SOURCES = ("rephrase", "expert_text", "expert_prefix")
+"""Kinds of sources that bring in nothing for a problem without an expert solution; so does
+``refinement`` where it shows one."""
+
+
+def refuse_without_experts(config: RunConfig, sets: Sequence[Sequence[Problem]]) -> None:
+    """Refuse a run whose method learns from expert solutions and whose data has none to offer.
+
+    Without them guidance has nothing to bring in, and the run would be plain GRPO by another name.
+
+    Args:
+        config: The run.
+        sets: The problems of each of ``config.data``, in order, their experts within the budget.
+
+    Raises:
+        DataError: No problem that may be guided has an expert solution.
+    """
+    guidance = parse_guidance(resolve_config(config).guidance)
+    if not _shows_expert(guidance):
+        return
+    supervised = guidance.slot.kind == "dataset"
+    guided = [
+        problem
+        for data, problems in zip(config.data, sets, strict=True)
+        if supervised or (data.gate or guidance.gate).kind != "never"
+        for problem in problems
+    ]
+    if not guided or any(problem.expert_solution is not None for problem in guided):
+        return
+    left_out = sum(_was_left_out(problem) for problem in guided)
+    why = f" ({left_out} were left out by data.expert_tokens)" if left_out else ""
+    remedy = (
+        "raise that budget or take another expert_part"
+        if left_out
+        else "name their column (data.mapping.expert_solution), or sample some with `rephrase-rl "
+        "experts`"
+    )
+    raise DataError(
+        f"none of the {len(guided)} problems has an expert solution{why}, which method "
+        f"{config.method!r} learns from; required: at least one; do this: {remedy}; or train with "
+        "method grpo"
+    )
+
+
+def _was_left_out(problem: Problem) -> bool:
+    record = problem.metadata.get(FATE_KEY)
+    return isinstance(record, dict) and record.get("fate") == "left_out"
+
+
+def _shows_expert(guidance: GuidanceConfig) -> bool:
+    source = guidance.source
+    if source.kind == "refinement":
+        return source.show_expert
+    return source.kind in EXPERT_SOURCES
