@@ -81,14 +81,19 @@ def gathered(runs: Path) -> dict[str, Any]:
             for arm, names in sorted(arms.items(), key=lambda item: order(item[0]))
         },
         "repo_minus": {
-            arm: differences(
-                [measured[name] for name in arms[REPO]], [measured[name] for name in names]
-            )
+            arm: differences([measured[one] for one in ones], [measured[name] for name in names])
             for arm, names in sorted(arms.items())
-            if REPO in arms and arm not in (*FIRST, REPO)
+            if arm not in (*FIRST, REPO)
+            and (ones := [of_same_seed(name) for name in names])
+            and measured.keys() >= set(ones)
         },
         **{key: manifest[key] for key in ("git", "versions", "hardware", "started_at")},
     }
+
+
+def of_same_seed(name: str) -> str:
+    """The run of ``repo`` that an arm's run is compared with."""
+    return f"{REPO}-{name.rpartition('-')[2]}"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -199,8 +204,8 @@ def as_markdown(record: dict[str, Any]) -> str:
         f"Made by `{record['command']}`. A demonstration, not a verdict: few steps, few problems,",
         "one small model. Shares of right answers with 95 % intervals over problems, the seeds of",
         "an arm put together; below them the gain over the warm policy, paired problem by problem.",
-        "The second table has the other arms in the warm policy's place; its intervals are not",
-        "corrected for their number.",
+        "The second table has the other arms in the warm policy's place, of the same seeds; its",
+        "intervals are not corrected for their number.",
         "ARC-Challenge, ECQA: the option of the highest likelihood per byte (lm-eval's acc_norm).",
         "Perplexity is on abstracts. Nothing was trained on these three.",
         "",

@@ -228,6 +228,7 @@ def test_arms_are_compared_with_repo_problem_by_problem() -> None:
     assert found["hard"]["mean"] == pytest.approx((9 * 0.4 + 0.65) / 10)
     assert found["held_out"]["mean"] == pytest.approx(0.4)
     assert found["held_out"]["low"] == pytest.approx(0.4)
+    assert table.of_same_seed("repo_lora-1") == "repo-1"
     record = {"arms": {}, "repo_minus": {"grpo": found}}
     assert table.table(record)[-1].startswith("| grpo | +0.425 [+0.3")
 
