@@ -10,6 +10,7 @@ from typing import Any
 from world import GOES_ON, REFUSED, Outcome, fault, lab, refused, train, went_on
 
 from rephrase_rl.lab.problems import easy_problems, hard_problems
+from rephrase_rl.runs import RunDirectory
 
 NO_INTERVENTION = "goes on without an intervention, which is counted"
 
@@ -40,19 +41,20 @@ def run_on(folder: Path, data: Any, **changes: Any) -> Any:
 
 
 def with_experts(text: Any, reason: str) -> Callable[[Path], Outcome]:
-    """All problems get this expert text; the record has to count why nobody intervened."""
+    """All hard problems but one get this text; the record has to count why nobody intervened."""
 
     def body(folder: Path) -> Outcome:
-        data = [row | {"expert_solution": text} for row in rows()]
+        data = rows()
+        data[:9] = [row | {"expert_solution": text} for row in data[:9]]
         ran = run_on(folder, data)
         if ran.error is not None:
             return went_on(ran)
-        shown = {name: ran.sum_of(name) for name in (f"gate/{reason}_fraction",)}
-        if ran.sum_of("injection/accepted") or not all(shown.values()):
-            return Outcome(False, f"not counted: {shown}")
-        return went_on(
-            ran, counted=f"gate/{reason}_fraction {shown[f'gate/{reason}_fraction']:.2f}"
-        )
+        counted = ran.sum_of(f"gate/{reason}_fraction")
+        changed = {row["problem_id"] for row in data[:9]}
+        groups = [g for g in RunDirectory.open(ran.path).groups() if g.problem_id in changed]
+        if not counted or any(group.candidates for group in groups):
+            return Outcome(False, f"not counted: {counted} of {len(groups)}")
+        return went_on(ran, counted=f"gate/{reason}_fraction {counted:.2f}")
 
     return body
 
@@ -102,6 +104,11 @@ for _name, _make, _pattern in (
         "question",
     ),
     ("a number where text belongs", lambda d: [r | {"question": 7} for r in d], "question"),
+    (
+        "no expert solution at all",
+        lambda d: [r | {"expert_solution": None} for r in d],
+        "none of the 20 problems has an expert solution",
+    ),
     (
         "a file that is not UTF-8",
         lambda d: encoded(d) + b'{"question": "\xff\xfe"}\n',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from datetime import datetime
@@ -71,6 +72,15 @@ def test_any_change_makes_the_checkout_dirty(checkout, name):
     (checkout.parent / name).write_text("a = 2\n")
 
     assert describe_commit(checkout)["dirty"] is True
+
+
+def test_the_users_index_is_left_alone(checkout):
+    index = checkout.parent / ".git" / "index"
+    before = index.read_bytes()
+    os.utime(checkout, (1, 1))  # git status would note the new time
+
+    assert describe_commit(checkout)["dirty"] is False
+    assert index.read_bytes() == before
 
 
 def test_an_untracked_file_says_nothing_about_the_commit(checkout):

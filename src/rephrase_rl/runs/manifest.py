@@ -126,9 +126,13 @@ def _no_commit(reason: str) -> dict[str, JSON]:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """Return what git prints, None if it fails."""
+    """Return what git prints, None if it fails.
+
+    `git status` would refresh the index under a lock, which stays behind where a run is killed in
+    that moment, and then the user can commit no more.
+    """
     done = subprocess.run(
-        ["git", "-C", str(folder), *arguments],  # noqa: S607  (git as the user has it)
+        ["git", "--no-optional-locks", "-C", str(folder), *arguments],  # noqa: S607  (the user's)
         capture_output=True,
         text=True,
         timeout=GIT_TIMEOUT_S,
