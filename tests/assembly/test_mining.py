@@ -96,8 +96,9 @@ def job(monkeypatch, tmp_path, data):
             job.settle("weights", "w")
             return engine
 
-        monkeypatch.setattr(mining, "load_engine", load_engine)
-        monkeypatch.setattr(mining, "load_vllm", load_engine)
+        used, other = ("load_engine", "load_vllm")[:: -1 if options.get("engine") else 1]
+        monkeypatch.setattr(mining, used, load_engine)
+        monkeypatch.setattr(mining, other, None)
         config = parse_config(
             {"method": "grpo", "model": {"path": "lab:base"}, "data": {"path": str(data)}},
             overrides=changes,
