@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ WARM = "warm"
 FIRST = ("base", WARM)
 """Policies that are no arm: what was started from, and that after the warm-up."""
 REPO = "repo"
+LAST_STEPS = 10
+"""Steps at the end of a run whose rollouts are looked at by themselves."""
 TRAINED = ("hard", "held_out")
 """Abilities in which arms are compared with ``repo``."""
 
@@ -179,7 +182,28 @@ def cost(run: Path) -> dict[str, Any]:
         "peak_bytes": peak_bytes(run / "timings.jsonl"),
         "candidates": sum(step.get("injection/candidates") or 0 for step in metrics),
         "accepted": sum(step.get("injection/accepted") or 0 for step in metrics),
+        "refusals": refusals(run / "groups.jsonl"),
+        "cut_off_at_the_end": cut_off(metrics[-LAST_STEPS:]),
     }
+
+
+def refusals(groups: Path) -> dict[str, int]:
+    """Refused rewrites by the rules that refused them; none where nothing was sampled."""
+    lines = groups.read_text(encoding="utf-8").splitlines() if groups.is_file() else []
+    refused = (
+        " and ".join(candidate["refusals"])
+        for line in lines
+        for candidate in json.loads(line)["candidates"]
+        if not candidate["accepted"]
+    )
+    return dict(sorted(Counter(refused).items()))
+
+
+def cut_off(metrics: Sequence[dict[str, Any]]) -> float | None:
+    """Mean share of rollouts that ran into the length limit; None where none were sampled."""
+    shares = [step.get("completions/clipped_ratio") for step in metrics]
+    found = [share for share in shares if share is not None]
+    return sum(found) / len(found) if found else None
 
 
 def peak_bytes(timings: Path) -> float | None:

@@ -57,9 +57,27 @@ def test_rewrites_of_the_small_model_are_counted_as_in_the_card() -> None:
     costs = CARD["arms"]["repo"]["costs"]
     right, asked = (sum(cost[key] for cost in costs) for key in ("accepted", "candidates"))
     assert said(f"in {asked:.0f}; of as many rewrites {right:.0f} were right and finished")
+    refused = [rules for cost in costs for rules in cost["refusals"].items()]
+    unfinished = sum(count for rules, count in refused if rules == "finished")
+    wrong = sum(count for rules, count in refused if rules.startswith("reward_above_replaced"))
+    assert wrong + unfinished == asked - right
+    assert (wrong, unfinished) == (12, 6)
+    assert said("(12 were wrong, six were right and did not end)")
     (strict,) = CARD["arms"]["repo_steps_valid"]["costs"]
     words = f"took {strict['accepted']:.0f} of {strict['candidates']:.0f} rewrites where `repo`"
     assert said(f"{words} with the same seed took {costs[1]['accepted']:.0f}")
+
+
+def test_rollouts_that_are_cut_off_are_the_cards() -> None:
+    ends = {
+        arm: sorted(cost["cut_off_at_the_end"] for cost in CARD["arms"][arm]["costs"])
+        for arm in ("naive", "grpo", "repo", "luffy")
+    }
+    assert [round(share, 1) for share in ends["naive"]] == [0.2, 0.3]
+    assert said("a fifth to three tenths of `naive`'s rollouts run into the length limit")
+    assert round(ends["grpo"][1], 1) == 0.2
+    assert said("so does a fifth of one seed of `grpo`")
+    assert max(ends["grpo"][0], *ends["repo"], *ends["luffy"]) < 0.05
 
 
 def test_no_arm_loses_what_nothing_was_trained_on() -> None:

@@ -192,6 +192,20 @@ def test_the_whole_study_with_a_tiny_model(data, tmp_path, monkeypatch, capsys) 
     assert line.count("|") == 12
     assert record["arms"]["repo"]["ecqa"]["problems"] == 2
     assert record["arms"]["repo"]["costs"][0]["peak_bytes"] > 1e8
+    repo, supervised = (record["arms"][arm]["costs"][0] for arm in ("repo", "rewrite_sft"))
+    assert sum(repo["refusals"].values()) == repo["candidates"] - repo["accepted"]
+    assert repo["cut_off_at_the_end"] >= 0.0
+    assert (supervised["refusals"], supervised["cut_off_at_the_end"]) == ({}, None)
+
+
+def test_refused_rewrites_are_counted_by_their_rules(tmp_path) -> None:
+    whole = {"accepted": True, "refusals": []}
+    wrong = {"accepted": False, "refusals": ["reward_above_replaced", "finished"]}
+    rows = [{"candidates": [whole, wrong]}, {"candidates": [wrong]}, {"candidates": []}]
+    found = table.refusals(made.lines(tmp_path / "groups.jsonl", rows))
+    assert found == {"reward_above_replaced and finished": 2}
+    shares = [{"completions/clipped_ratio": 0.5}, {"completions/clipped_ratio": 0.25}, {}]
+    assert table.cut_off(shares) == 0.375
 
 
 def measured(rate: float, nll: float) -> dict:

@@ -10,16 +10,16 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.assembly.adapters import without_adapter
+from rephrase_rl.assembly.model_configs import starting_model_config
 from rephrase_rl.assembly.objects import (
-    LAB_PREFIX,
     VERIFIER_OF_KIND,
     load_data,
+    model_path,
     rephrase_template,
     solve_template,
 )
 from rephrase_rl.assembly.run_parts import starting_model
-from rephrase_rl.errors import ConfigError, RephraseError
-from rephrase_rl.lab.policies import policy_path
+from rephrase_rl.errors import ConfigError, EngineError, RephraseError
 from rephrase_rl.methods import resolve_config
 from rephrase_rl.planning import Plan, Setting, make_plan, shape_from_config
 from rephrase_rl.planning.choose import chosen_device, verdict_seconds
@@ -82,25 +82,16 @@ def read_shape(config: RunConfig) -> tuple[ModelShape, str]:
     """
     if config.plan.shape is not None:
         return shape_of(config.plan.shape), "plan.shape"
-    from transformers import AutoConfig
-
-    model = without_adapter(starting_model(config))
-    path = _local_path(model.path)
-    more: dict[str, Any] = {"gguf_file": model.gguf_file} if model.gguf_file else {}
-    more["trust_remote_code"] = model.trust_remote_code
+    path = without_adapter(starting_model(config)).path
     try:
-        loaded = AutoConfig.from_pretrained(path, revision=model.revision, **more)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+        loaded = starting_model_config(config)
+    except EngineError as error:
         raise ConfigError(
-            f"model.path: found no readable config.json for {model.path!r} "
-            f"({_first_line(error)}); required: a folder or hub id with one, weights are not "
-            "needed; do this: check the path, or write the sizes under plan.shape"
+            f"model.path: found no readable config.json for {path!r} "
+            f"({_first_line(error.__cause__ or error)}); required: a folder or hub id with one, "
+            "weights are not needed; do this: check the path, or write the sizes under plan.shape"
         ) from error
-    return shape_from_config(loaded.get_text_config().to_dict(), model.path), "config.json"
-
-
-def _local_path(path: str) -> str:
-    return str(policy_path(path.removeprefix(LAB_PREFIX))) if path.startswith(LAB_PREFIX) else path
+    return shape_from_config(loaded.get_text_config().to_dict(), path), "config.json"
 
 
 def read_lengths(config: RunConfig) -> DataLengths:
@@ -139,7 +130,7 @@ def _tokenizer(config: RunConfig) -> Any | None:
     more: dict[str, Any] = {"gguf_file": model.gguf_file} if model.gguf_file else {}
     more["trust_remote_code"] = model.trust_remote_code
     try:
-        path = _local_path(model.path)
+        path = model_path(model)
         tokenizer = AutoTokenizer.from_pretrained(path, revision=model.revision, **more)
     except (OSError, ValueError, KeyError, ImportError):
         return None

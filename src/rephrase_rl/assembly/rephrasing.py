@@ -29,13 +29,12 @@ from rephrase_rl.assembly.problems import problems_of_sets
 from rephrase_rl.assembly.rewards_of_sets import build_rewards
 from rephrase_rl.assembly.rewriting import (
     PROBLEMS_PER_REQUEST,
-    asks,
     build_rewriter,
     rewriting_settings,
     sample_rewrites,
 )
 from rephrase_rl.config import config_to_plain, parse_guidance
-from rephrase_rl.errors import ConfigError, DataError
+from rephrase_rl.errors import ConfigError
 from rephrase_rl.guidance.candidates import is_empty
 from rephrase_rl.guidance.overlap import copied_share
 from rephrase_rl.guidance.recording import candidate_record
@@ -97,7 +96,6 @@ def rephrase(
             "solutions are to be rewritten; do this: use a method that does, such as repo"
         )
     problems = every_problem_once(config, problems_of_sets(config))
-    _refuse_nothing_to_rewrite(problems, asks(guidance, config))
     sampling = rewriting_settings(guidance, config, samples, config.seed)
     settings = {
         **job_settings(config, guidance, problems),
@@ -117,17 +115,6 @@ def rephrase(
     summary = summarise_rewrites([found[problem.problem_id] for problem in problems])
     job.write_summary(summary)
     return summary
-
-
-def _refuse_nothing_to_rewrite(
-    problems: Sequence[Problem], ask: Callable[[Problem], tuple[Message, ...] | None]
-) -> None:
-    if all(ask(problem) is None for problem in problems):
-        raise DataError(
-            f"found no expert solution in any of {len(problems)} problems; required: at least one, "
-            "since expert solutions are what is rewritten; do this: map the column that holds them "
-            "(data.mapping), or sample some with `rephrase-rl experts`"
-        )
 
 
 def _rewrite_missing(
