@@ -83,7 +83,12 @@ def test_a_single_member_has_no_advantage():
 def test_no_gradient_flows_through_advantages():
     rewards_PG = torch.rand(2, 4, requires_grad=True)
     assert not group_advantages(rewards_PG).requires_grad
-    assert not multi_reward_advantages(rewards_PG[..., None], torch.ones(1)).requires_grad
+    for aggregation in ("sum_then_normalize", "normalize_then_sum"):
+        weights_K = torch.ones(1, requires_grad=True)
+        found_PG = multi_reward_advantages(
+            rewards_PG[..., None], weights_K, aggregation=aggregation
+        )
+        assert not found_PG.requires_grad
 
 
 def test_has_spread():
@@ -102,15 +107,17 @@ TWO_REWARDS = [
 
 @pytest.mark.parametrize("ddof", [0, 1])
 @pytest.mark.parametrize("scale", ["group", "batch", "none"])
-def test_sum_then_normalize_agrees_with_exact_fractions(scale, ddof):
+@pytest.mark.parametrize("eps", [1e-6, 0.1])
+def test_sum_then_normalize_agrees_with_exact_fractions(scale, ddof, eps):
     weights = [1.0, 0.5]
     sums = oracle.summed_rewards(none_for_nan(TWO_REWARDS), weights)
-    expected = oracle.advantages(sums, scale, ddof, 1e-6)
+    expected = oracle.advantages(sums, scale, ddof, eps)
     found_PG = multi_reward_advantages(
         torch.tensor(TWO_REWARDS, dtype=torch.float64),
         torch.tensor(weights),
         scale=scale,
         std_ddof=ddof,
+        eps=eps,
     )
     torch.testing.assert_close(
         found_PG, torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=1e-12
@@ -118,14 +125,16 @@ def test_sum_then_normalize_agrees_with_exact_fractions(scale, ddof):
 
 
 @pytest.mark.parametrize("ddof", [0, 1])
-def test_normalize_then_sum_agrees_with_exact_fractions(ddof):
+@pytest.mark.parametrize("eps", [1e-6, 0.1])
+def test_normalize_then_sum_agrees_with_exact_fractions(ddof, eps):
     weights = [1.0, 0.5]
-    expected = oracle.normalized_then_summed(none_for_nan(TWO_REWARDS), weights, ddof, 1e-6)
+    expected = oracle.normalized_then_summed(none_for_nan(TWO_REWARDS), weights, ddof, eps)
     found_PG = multi_reward_advantages(
         torch.tensor(TWO_REWARDS, dtype=torch.float64),
         torch.tensor(weights),
         aggregation="normalize_then_sum",
         std_ddof=ddof,
+        eps=eps,
     )
     torch.testing.assert_close(
         found_PG, torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=1e-12
@@ -157,12 +166,19 @@ def test_bad_arguments_are_refused():
         group_advantages(torch.zeros(4))
     with pytest.raises(ShapeError, match="rewards_PG"):
         group_advantages(torch.zeros(2, 2).long())
+    for bad in (torch.zeros(4), torch.zeros(2, 2).long()):
+        with pytest.raises(ShapeError, match="rewards_PG"):
+            has_spread(bad)
     with pytest.raises(ConfigError, match="scale"):
         group_advantages(torch.zeros(2, 2), scale="std")
     with pytest.raises(ShapeError, match="weights_K"):
         multi_reward_advantages(rewards_PGK, torch.ones(2))
     with pytest.raises(ShapeError, match="rewards_PGK"):
         multi_reward_advantages(rewards_PGK[0], torch.ones(3))
+    with pytest.raises(ShapeError, match="rewards_PGK: expected a floating dtype"):
+        multi_reward_advantages(rewards_PGK.long(), torch.ones(3))
+    with pytest.raises(ShapeError, match="weights_K: expected a floating dtype"):
+        multi_reward_advantages(rewards_PGK, torch.ones(3).long())
     with pytest.raises(ConfigError, match="aggregation"):
         multi_reward_advantages(rewards_PGK, torch.ones(3), aggregation="sum")
     with pytest.raises(ConfigError, match="scale"):

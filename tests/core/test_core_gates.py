@@ -49,6 +49,19 @@ def test_gate_opens_exactly_at_its_fraction(dtype):
             assert found.tolist() == expected
 
 
+@pytest.mark.parametrize("default", [torch.float64, torch.bfloat16])
+def test_fractions_are_float32_whatever_a_trainer_has_made_the_default(default):
+    # Two whole numbers divided give the default dtype, and bfloat16 would round 2/3 up to 0.668.
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(default)
+    try:
+        fraction_P = failure_fraction(torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.float32))
+    finally:
+        torch.set_default_dtype(before)
+    assert fraction_P.dtype == torch.float32
+    assert fraction_P.item() == pytest.approx(2 / 3, rel=1e-7)
+
+
 @pytest.mark.parametrize("function", [failure_mask, failure_fraction, failed_share_gate])
 @pytest.mark.parametrize("bad", [torch.zeros(4), torch.zeros(0, 4), torch.zeros(2, 2).long()])
 def test_wrong_shapes_and_dtypes_are_refused(function, bad):

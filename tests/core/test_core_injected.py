@@ -123,6 +123,8 @@ def test_shapes_are_checked():
         shaped_loss(logps_BT, torch.ones(2), mask_BT, gamma=0.1)
     with pytest.raises(ShapeError, match="advantages_B"):
         shaped_loss(logps_BT, torch.ones(4, dtype=torch.long), mask_BT, gamma=0.1)
+    with pytest.raises(ShapeError, match="logps_BT"):
+        shaped_loss(logps_BT, torch.ones(4), mask_BT[:, :2], gamma=0.1)
     for loss in (nll_loss, phi_weighted_nll_loss):
         with pytest.raises(ShapeError, match="logps_BT"):
             loss(logps_BT, mask_BT[:, :2])
@@ -137,9 +139,17 @@ def test_separate_normalisation_is_two_means(own, injected):
 
 
 def test_separate_normalisation_over_rows_divides_by_all_of_them():
-    # Three rows, of which one is own after an injected prefix and one is masked.
-    scales = normalisation_scales(2, 1, normalisation="separate", num_all=3)
-    assert scales == (1.5, 3.0)
+    # Four rows: one own, one injected, and two that are masked.
+    scales = normalisation_scales(1, 1, normalisation="separate", num_all=4)
+    assert scales == (4.0, 4.0)
+
+
+@pytest.mark.parametrize("num_all", [None, 3])
+def test_a_kind_without_tokens_has_the_factor_one(num_all):
+    none_injected = normalisation_scales(3, 0, normalisation="separate", num_all=num_all)
+    none_own = normalisation_scales(0, 3, normalisation="separate", num_all=num_all)
+    nothing = normalisation_scales(0, 0, normalisation="separate", num_all=num_all)
+    assert none_injected == none_own == nothing == (1.0, 1.0)
 
 
 def test_joint_normalisation_changes_nothing_and_others_are_unknown():

@@ -63,3 +63,5 @@ def test_gradcheck(kind):
 def test_wrong_shapes_are_refused(kind):
     with pytest.raises(ShapeError, match="ref_logps_BT"):
         ESTIMATORS[kind](torch.zeros(2, 3), torch.zeros(2, 2), torch.ones(2, 3).bool())
+    with pytest.raises(ShapeError, match=r"^logps_BT"):
+        ESTIMATORS[kind](torch.zeros(2, 1), torch.zeros(2, 3), torch.ones(2, 3).bool())

@@ -88,6 +88,17 @@ def test_gradcheck(dual):
     )
 
 
+@pytest.mark.parametrize("dual", [None, 3.0])
+@pytest.mark.parametrize("held", [1.0, 0.1, float("nan"), float("inf")])
+def test_masked_positions_have_no_loss_and_no_gradient(dual, held):
+    ratio_BT = torch.tensor([[1.0, held], [held, 1.0]], requires_grad=True)
+    mask_BT = torch.tensor([[1, 0], [0, 1]])
+    loss_BT = clipped_surrogate(ratio_BT, torch.tensor([2.0, -2.0]), mask_BT, dual_clip=dual)
+    assert loss_BT.tolist() == [[-2.0, 0.0], [0.0, 2.0]]
+    (gradient_BT,) = torch.autograd.grad(loss_BT.sum(), ratio_BT)
+    assert gradient_BT.tolist() == [[-2.0, 0.0], [0.0, 2.0]]
+
+
 def test_no_gradient_reaches_the_advantages():
     advantages_B = torch.tensor([1.0], requires_grad=True)
     ratio_BT = torch.ones(1, 2, requires_grad=True)
@@ -106,3 +117,4 @@ def test_bad_arguments_are_refused():
         clipped_surrogate(ratio_BT[:, :1], advantages_B, mask_BT)
     with pytest.raises(ConfigError, match="dual_clip"):
         clipped_surrogate(ratio_BT, advantages_B, mask_BT, dual_clip=1.2)
+    clipped_surrogate(ratio_BT, advantages_B, mask_BT, dual_clip=1.25)

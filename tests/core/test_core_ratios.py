@@ -9,9 +9,10 @@ from oracles import losses as oracle
 from rephrase_rl.core.ratios import context_ratio, importance_ratio
 from rephrase_rl.errors import ConfigError, ShapeError
 
-LOGPS = [[-0.3, -1.2, -0.1, -2.0], [-0.9, -0.4, -3.0, -0.2], [-1.0, -1.0, -1.0, -1.0]]
-OTHER = [[-0.5, -0.7, -0.1, -1.0], [-0.2, -1.4, -0.3, -0.9], [-2.0, -2.0, -2.0, -2.0]]
-MASK = [[1, 1, 1, 0], [0, 1, 1, 1], [0, 0, 0, 0]]
+# The last two rows have one token and none.
+LOGPS = [[-0.3, -1.2, -0.1, -2.0], [-0.9, -0.4, -3.0, -0.2], [-0.6] * 4, [-1.0] * 4]
+OTHER = [[-0.5, -0.7, -0.1, -1.0], [-0.2, -1.4, -0.3, -0.9], [-1.1] * 4, [-2.0] * 4]
+MASK = [[1, 1, 1, 0], [0, 1, 1, 1], [0, 1, 0, 0], [0, 0, 0, 0]]
 
 
 def tensors(dtype=torch.float64):
@@ -73,6 +74,15 @@ def test_importance_ratio_gradcheck(level):
     )
 
 
+def test_a_row_without_tokens_makes_no_nan_on_the_way_back():
+    # Masked out in the end, and still an error for whoever looks for a NaN in anomaly mode.
+    logps_BT, old_logps_BT, mask_BT = tensors()
+    logps_BT.requires_grad_()
+    with torch.autograd.set_detect_anomaly(True):
+        importance_ratio(logps_BT, old_logps_BT, mask_BT, level="sequence").sum().backward()
+    assert logps_BT.grad[-1].tolist() == [0.0] * 4
+
+
 def test_clamped_log_ratio_has_no_gradient():
     logps_BT = torch.tensor([[0.0, 30.0, -30.0]], requires_grad=True)
     ratio_BT = importance_ratio(
@@ -127,5 +137,11 @@ def test_bad_arguments_are_refused():
         context_ratio(logps_BT, other_BT, mask_BT, length_normalized=True)
     with pytest.raises(ShapeError, match="old_logps_BT"):
         importance_ratio(logps_BT, other_BT[:, :2], mask_BT)
+    with pytest.raises(ShapeError, match=r"^logps_BT"):
+        importance_ratio(logps_BT[:, :1], other_BT, mask_BT)
+    with pytest.raises(ShapeError, match="logps_on_q_BT"):
+        context_ratio(logps_BT[:, :1], other_BT, mask_BT)
+    with pytest.raises(ShapeError, match="logps_on_context_BT"):
+        context_ratio(logps_BT, other_BT[:, :1], mask_BT)
     with pytest.raises(ShapeError, match="loss_mask_BT"):
         importance_ratio(logps_BT, other_BT, mask_BT.double())

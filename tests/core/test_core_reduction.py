@@ -29,14 +29,15 @@ def test_closed_forms(reduction, length, expected):
 @pytest.mark.parametrize(("reduction", "length"), FORMS)
 def test_agrees_with_loops_also_with_an_empty_row(reduction, length):
     loss_BT = torch.linspace(-2, 3, 20, dtype=torch.float64).reshape(4, 5)
-    mask_BT = torch.tensor([[1, 1, 1, 0, 0], [0] * 5, [0, 1, 0, 1, 1], [1] * 5])
+    mask_BT = torch.tensor([[1, 1, 1, 0, 0], [0] * 5, [0, 1, 0, 0, 0], [1] * 5])
     found = reduce_loss(loss_BT, mask_BT, reduction=reduction, fixed_length=length)
     expected = oracle.reduced(loss_BT.tolist(), mask_BT.tolist(), reduction, length)
     assert found.item() == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize(("reduction", "length"), FORMS)
-def test_totals_of_the_step_replace_those_of_the_part(reduction, length):
+@pytest.mark.parametrize("total", [18, 18.0, torch.tensor(18)])
+def test_totals_of_the_step_replace_those_of_the_part(reduction, length, total):
     own = reduce_loss(LOSS_BT, MASK_BT, reduction=reduction, fixed_length=length)
     # Twice the tokens and twice the rows elsewhere: a third of the weight here.
     part = reduce_loss(
@@ -44,7 +45,7 @@ def test_totals_of_the_step_replace_those_of_the_part(reduction, length):
         MASK_BT,
         reduction=reduction,
         fixed_length=length,
-        total_tokens=torch.tensor(18),
+        total_tokens=total,
         total_rows=6,
     )
     torch.testing.assert_close(part, own / 3)
@@ -66,6 +67,20 @@ def test_gradcheck(reduction, length):
     assert torch.autograd.gradcheck(
         lambda x: reduce_loss(x, MASK_BT, reduction=reduction, fixed_length=length), (loss_BT,)
     )
+
+
+@pytest.mark.parametrize("number", [float, torch.tensor])
+def test_one_token_on_several_ranks_is_the_whole_mean(number):
+    # Each of 4 ranks is given a quarter of the total; their gradients are averaged.
+    loss_BT, mask_BT = torch.tensor([[3.0, 5.0]]), torch.tensor([[1, 0]])
+    own = reduce_loss(loss_BT, mask_BT, total_tokens=number(1 / 4))
+    others = reduce_loss(loss_BT, torch.zeros_like(mask_BT), total_tokens=number(1 / 4))
+    assert (own + 3 * others) / 4 == reduce_loss(loss_BT, mask_BT) == 3.0
+
+
+def test_a_limit_of_one_token_is_a_length():
+    loss_BT, mask_BT = torch.tensor([[1.0], [4.0]]), torch.ones(2, 1).bool()
+    assert reduce_loss(loss_BT, mask_BT, reduction="fixed_length", fixed_length=1).item() == 2.5
 
 
 def test_bad_arguments_are_refused():

@@ -33,6 +33,12 @@ def test_weights_are_not_a_mask(dtype):
         shapes.check_token_values(torch.ones(1, 2, dtype=dtype))
 
 
+@pytest.mark.parametrize("shape", [(3,), (2, 3, 1), (2, 0)])
+def test_a_mask_has_rows_and_tokens(shape):
+    with pytest.raises(ShapeError, match="loss_mask_BT: expected shape"):
+        shapes.check_token_values(torch.ones(shape).bool())
+
+
 def test_tensors_under_a_mask_have_its_shape_and_a_floating_dtype():
     mask_BT = torch.ones(2, 3).bool()
     with pytest.raises(ShapeError, match="logps_BT: expected shape"):

@@ -66,6 +66,18 @@ def test_bad_slots_and_replacements_are_refused(slot_P, replacement_P, name):
         replace_at_slot(torch.zeros(1, 2), slot_P, replacement_P)
 
 
+def test_one_bad_slot_among_good_ones_is_refused():
+    # It would be ignored in silence, and its candidate lost.
+    for bad in (2, -2):
+        with pytest.raises(ShapeError, match="slot_P"):
+            replace_at_slot(torch.zeros(3, 2), torch.tensor([0, bad, -1]), torch.ones(3))
+
+
+def test_values_are_those_of_groups():
+    with pytest.raises(ShapeError, match="values_PG"):
+        replace_at_slot(torch.zeros(2), torch.tensor([0, 0]), torch.ones(2))
+
+
 def test_rewards_have_to_be_floating():
     with pytest.raises(ShapeError, match="rewards_PG"):
         worst_slot(torch.zeros(1, 2).long())

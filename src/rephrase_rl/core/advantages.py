@@ -150,7 +150,6 @@ def multi_reward_advantages(
     check_floating("rewards_PGK", rewards_PGK)
     check_axes("weights_K", weights_K, "K", {"K": rewards_PGK.shape[2]})
     check_floating("weights_K", weights_K)
-    rewards_PGK = rewards_PGK.detach()
     weights_K = weights_K.detach().to(rewards_PGK)
     if aggregation == "sum_then_normalize":
         total_PG = _weighted_sum(rewards_PGK, weights_K)

@@ -68,7 +68,7 @@ def failure_fraction(correctness_PG: Tensor, *, failure_reward_threshold: float 
     failed_PG = failure_mask(correctness_PG, failure_reward_threshold=failure_reward_threshold)
     # Whole numbers divided in float32, whatever the reward's dtype: bfloat16 cannot hold 2/3 well
     # enough to be compared with a threshold of 2/3.
-    return failed_PG.sum(dim=1).float() / (~correctness_PG.isnan()).sum(dim=1).float()
+    return failed_PG.sum(dim=1).float() / (~correctness_PG.isnan()).sum(dim=1)
 
 
 def failed_share_gate(

@@ -83,8 +83,9 @@ def reduce_loss(
     rows = loss_BT.shape[0] if total_rows is None else total_rows
     if reduction == "token_mean":
         tokens = num_tokens_B.sum() if total_tokens is None else total_tokens
-        # max(., 1): a step without any token has loss 0, not 0/0.
-        return loss_BT.sum() / _at_least_one(tokens)
+        # A step without any token has loss 0, not 0/0. Totals between 0 and 1 are those of few
+        # tokens over many ranks.
+        return loss_BT.sum() / (tokens + (tokens == 0))
     if reduction == "sequence_mean":
         return (loss_BT.sum(dim=1) / num_tokens_B.clamp(min=1)).sum() / rows
     if reduction == "fixed_length" and fixed_length is not None:
@@ -92,7 +93,3 @@ def reduce_loss(
     raise ConfigError(
         f"reduction: found {reduction!r}, required 'token_mean', 'sequence_mean' or 'fixed_length'"
     )
-
-
-def _at_least_one(count: Tensor | float) -> Tensor | float:
-    return max(count, 1.0) if isinstance(count, int | float) else count.clamp(min=1)

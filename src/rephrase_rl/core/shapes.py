@@ -35,7 +35,7 @@ def check_axes(name: str, tensor: Tensor, axes: str, sizes: dict[str, int] | Non
         rephrase_rl.errors.ShapeError: slot_P: expected shape (P=2), found shape (3)
     """
     known = sizes or {}
-    found = tuple(tensor.shape)
+    found = tensor.shape
     if len(found) == len(axes) and all(
         size > 0 and size == known.get(axis, size) for axis, size in zip(axes, found, strict=True)
     ):
