@@ -2,9 +2,9 @@
 
     python scripts/smollm2/table.py --runs runs/smollm2 --out results/smollm2_study
 
-Only policies that were measured in whole are in it. Intervals are over problems, with the seeds of
-an arm put together problem by problem; each seed's own mean is in the card, since two tell no
-spread.
+Only policies that were measured in whole are in it. Intervals of an arm are over problems, with its
+seeds put together problem by problem; each seed's own mean is in the card. Arms are compared over
+problems, and over seeds and problems where both have several seeds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ from typing import Any
 
 from rephrase_rl.errors import DataError
 from rephrase_rl.runs import atomic
-from rephrase_rl.statistics import Interval, clustered_mean_interval, clustered_share_interval
+from rephrase_rl.statistics import (
+    Interval,
+    clustered_mean_interval,
+    clustered_share_interval,
+    compare_methods,
+)
 
 SHARES = {"hard": "hard", "held_out": "held out", "arc": "ARC", "ecqa": "ECQA"}
 """Shares of right answers by their names in the card, as the table heads them."""
@@ -148,8 +153,24 @@ def differences(
 ) -> dict[str, dict[str, Any]]:
     """How far the first measured policies are above the others, paired problem by problem."""
     return {
-        ability: paired(of_seeds(ones, ability), of_seeds(others, ability)) for ability in TRAINED
+        ability: paired(of_seeds(ones, ability), of_seeds(others, ability))
+        | {"methods": over_seeds(ones, others, ability)}
+        for ability in TRAINED
     }
+
+
+def over_seeds(
+    ones: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]], ability: str
+) -> dict[str, Any] | None:
+    """The same difference with seeds and problems both varying; None where an arm has one seed."""
+    if min(len(ones), len(others)) < 2:
+        return None
+    tables = (
+        [[_known(samples) for samples in of_seeds([one], ability)] for one in arm]
+        for arm in (ones, others)
+    )
+    found = compare_methods(*tables, num_resamples=0)
+    return {"low": found.low, "high": found.high, "p_value": found.p_value}
 
 
 def paired(ones: Sequence[Sequence[float]], others: Sequence[Sequence[float]]) -> dict[str, Any]:
@@ -228,8 +249,9 @@ def as_markdown(record: dict[str, Any]) -> str:
         f"Made by `{record['command']}`. A demonstration, not a verdict: few steps, few problems,",
         "one small model. Shares of right answers with 95 % intervals over problems, the seeds of",
         "an arm put together; below them the gain over the warm policy, paired problem by problem.",
-        "The second table has the other arms in the warm policy's place, of the same seeds; its",
-        "intervals are not corrected for their number.",
+        "The second table has the other arms in the warm policy's place, of the same seeds: the",
+        "interval over problems, which tells of these checkpoints, and below it the one over seeds",
+        "and problems, which tells of the methods. Neither is corrected for their number.",
         "ARC-Challenge, ECQA: the option of the highest likelihood per byte (lm-eval's acc_norm).",
         "Perplexity is on abstracts. Nothing was trained on these three.",
         "",
@@ -304,9 +326,12 @@ def share_cell(figure: dict[str, Any]) -> str:
 
 
 def signed_cell(figure: dict[str, Any]) -> str:
-    """A difference and its interval."""
+    """A difference and its interval; over seeds and problems too where it has one."""
     mean, low, high = (f"{figure[key]:+z.3f}" for key in ("mean", "low", "high"))
-    return f"{mean} [{low}, {high}]"
+    cell = f"{mean} [{low}, {high}]"
+    if not (methods := figure.get("methods")):
+        return cell
+    return f"{cell}<br>[{methods['low']:+z.3f}, {methods['high']:+z.3f}]"
 
 
 def interval_cell(figure: dict[str, Any], digits: int) -> str:

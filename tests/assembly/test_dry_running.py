@@ -27,7 +27,11 @@ def config(**more):
 
 
 def test_what_a_run_would_be() -> None:
-    found = dry_run(config(data={"path": "lab:hard", "limit": 20, "evaluate": {"limit": 5}}))
+    found = dry_run(
+        config(
+            data={"path": "lab:hard", "limit": 20, "evaluate": {"limit": 5, "max_new_tokens": 48}}
+        )
+    )
     assert (found.method, found.model) == ("repo", "lab:base")
     assert (found.problems_per_step, found.rollouts_per_problem, found.steps) == (2, 8, 10)
     assert found.benchmarks == (("data", 5, 1),)

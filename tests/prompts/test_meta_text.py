@@ -419,6 +419,6 @@ def test_text_without_meta_phrases_is_never_altered(text):
 @pytest.mark.parametrize("opening", ["", "<think>"])
 def test_time_is_bounded_on_long_text(piece, opening):
     text = opening + "solution " + piece * (100_000 // len(piece))
-    started = time.perf_counter()
+    started = time.process_time()
     remove_meta_text(text)
-    assert time.perf_counter() - started < 5.0
+    assert time.process_time() - started < 5.0

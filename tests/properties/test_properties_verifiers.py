@@ -62,7 +62,7 @@ options = st.one_of(st.none(), st.lists(anything, max_size=11), anything, st.int
 def check(case, completion, gold, found_options):
     name, settings_of_case = CASES[case]
     verifier = get_verifier(name, **settings_of_case)
-    started = time.perf_counter()
+    started = time.process_time()
     columns = {"options": [found_options], COMPLETION_IDS: [list(completion.encode())]}
     (verdict,) = verify_in_context(verifier, [completion], [gold], columns)
     assert isinstance(verdict, Verdict)
@@ -71,7 +71,7 @@ def check(case, completion, gold, found_options):
     else:
         assert verdict.value is None
         assert verdict.status == "unscorable", (case, verdict)
-    assert time.perf_counter() - started < 5.0
+    assert time.process_time() - started < 5.0
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -81,9 +81,9 @@ def test_arms_come_in_their_order_all_with_the_first_seed_first(tmp_path) -> Non
     names = [job.name for job in jobs]
     assert names[:5] == ["data", "warm_up", "mined", "mined_test", "measure warm"]
     arms = [name for name in names[5:-1] if not name.startswith("measure")]
-    twice = ["repo", "grpo", "luffy", "naive", "rewrite_sft"]
-    first, second = ([f"{arm}-{seed}" for arm in twice] for seed in (0, 1))
-    assert arms == [*first, "repo_lora-0", *second, "repo_steps_valid-1"]
+    all_seeds = ["repo", "grpo", "luffy", "naive", "rewrite_sft"]
+    first, second, third = ([f"{arm}-{seed}" for arm in all_seeds] for seed in (0, 1, 2))
+    assert arms == [*first, "repo_lora-0", *second, "repo_steps_valid-1", *third]
     (lora,) = [job for job in jobs if job.name == "repo_lora-0"]
     assert {"method=repo", "model.lora.r=16"} <= {*lora.command}
     assert names[-2:] == ["measure base", "measure choices of base"]
@@ -245,6 +245,23 @@ def test_arms_are_compared_with_repo_problem_by_problem() -> None:
     assert table.of_same_seed("repo_lora-1") == "repo-1"
     record = {"arms": {}, "repo_minus": {"grpo": found}}
     assert table.table(record)[-1].startswith("| grpo | +0.425 [+0.3")
+    assert "<br>" not in table.table(record)[-1]  # one seed tells nothing of a method
+
+
+def test_seeds_that_differ_widen_what_is_said_of_methods() -> None:
+    repo = [measured(0.5, 2.0), measured(0.9, 2.0)]
+    other = [measured(0.2, 2.0), measured(0.3, 2.0)]
+    found = table.differences(repo, other)["hard"]
+    assert (found["low"], found["high"]) == pytest.approx((0.45, 0.45))
+    assert found["methods"]["low"] < 0.0 < 0.45 < found["methods"]["high"]
+    assert found["methods"]["p_value"] > 0.05
+    gap = measured(0.5, 2.0)
+    gap["hard"]["values"]["p0"] = [None, 0.5]  # a sample that could not be judged
+    alike = table.differences([gap] * 2, [measured(0.2, 2.0)] * 2)["hard"]
+    assert alike["methods"]["low"] == pytest.approx(0.3)
+    record = {"arms": {}, "repo_minus": {"grpo": {"hard": found, "held_out": found}}}
+    low, high = (f"{found['methods'][end]:+.3f}" for end in ("low", "high"))
+    assert f"+0.450 [+0.450, +0.450]<br>[{low}, {high}] |" in table.table(record)[-1]
 
 
 def test_the_table_leaves_out_a_policy_measured_in_part(tmp_path) -> None:

@@ -61,9 +61,9 @@ def test_counts_are_cumulated_over_the_steps_with_groups():
 def test_counting_takes_time_in_proportion_to_the_groups():
     # 8,000 steps and 8,000 problems: one look at every problem for every step takes 20 s.
     ledger = Ledger.from_records(rescued(step, f"p{step}") for step in range(8000))
-    started = time.perf_counter()
+    started = time.process_time()
     counts = cumulative_counts(ledger)
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
     assert counts[-1] == (7999, 8000, 8000, 0)
 
 

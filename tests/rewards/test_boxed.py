@@ -71,7 +71,7 @@ def test_what_is_boxed_last_is_found(content, before):
     ids=["open", "nested", "many", "gap", "braces"],
 )
 def test_time_is_linear_in_the_length(text):
-    started = time.perf_counter()
+    started = time.process_time()
     boxed_answer(text)
     # Linear work takes about 0.1 s here, quadratic work minutes.
-    assert time.perf_counter() - started < 5.0
+    assert time.process_time() - started < 5.0

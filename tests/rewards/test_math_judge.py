@@ -256,11 +256,11 @@ def test_plain_values(text, value):
 
 @pytest.mark.parametrize("depth", [1, 40, 400])
 def test_braces_around_an_answer_cost_nothing(depth):
-    started = time.perf_counter()
+    started = time.process_time()
     verdict = judge_math("{" * depth + r"\frac{1}{2}" + "}" * depth, True, "0.5")
     assert verdict.value == 1.0
     # math-verify takes 13 s for 14 pairs; without them it is one comparison.
-    assert time.perf_counter() - started < 3.0
+    assert time.process_time() - started < 3.0
 
 
 @pytest.mark.parametrize(

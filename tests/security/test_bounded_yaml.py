@@ -42,7 +42,7 @@ NOT_PLAIN = {
 @pytest.mark.parametrize("text", [*TOO_MUCH.values(), *NOT_PLAIN.values()],
                          ids=[*TOO_MUCH, *NOT_PLAIN])  # fmt: skip
 def test_too_much_and_what_is_not_plain_is_refused_at_once(tmp_path, text) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     file = tmp_path / "c.yaml"
     file.write_text(text)
     with pytest.raises(yaml.YAMLError):
@@ -54,7 +54,7 @@ def test_too_much_and_what_is_not_plain_is_refused_at_once(tmp_path, text) -> No
     run = RunDirectory.create(tmp_path / "run", {"seed": 0}, text)
     with pytest.raises(CheckpointError):
         _ = run.config
-    assert time.perf_counter() - started < 5.0
+    assert time.process_time() - started < 5.0
 
 
 def test_aliases_and_merge_keys_within_reason_still_work() -> None:

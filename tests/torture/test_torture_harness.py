@@ -34,7 +34,7 @@ def test_children_are_done_failed_or_killed_and_leave_no_process(tmp_path) -> No
     assert done.result() == {"a": 1}
     assert "ZeroDivisionError" in failed.output()
     below = int(killed.output().split("hanging above ")[1])
-    assert killed.seconds < 5
+    assert killed.seconds < 30  # it hangs for 60
     assert not running(killed.pid)
     until = (
         time.monotonic() + 3

@@ -44,3 +44,34 @@ def test_log_probs_are_measured_without_dropout(tmp_path) -> None:
     assert made.model.training, "every module is in the mode that it had"
     assert not layer.training
     assert torch.equal(torch.get_rng_state(), before), "rollouts must not notice"
+
+
+@pytest.mark.parametrize(
+    ("fields", "shares"),
+    [
+        pytest.param({}, [1, 1, 1, 1], id="one vLLM for each process"),
+        pytest.param({"vllm_tensor_parallel_size": 2}, [2, 2], id="one for two processes"),
+        pytest.param(
+            {"vllm_tensor_parallel_size": 2, "use_vllm": False}, [1, 1, 1, 1], id="no vLLM"
+        ),
+        pytest.param(
+            {"vllm_tensor_parallel_size": 2, "vllm_mode": "server"}, [1, 1, 1, 1], id="a server"
+        ),
+    ],
+)
+def test_processes_that_share_a_vllm_sample_rewrites_by_one_seed(tmp_path, fields, shares) -> None:
+    """Each of them samples the rows of all; another token on one of them parts them."""
+    made = trainer(tmp_path, repo())
+    args = SimpleNamespace(seed=7, vllm_tensor_parallel_size=1)
+    settings = {"use_vllm": True, "vllm_mode": "colocate", "args": args}
+    seeds = []
+    for process in range(4):
+        engine = engine_of(made)
+        engine._trainer = SimpleNamespace(
+            **settings, accelerator=SimpleNamespace(process_index=process)
+        )
+        for name, value in fields.items():
+            setattr(args if hasattr(args, name) else engine._trainer, name, value)
+        seeds.append(engine._seed("rephrase"))
+    assert [seeds.count(seed) for seed in dict.fromkeys(seeds)] == shares
+    assert seeds == sorted(seeds, key=list(dict.fromkeys(seeds)).index), "neighbours share one"

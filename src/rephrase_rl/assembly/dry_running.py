@@ -15,6 +15,7 @@ from rephrase_rl.assembly.adapters import (
     trained_part,
     warn_of_rate,
 )
+from rephrase_rl.assembly.benchmark_lengths import refuse_long_evaluations
 from rephrase_rl.assembly.benchmarks import load_benchmarks
 from rephrase_rl.assembly.blocks import build_guidance
 from rephrase_rl.assembly.checking import CheckOptions, check_data
@@ -119,6 +120,12 @@ def dry_run(config: RunConfig, *, shown_rows: int = 1) -> DryRun:
     benchmarks = load_benchmarks(all_benchmarks(config))
     if config.plan.sharding == "fsdp":
         refuse_with_divided_weights(benchmarks)
+    refuse_long_evaluations(
+        benchmarks,
+        config,
+        load_model_tokenizer(starting_model(config)),
+        context_of(starting_model_config(config)),
+    )
     if guidance.slot.kind == "dataset":
         steps = _supervised(config, guidance, problems)
     else:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from accelerate import PartialState
 
 from rephrase_rl.assembly.adapters import new_adapter, record_adapter
+from rephrase_rl.assembly.benchmark_lengths import refuse_long_evaluations
 from rephrase_rl.assembly.benchmarks import load_benchmarks
 from rephrase_rl.assembly.guarding import hang_watches, run_guards
 from rephrase_rl.assembly.in_training import PolicyEvaluations
@@ -46,6 +47,7 @@ from rephrase_rl.errors import ConfigError, DataError
 from rephrase_rl.prompts import render_prompt
 from rephrase_rl.records import from_json
 from rephrase_rl.rollout import TransformersEngine
+from rephrase_rl.rollout.context_length import context_of
 from rephrase_rl.runs import RunDirectory, atomic, jsonl
 from rephrase_rl.seeding import derive_seed
 from rephrase_rl.trainers.trl.callbacks import StepReporter
@@ -113,6 +115,7 @@ def supervised_run(request: RunRequest, guidance: GuidanceConfig) -> RunSummary:
         seed=config.seed,
     )
     # What can be refused is refused before the run directory is touched.
+    refuse_long_evaluations(benchmarks, config, policy.tokenizer, context_of(policy.model.config))
     if guidance.source.kind == "expert_text":
         training_texts(problems, config, arguments, policy.tokenizer)
     extra = {

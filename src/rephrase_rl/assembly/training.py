@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from accelerate import PartialState
 from datasets import Dataset
 
 from rephrase_rl.assembly.adapters import (
@@ -14,6 +16,7 @@ from rephrase_rl.assembly.adapters import (
     refuse_unfit_adapters,
     warn_of_rate,
 )
+from rephrase_rl.assembly.benchmark_lengths import refuse_long_evaluations
 from rephrase_rl.assembly.benchmarks import load_benchmarks
 from rephrase_rl.assembly.blocks import build_guidance
 from rephrase_rl.assembly.guarding import hang_watches, run_guards
@@ -47,6 +50,7 @@ from rephrase_rl.methods import resolve_config
 from rephrase_rl.prompts import render_prompt
 from rephrase_rl.rewards.context import COMPLETION_IDS, context_columns_of
 from rephrase_rl.rollout.context_length import context_of
+from rephrase_rl.runs.beginning import removed_if_bare
 from rephrase_rl.seeding import seed_everything
 from rephrase_rl.trainers.trl.anticipation import PASS_RATE
 from rephrase_rl.trainers.trl.arguments import grpo_arguments
@@ -116,7 +120,9 @@ def train_run(
     refuse_unfit_adapters(request.config)
     guidance = parse_guidance(request.config.guidance)
     seed_everything(config.seed)
-    with shared_failures(), machine_faults(run_path):
+    is_writer = PartialState().is_main_process
+    tidy = removed_if_bare(run_path) if is_writer else contextlib.nullcontext()
+    with shared_failures(), machine_faults(run_path), tidy:
         if guidance.slot.kind == "dataset":
             return supervised_run(request, guidance)
         return _reinforcement_run(request, guidance)
@@ -138,11 +144,13 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
             scale_rewards=guidance.advantages.scale,
             reward_weights=rewards.weights,
         )
+        context = context_of(policy.model.config)
+        refuse_long_evaluations(benchmarks, config, policy.tokenizer, context)
         refuse_long_questions(
             problems,
             config.prompts,
             policy.tokenizer,
-            context_of(policy.model.config),
+            context,
             arguments.max_completion_length,
             arguments.chat_template_kwargs or {},
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from typing import Any
 
 from rich.console import Console
@@ -35,6 +36,16 @@ output = _PlainConsole(quiet=not _SPEAKS)
 
 messages = _PlainConsole(stderr=True)
 """Errors, hints and progress bars."""
+
+
+def quoted(word: str | os.PathLike[str]) -> str:
+    """A word of a command that is shown, so that a shell takes it for one.
+
+    Example:
+        >>> quoted("my run")
+        "'my run'"
+    """
+    return shlex.quote(os.fspath(word))
 
 
 def print_json(value: object) -> None:

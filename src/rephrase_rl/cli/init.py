@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rephrase_rl.cli.columns import ColumnOption, named_columns
-from rephrase_rl.cli.console import messages, output
+from rephrase_rl.cli.console import messages, output, quoted
 
 if TYPE_CHECKING:
     from rephrase_rl.assembly.starting import StartingPoint
@@ -126,17 +126,20 @@ def _print(point: StartingPoint, path: Path) -> None:
         )
     if point.batch.fits is False:
         messages.print("warning: the estimate says that this model does not fit into the memory")
-    output.print(f"wrote {path}\nnext:\n  rephrase-rl data check {path}")
+    output.print(f"wrote {path}\nnext:\n  rephrase-rl data check {quoted(path)}")
     if point.method == "grpo":
         output.print(
             "no row has an expert solution, so nothing can be rephrased; a teacher writes some:"
         )
-        output.print(f"  rephrase-rl experts {point.data} --teacher MODEL_OR_URL --out k.jsonl")
+        output.print(
+            f"  rephrase-rl experts {quoted(point.data)} --teacher MODEL_OR_URL --out k.jsonl"
+        )
         return
     output.print(
-        f"  rephrase-rl rephrase {point.model} {path} --set data.0.limit=20 --out rewrites"
+        f"  rephrase-rl rephrase {quoted(point.model)} {quoted(path)} --set data.0.limit=20 "
+        "--out rewrites"
     )
-    output.print(f"  rephrase-rl train {path}")
+    output.print(f"  rephrase-rl train {quoted(path)}")
 
 
 def _print_faults(point: StartingPoint) -> None:

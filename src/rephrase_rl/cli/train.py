@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rephrase_rl.cli.console import messages, output
+from rephrase_rl.cli.console import messages, output, quoted
 from rephrase_rl.cli.options import ConfigArgument, SetOption
 from rephrase_rl.cli.result_table import print_results
 from rephrase_rl.cli.step_line import StepDisplay
@@ -99,7 +99,7 @@ def train(
         print_results({"result": summary.evaluations})
     output.print(
         f"{summary.generated_tokens:,} tokens generated in {summary.wall_s:.0f} s; look at it with:"
-        f"\n  rephrase-rl report {summary.run_path}"
+        f"\n  rephrase-rl report {quoted(summary.run_path)}"
     )
 
 
@@ -122,7 +122,7 @@ def _train_on_verl(
         resume=resume,
         overwrite=overwrite,
     )
-    output.print(f"done; look at it with:\n  rephrase-rl report {run_path}")
+    output.print(f"done; look at it with:\n  rephrase-rl report {quoted(run_path)}")
 
 
 def run_path_of(config: RunConfig, config_path: Path) -> Path:

@@ -34,24 +34,13 @@ from rephrase_rl.bounded_yaml import load_bounded
 from rephrase_rl.errors import CheckpointError
 from rephrase_rl.records import JSON, GroupRecord, StepRecord, from_json
 from rephrase_rl.runs import atomic, jsonl, shapes
+from rephrase_rl.runs.beginning import make_room
 from rephrase_rl.runs.checked_reading import read_checked, read_objects, step_of
 from rephrase_rl.runs.containment import refuse_links
+from rephrase_rl.runs.layout import FILES, FOLDERS, RECORDS
 
 BENCHMARK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """A benchmark's name is also a folder's: no separators, no leading dot, not too long."""
-
-FILES = (
-    "manifest.json",
-    "config.yaml",
-    "steps.jsonl",
-    "timings.jsonl",
-    "groups.jsonl",
-    "rewrites.jsonl",
-    "watch.jsonl",
-    "summary.json",
-)
-RECORDS = ("steps.jsonl", "timings.jsonl", "groups.jsonl", "watch.jsonl")
-FOLDERS = ("evals", "checkpoints", "report", "refused", "tensorboard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +120,7 @@ class RunDirectory:
             )
         if folder.exists() and any(folder.iterdir()):
             refuse_links(folder, (*FILES, *FOLDERS))
-            _make_room(folder, overwrite)
+            make_room(folder, overwrite)
         for name in FOLDERS[:2]:
             (folder / name).mkdir(parents=True, exist_ok=True)
         atomic.write_text(folder / "config.yaml", config_yaml)
@@ -357,32 +346,6 @@ class RunDirectory:
         for row in read_objects(self.path / "steps.jsonl"):
             last = max(last, step_of(row, "steps.jsonl"))
         return last
-
-
-def _make_room(folder: Path, overwrite: bool) -> None:
-    """Remove the run in a folder that is not empty, or say why that is refused."""
-    if not overwrite:
-        raise CheckpointError(
-            f"{folder} is not empty; required: a new folder for a new run; do this: choose "
-            "another one (--set output_dir=...), go on with the run that is there (--resume), or "
-            "replace it (--overwrite)"
-        )
-    known = {*FILES, *FOLDERS}
-    strangers = sorted(
-        entry.name
-        for entry in folder.iterdir()
-        if entry.name not in known and not entry.name.endswith(atomic.TEMPORARY_SUFFIX)
-    )
-    if strangers and not (folder / "manifest.json").is_file():
-        raise CheckpointError(
-            f"{folder} holds {', '.join(strangers[:5])} and no manifest.json, so it is not a run "
-            "and is not overwritten: choose another path or empty the folder yourself"
-        )
-    for name in FILES:
-        (folder / name).unlink(missing_ok=True)
-    for name in FOLDERS:
-        if (folder / name).exists():
-            shutil.rmtree(folder / name)
 
 
 def _keep_lines(path: Path, num_steps: int) -> int:

@@ -204,8 +204,12 @@ class TrlGuidanceEngine:
         ]
 
     def _seed(self, purpose: str) -> int:
-        rank = self._trainer.accelerator.process_index
-        return derive_seed(self._trainer.args.seed, *self._draw, rank, purpose)
+        """Its own for each sampler: processes that share one vLLM have to draw the same tokens."""
+        trainer = self._trainer
+        colocated = trainer.use_vllm and trainer.vllm_mode == "colocate"
+        sharing = trainer.args.vllm_tensor_parallel_size if colocated else 1
+        sampler = trainer.accelerator.process_index // sharing
+        return derive_seed(trainer.args.seed, *self._draw, sampler, purpose)
 
     def _logps(
         self, rows: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]

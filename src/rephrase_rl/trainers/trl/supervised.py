@@ -22,6 +22,7 @@ from rephrase_rl.errors import DataError
 from rephrase_rl.trainers.trl.checkpoints import EpochOrder, WholeCheckpoints
 from rephrase_rl.trainers.trl.compatibility import check_trl_version
 from rephrase_rl.trainers.trl.guards import GuardedTrainer
+from rephrase_rl.trainers.trl.sharding import keep_float32
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -182,6 +183,7 @@ class SupervisedTrainer(GuardedTrainer, WholeCheckpoints, SFTTrainer):
             processing_class=tokenizer,
             **kwargs,
         )
+        keep_float32(self)
         # TRL's compute_loss divides by the token count of the whole step by itself, whatever the
         # model's forward accepts; without this the mean would be one of micro-batches.
         self.model_accepts_loss_kwargs = True

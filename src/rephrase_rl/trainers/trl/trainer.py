@@ -55,6 +55,7 @@ from rephrase_rl.trainers.trl.prompt_room import leave_room
 from rephrase_rl.trainers.trl.resampling import resample
 from rephrase_rl.trainers.trl.rows import merge_extra_fields, rollout_groups
 from rephrase_rl.trainers.trl.sampling import sample_ids, shares_prefixes
+from rephrase_rl.trainers.trl.sharding import keep_float32
 from rephrase_rl.trainers.trl.stream import (
     BufferedStream,
     JointStream,
@@ -118,6 +119,7 @@ class RePOTrainer(GuardedTrainer, WholeCheckpoints, GRPOTrainer):
         # The signature is passed on as it is: it belongs to TRL and grows with its versions.
         check_trl_version()
         super().__init__(*args, **kwargs)
+        keep_float32(self)
         self.guidance = guidance or Guidance()
         self.stream = stream
         self.ledger = Ledger()
@@ -325,10 +327,8 @@ class RePOTrainer(GuardedTrainer, WholeCheckpoints, GRPOTrainer):
     ) -> GuidedBatch:
         """Score rollouts, run the guidance step and swap injected rows into TRL's lists."""
         rows = merge_extra_fields(rows, generated.extra_fields)
-        local = slice(
-            self.accelerator.process_index * len(rows),
-            (self.accelerator.process_index + 1) * len(rows),
-        )
+        start = self.accelerator.process_index * len(rows)
+        local = slice(start, start + len(rows))
         rewards = self.score_rows(rows, prompts, generated.completions, generated.completion_ids)[
             local
         ].clone()

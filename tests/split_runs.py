@@ -1,0 +1,46 @@
+"""The trainer that is run on split weights and on whole ones: as on GPUs, rollouts by script."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from rephrase_rl.assembly.blocks import build_guidance
+from rephrase_rl.config import PromptsConfig
+from rephrase_rl.methods import resolve_guidance
+from rephrase_rl.trainers.trl.compute import Compute
+from trl_fakes import QUESTIONS, CountingReward, trainer
+
+FAILING = ("ab", "ef", "gh")
+"""Questions whose rollouts all fail, more of them on one of two processes than on the other."""
+ARGUMENTS = {
+    "per_device_train_batch_size": 2,
+    "gradient_accumulation_steps": 4,
+    "max_steps": 3,
+    "gradient_checkpointing": True,
+    "max_grad_norm": 0.0,
+}
+"""Four micro-batches a step, over all processes."""
+
+
+def script(prompts: list[str], call: int) -> list[str]:
+    """Rewrites are right; of the other questions every second rollout is."""
+    texts = []
+    for index, prompt in enumerate(prompts):
+        shown = re.search(r"expert:(\w+)", prompt)
+        question = re.search(r"(?:<rewrite>|<\|user\|>)(\w+)", prompt).group(1)
+        fails = question in FAILING or index % 2
+        texts.append(shown.group(1) if shown else "x" if fails else question[::-1])
+    return texts
+
+
+def split_trainer(folder: Any, args: dict[str, Any]) -> Any:
+    """A RePO trainer with the forward pass that GPUs have."""
+    return trainer(
+        folder,
+        build_guidance(resolve_guidance("repo", {}), PromptsConfig()),
+        reward_funcs=CountingReward({f"expert:{question[::-1]}": 1.0 for question in QUESTIONS}),
+        script=script,
+        compute=Compute("generate", "plain", None),
+        args=args,
+    )
