@@ -203,10 +203,17 @@ class FakeVllm:
         return [[float(logp)] for logp in chosen.flatten()]
 
 
-@pytest.mark.parametrize("mode", ["colocate", "server"])
+@pytest.mark.parametrize(
+    ("mode", "weighing"),
+    [
+        ("colocate", "token_truncate"),
+        ("colocate", "sequence_mask"),
+        ("server", "token_truncate"),
+    ],
+)
 @pytest.mark.parametrize("method", ["repo", "luffy", "hpt"])
 def test_vllm_answers_rewrites_and_the_correction_leaves_injected_rows_alone(
-    tmp_path, monkeypatch, method, mode
+    tmp_path, monkeypatch, method, mode, weighing
 ) -> None:
     backend = type("Backend", (FakeVllm,), {"mode": mode})
     monkeypatch.setattr("trl.trainer.grpo_trainer.VLLMGeneration", backend)
@@ -218,7 +225,7 @@ def test_vllm_answers_rewrites_and_the_correction_leaves_injected_rows_alone(
         stream=stream,
         on_groups=records.extend,
         reward_funcs=[CountingReward(EXPERT_IS_RIGHT)],
-        args={"use_vllm": True, "vllm_mode": mode},
+        args={"use_vllm": True, "vllm_mode": mode, "vllm_importance_sampling_mode": weighing},
     )
     made.train()
     assert made.vllm_generation.synchronised == 1, "rewriting must not push the weights again"
