@@ -232,6 +232,13 @@ def test_damaged_candidates_are_named(candidates: Any) -> None:
         bare_record(row)
 
 
+@pytest.mark.parametrize("config", ["- a list\n", "log: words\n", "log: {tokens: all}\n"])
+def test_a_run_that_does_not_say_what_it_kept_has_kept_all(tmp_path: Path, config: str) -> None:
+    run = RunDirectory.create(tmp_path / "run", {}, config)
+    run.append_groups(RECORDS)
+    assert len(Ledger.of_run(run)) == 7
+
+
 @pytest.mark.parametrize("kept", ["open", "none"])
 def test_a_run_that_did_not_keep_all_groups_has_no_ledger(tmp_path: Path, kept: str) -> None:
     run = RunDirectory.create(tmp_path / "run", {}, f"log: {{groups: {kept}}}\n")
