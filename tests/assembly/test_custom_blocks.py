@@ -7,12 +7,14 @@ import sys
 import textwrap
 
 import pytest
+import torch
 
 from rephrase_rl.assembly.blocks import build_guidance
 from rephrase_rl.assembly.imports import import_object, place_in_own_code
 from rephrase_rl.assembly.objects import build_verifiers
 from rephrase_rl.config import PromptsConfig, RewardConfig, parse_guidance
-from rephrase_rl.errors import ConfigError, VerifierError
+from rephrase_rl.errors import BlockError, ConfigError, VerifierError
+from rephrase_rl.guidance.training import InjectedTokens
 from rephrase_rl.rewards import FunctionVerifier, Verifier, as_verifier
 
 MODULE = """
@@ -58,6 +60,26 @@ class Slot:
 
 class NoBlock:
     pass
+
+
+def squared(tokens):
+    return tokens.logps_BT**2
+
+
+class Cubed:
+    def __init__(self, factor=1.0):
+        self.factor = factor
+
+    def __call__(self, tokens):
+        return -self.factor * tokens.logps_BT**3
+
+
+def averaged(tokens):
+    return tokens.logps_BT.mean()
+
+
+def detached(tokens):
+    return tokens.logps_BT.detach()
 
 
 def closeness(completion, reference_answer, scale=1.0):
@@ -172,6 +194,41 @@ def test_custom_gate_may_stand_inside_another(module) -> None:
     assert guidance.gate.inner(None, None) is False
 
 
+def train_rule(module, name, **more):
+    blocks = {"train": {"kind": "custom", "target": f"{module}:{name}", **more}}
+    return build_guidance(parse_guidance(blocks), PromptsConfig()).train
+
+
+def tokens() -> InjectedTokens:
+    """Two rows of two tokens, of which one does not count and would give NaN."""
+    logps = torch.tensor([[-1.0, -2.0], [-3.0, float("nan")]], requires_grad=True)
+    mask = torch.tensor([[True, True], [True, False]])
+    return InjectedTokens(logps, torch.ones(2), mask)
+
+
+def test_a_train_rule_is_a_function_or_a_class_of_token_losses(module) -> None:
+    rule = train_rule(module, "squared", weight=0.5)
+    assert (rule.weight, rule.has_own_loss) == (0.5, True)
+    assert rule.token_losses(tokens()).tolist() == [[1.0, 4.0], [9.0, 0.0]]
+    cubed = train_rule(module, "Cubed", options={"factor": 2.0})
+    assert cubed.token_losses(tokens()).tolist() == [[2.0, 16.0], [54.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("averaged", r"shape \(\); required: .* shape \(2, 2\)"), ("detached", "without a gradient")],
+)
+def test_losses_that_would_train_something_else_are_refused(module, name, said) -> None:
+    with pytest.raises(BlockError, match=said):
+        train_rule(module, name).token_losses(tokens())
+
+
+def test_a_stream_has_no_advantage_that_an_own_rule_could_ask_for(module) -> None:
+    train = {"kind": "custom", "target": f"{module}:squared"}
+    with pytest.raises(ConfigError, match="have no advantage"):
+        parse_guidance({"train": train, "slot": {"kind": "stream_joint"}})
+
+
 @pytest.mark.parametrize(
     ("block", "name", "options", "said"),
     [
@@ -189,6 +246,7 @@ def test_what_is_no_block_is_refused(module, block, name, options, said) -> None
 @pytest.mark.parametrize(
     ("block", "name", "said"),
     [
+        ("train", "plain_gate", r"missing a required argument: 'context'\); .*train\(tokens\)"),
         ("gate", "NUMBER", r"found int, which cannot be called; .*gate\(group, context\)"),
         ("gate", "one_argument", r"too many positional arguments\); .*gate\(group, context\)"),
         ("gate", "OneArgument", r"too many positional arguments\); .*gate\(group, context\)"),

@@ -8,6 +8,7 @@ import pytest
 
 from rephrase_rl.assembly.benchmarks import LoadedBenchmark
 from rephrase_rl.assembly.objects import load_model
+from rephrase_rl.assembly.own_code import own_code
 from rephrase_rl.assembly.provenance import describe_policy, equal_questions, provenance
 from rephrase_rl.config import BenchmarkConfig, ModelConfig, parse_config
 from rephrase_rl.records import Problem
@@ -70,3 +71,26 @@ def test_equal_questions_are_counted_but_for_space_and_case():
     asked = benchmark(problem("q", "what is 2 + 2?\n"), problem("s", "7-5+3="))
     assert equal_questions(trained, [asked]) == {"hard": {"equal_questions": 1, "of": 2}}
     assert equal_questions(trained, []) == {}
+
+
+def test_code_of_ones_own_is_told_apart_by_its_content(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "my gate.py").write_text("A = 1\n")
+    (tmp_path / "own_code_of_mine.py").write_text("A = 1\n")
+    custom = {"kind": "custom", "target": "own_code_of_mine:Gate"}
+    raw = CONFIG | {
+        "guidance": {
+            "gate": {"kind": "schedule", "inner": custom},
+            "correctness": "my gate.py:same",
+        },
+        "rewards": [{"verifier": "my gate.py:same"}, {"verifier": "gone.py:x"}],
+    }
+    before = own_code(parse_config(raw))
+    assert set(before) == {"gone.py", "my gate.py", "own_code_of_mine"}
+    assert before["gone.py"] is None
+    assert before["my gate.py"] == before["own_code_of_mine"]
+    (tmp_path / "own_code_of_mine.py").write_text("A = 2\n")
+    after = own_code(parse_config(raw))
+    assert after["own_code_of_mine"] not in (None, before["own_code_of_mine"])
+    assert own_code(parse_config(CONFIG)) == {}

@@ -17,6 +17,8 @@ from rephrase_rl.reports.arms import (
     read_runs,
 )
 
+BARE = "method: repo\nseed: 3\n"
+
 
 def arms_of(*runs):
     return group_into_arms(read_runs([run.path for run in runs]))
@@ -54,6 +56,39 @@ def test_arms_whose_settings_are_too_long_are_numbered(tmp_path):
     assert [arm.label for arm in arms] == ["repo (1)", "repo (2)"] or len(
         {arm.label for arm in arms}
     ) == 2
+
+
+def test_a_method_with_a_block_of_ones_own_is_not_called_by_the_presets_name(tmp_path):
+    own = (
+        "guidance: {gate: {kind: custom, target: 'mine.blocks:HalfGate', options: {share: 0.5}}}\n"
+    )
+    plain = "guidance: {gate: {kind: failed_share, gate_failure_fraction: 1.0}}\n"
+    (alone,) = arms_of(*(arm_run(tmp_path / f"o{i}", "repo", i, config=BARE + own) for i in (1, 2)))
+    assert alone.label == "repo + HalfGate"
+    arms = arms_of(
+        arm_run(tmp_path / "a", "repo", 1, config=BARE + own),
+        arm_run(tmp_path / "b", "repo", 1, config=BARE + plain),
+        arm_run(tmp_path / "c", "repo", 1, config=BARE + own.replace("0.5", "0.75")),
+    )
+    labels = [arm.label for arm in arms]
+    assert labels == ["repo + HalfGate share=0.5", "repo", "repo + HalfGate share=0.75"]
+
+
+def test_arms_with_other_blocks_are_named_by_them_and_not_by_their_fields(tmp_path):
+    always = "guidance: {gate: {kind: always}}\n"
+    share = "guidance: {gate: {kind: failed_share, gate_failure_fraction: 1.0}}\n"
+    arms = arms_of(
+        arm_run(tmp_path / "a", "repo", 1, config=BARE + always),
+        arm_run(tmp_path / "b", "repo", 1, config=BARE + share),
+    )
+    assert [arm.label for arm in arms] == ["repo gate=always", "repo gate=failed_share"]
+
+
+def test_other_code_under_the_same_name_is_told(tmp_path):
+    first = arm_run(tmp_path / "a", "repo", 1, own_code={"mine.blocks": "1" * 64})
+    other = arm_run(tmp_path / "b", "repo", 2, own_code={"mine.blocks": "2" * 64})
+    found = arm_warnings(arms_of(first, other))
+    assert found == ["repo: its runs differ in own_code, not only in the seed"]
 
 
 def test_another_model_is_another_arm_without_any_configuration(tmp_path):

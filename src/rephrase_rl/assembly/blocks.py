@@ -46,6 +46,7 @@ CALLS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "source": {"draft": ("group", "context"), "clean": ("text",)},
     "accept": {"__call__": ("candidate", "replaced", "problem")},
     "slot": {"__call__": ("group", "context")},
+    "train": {"__call__": ("tokens",)},
 }
 """Block -> method -> what the step calls it with."""
 
@@ -249,6 +250,8 @@ def _build_train(train: Any) -> TrainRule:
         return training.NegativeLogLikelihood(**shared)
     if train.kind == "phi_nll":
         return training.PhiWeightedNll(**shared)
+    if train.kind == "custom":
+        return training.OwnLoss(losses=build_custom("train", train, ("__call__",)), **shared)
     return training.ClippedRatio(**shared)
 
 

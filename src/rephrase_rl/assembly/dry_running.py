@@ -239,9 +239,9 @@ def _supervised(
 
 
 def _kinds(guidance: GuidanceConfig) -> list[tuple[str, str]]:
-    accept = ", ".join(rule.kind for rule in guidance.accept) or "anything"
+    accept = ", ".join(map(_kind, guidance.accept)) or "anything"
     blocks = ("gate", "source", "slot", "train")
-    kinds = {name: str(getattr(guidance, name).kind) for name in blocks}
+    kinds = {name: _kind(getattr(guidance, name)) for name in blocks}
     return [
         ("gate", kinds["gate"]),
         ("source", kinds["source"]),
@@ -249,6 +249,11 @@ def _kinds(guidance: GuidanceConfig) -> list[tuple[str, str]]:
         ("slot", kinds["slot"]),
         ("train", kinds["train"]),
     ]
+
+
+def _kind(block: Any) -> str:
+    """What a member is called; of one's own the code that it is."""
+    return f"custom, {block.target}" if block.kind == "custom" else str(block.kind)
 
 
 def _set_views(
@@ -267,7 +272,7 @@ def _set_views(
                 with_expert=sum(problem.expert_solution is not None for problem in own),
                 drawn=named if len(sets) > 1 else len(problems),
                 verifier=_verifier(config, data, own),
-                gate=(data.gate or guidance.gate).kind,
+                gate=_kind(data.gate or guidance.gate),
             )
         )
     return tuple(views)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rephrase_rl.assembly.objects import LAB_PREFIX
+from rephrase_rl.assembly.own_code import own_code
 from rephrase_rl.assembly.run_parts import starting_model
 from rephrase_rl.data import data_fingerprint
 
@@ -31,7 +32,7 @@ def provenance(
     benchmarks: Sequence[LoadedBenchmark],
     policy: LoadedPolicy,
 ) -> dict[str, JSON]:
-    """Manifest entries ``datasets``, ``policy`` and ``contamination``.
+    """Manifest entries ``datasets``, ``policy``, ``contamination``, ``own_code`` if there is any.
 
     Args:
         config: The run.
@@ -39,7 +40,9 @@ def provenance(
         benchmarks: What is evaluated on.
         policy: What training starts from.
     """
+    code = own_code(config)
     return {
+        **({"own_code": code} if code else {}),
         "datasets": _datasets(config, problems, benchmarks),
         "policy": describe_policy(policy, starting_model(config).path),
         "contamination": equal_questions(problems, benchmarks),

@@ -22,10 +22,23 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", help="Study (YAML). Without it: the shipped one.", show_default=False),
 ]
-OutOption = Annotated[Path, typer.Option("--out", help="Folder of runs and new summaries.")]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        help="Folder of runs and new summaries. By default runs/ and the study's name, with "
+        "--config the file's.",
+        show_default=False,
+    ),
+]
 KnownOption = Annotated[
-    Path,
-    typer.Option("--known", help="Folder of summaries from before; these cells are not run again."),
+    Path | None,
+    typer.Option(
+        "--known",
+        help="Folder of summaries from before; these cells are not run again. By default those "
+        "under results/ of the shipped study, unless --config or --set make it another one.",
+        show_default=False,
+    ),
 ]
 HoursOption = Annotated[
     float | None,
@@ -55,15 +68,20 @@ def _add_command(name: str, purpose: str) -> None:
     @study_app.command(name, help=purpose)
     def go_through(
         config: ConfigOption = None,
-        out: OutOption = Path(f"runs/{name}"),
-        known: KnownOption = Path(f"results/{name}/runs"),
+        out: OutOption = None,
+        known: KnownOption = None,
         hours: HoursOption = None,
         max_runs: MaxRunsOption = None,
         status: StatusOption = False,
         overrides: SetOption = [],
     ) -> None:
         study = _study(name, config, overrides)
-        _go_through(study, Folders(out, known), Limits(hours, max_runs), status=status)
+        is_another = config is not None or bool(overrides)
+        folders = Folders(
+            out or Path("runs", name if config is None else config.stem),
+            known or (None if is_another else Path("results", name, "runs")),
+        )
+        _go_through(study, folders, Limits(hours, max_runs), status=status)
 
 
 for _name, _purpose in SHIPPED.items():
@@ -74,7 +92,14 @@ class Folders(NamedTuple):
     """Where a study lies."""
 
     out: Path
-    known: Path
+    known: Path | None
+    """None: nothing was found before. A cell's name says nothing of blocks and steps, so summaries
+    of one study do not stand for the cells of another."""
+
+    @property
+    def all_known(self) -> list[Path]:
+        """The folder of known summaries, if there is one."""
+        return [] if self.known is None else [self.known]
 
 
 class Limits(NamedTuple):
@@ -86,14 +111,14 @@ class Limits(NamedTuple):
 
 def _go_through(study: StudyConfig, folders: Folders, limits: Limits, *, status: bool) -> None:
     if status:
-        _show_status(study, folders.out, folders.known)
+        _show_status(study, folders)
         return
     from rephrase_rl.studies.study import run_study
 
     done = run_study(
         study,
         folders.out,
-        [folders.known],
+        folders.all_known,
         hours=limits.hours,
         max_runs=limits.max_runs,
         on_cell=lambda name, spent: output.print(f"{spent:6.2f} h  {name}"),
@@ -124,12 +149,12 @@ def _study(name: str, config: Path | None, overrides: list[str]) -> StudyConfig:
     return shipped_study(name, overrides) if config is None else load_study(config, overrides)
 
 
-def _show_status(study: StudyConfig, out: Path, known: Path) -> None:
+def _show_status(study: StudyConfig, folders: Folders) -> None:
     from rephrase_rl.studies.order import progress, remaining
     from rephrase_rl.studies.store import read_summaries
     from rephrase_rl.studies.study import SUMMARIES
 
-    summaries = read_summaries([out / SUMMARIES, known])
+    summaries = read_summaries([folders.out / SUMMARIES, *folders.all_known])
     for entry in progress(study, summaries):
         output.print(
             f"{entry.finished:4} done {entry.open:4} open {entry.waiting:4} waiting  {entry.entry}"

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from rephrase_rl.core.injected import nll_loss, phi_weighted_nll_loss, shaped_loss
 from rephrase_rl.core.ratios import context_ratio
+from rephrase_rl.errors import BlockError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
 Normalisation: TypeAlias = Literal["joint", "separate"]
@@ -145,3 +148,40 @@ class PhiWeightedNll(TrainRule):
     def token_losses(self, tokens: InjectedTokens) -> Tensor:
         """See ``core.injected.phi_weighted_nll_loss``."""
         return phi_weighted_nll_loss(tokens.logps_BT, tokens.mask_BT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnLoss(TrainRule):
+    """A loss of the user's own in the place of the clipped surrogate."""
+
+    losses: Callable[[InjectedTokens], Tensor]
+    """Loss of each token, shape (B, T); what it gives for tokens that do not count is not used."""
+
+    @property
+    def has_own_loss(self) -> bool:
+        """True."""
+        return True
+
+    def token_losses(self, tokens: InjectedTokens) -> Tensor:
+        """What the function gives, 0 where the mask is not set.
+
+        Raises:
+            BlockError: It is no tensor of that shape, or has no gradient.
+        """
+        found = self.losses(tokens)
+        wanted = tuple(tokens.mask_BT.shape)
+        shape = getattr(found, "shape", None)
+        name = getattr(self.losses, "__name__", type(self.losses).__name__)
+        if shape is None or tuple(shape) != wanted:
+            what = type(found).__name__ if shape is None else f"a tensor of shape {tuple(shape)}"
+            raise BlockError(
+                f"train rule {name} gave {what}; required: the loss of each token, shape {wanted} "
+                "as tokens.logps_BT; do this: leave sums and means to the trainer"
+            )
+        if tokens.logps_BT.requires_grad and not found.requires_grad:
+            raise BlockError(
+                f"train rule {name} gave losses without a gradient, so nothing would be learned "
+                "from injected texts; required: losses made from tokens.logps_BT; do this: leave "
+                "out detach() and no_grad on the way from one to the other"
+            )
+        return found.masked_fill(~tokens.mask_BT, 0.0)

@@ -161,7 +161,7 @@ def arm_warnings(arms: Sequence[Arm]) -> list[str]:
                 f"{arm.label}: several runs have seed {', '.join(repeated)}; they are counted as "
                 "different seeds and are not"
             )
-        for fact in ("git", "policy", "data", "templates", "versions"):
+        for fact in ("git", "own_code", "policy", "data", "templates", "versions"):
             kinds = {json.dumps(_fact(run, fact), sort_keys=True) for run in arm.runs}
             if len(kinds) > 1:
                 found.append(f"{arm.label}: its runs differ in {fact}, not only in the seed")
@@ -202,8 +202,8 @@ def _seed_order(run: ComparedRun) -> tuple[bool, int, str]:
 
 
 def _label_arms(first_runs: Sequence[ComparedRun]) -> list[str]:
-    """The method's name; where several arms have it, with the settings that tell them apart."""
-    names = [str(run.directory.manifest.get("method") or run.label) for run in first_runs]
+    """Method and blocks of one's own; where several arms have these, what tells them apart."""
+    names = [_method_name(run) for run in first_runs]
     labels = []
     for name, run in zip(names, first_runs, strict=True):
         alike = [other for n, other in zip(names, first_runs, strict=True) if n == name]
@@ -216,11 +216,34 @@ def _label_arms(first_runs: Sequence[ComparedRun]) -> list[str]:
     ]
 
 
+def _method_name(run: ComparedRun) -> str:
+    """The preset's name, and what of the user's own stands in its blocks: ``repo + PatientGate``.
+
+    With another block it is not that method any more, and must not be called so.
+    """
+    name = str(run.directory.manifest.get("method") or run.label)
+    config = run.directory.config
+    guidance = config.get("guidance") if isinstance(config, dict) else None
+    return " + ".join([name, *dict.fromkeys(_own_blocks(guidance))])
+
+
+def _own_blocks(value: JSON) -> list[str]:
+    if isinstance(value, dict):
+        own = value.get("kind") == "custom" and isinstance(value.get("target"), str)
+        here = [value["target"].rpartition(":")[2]] if own else []
+        return here + [name for item in value.values() for name in _own_blocks(item)]
+    return [name for item in value for name in _own_blocks(item)] if isinstance(value, list) else []
+
+
 def _own_settings(run: ComparedRun, alike: Sequence[ComparedRun]) -> str:
     place = alike.index(run)
     differences = config_differences([arm_config(other) for other in alike])
-    return " ".join(
-        f"{d.name.rpartition('.')[2]}={d.values[place]}"
-        for d in differences
-        if d.values[place] != ABSENT
-    )
+    # Of a block that is another one the kind says enough: the fields of either mean nothing beside.
+    kinds = {d.name.removesuffix("kind") for d in differences if d.name.endswith(".kind")}
+    told = []
+    for name, values in differences:
+        block = next((kind for kind in kinds if name.startswith(kind)), None)
+        if values[place] != ABSENT and (block is None or name == block + "kind"):
+            short = (name if block is None else block.rstrip(".")).rpartition(".")[2]
+            told.append(f"{short}={values[place]}")
+    return " ".join(told)

@@ -64,7 +64,7 @@ def build_card(
         "run": run.path.resolve().name,
         "finished": run.summary is not None,
         **{name: manifest.get(name) for name in MANIFEST_FACTS},
-        **({"adapter": manifest["adapter"]} if manifest.get("adapter") else {}),
+        **{name: manifest[name] for name in ("adapter", "own_code") if manifest.get(name)},
         "code": {**UNKNOWN_CODE, **(manifest.get("git") or {"reason": "not recorded"})},
         "config": {
             "sha256": hashlib.sha256(config.encode()).hexdigest(),

@@ -14,7 +14,17 @@ if TYPE_CHECKING:
 
 ABSENT = "not set"
 MANIFEST_PARTS = (
-    *("git", "versions", "environment", "hardware", "policy", "data", "templates", "seed"),
+    *(
+        "git",
+        "versions",
+        "environment",
+        "hardware",
+        "policy",
+        "own_code",
+        "data",
+        "templates",
+        "seed",
+    ),
 )
 """Manifest entries that are compared; command and start time always differ."""
 

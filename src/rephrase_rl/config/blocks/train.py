@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from rephrase_rl.config.base import ConfigModel
+from rephrase_rl.config.blocks.fields import CustomBlock
 
 
 class TrainModel(ConfigModel):
@@ -63,8 +64,12 @@ class PhiNllTrain(TrainModel):
     """Which treatment."""
 
 
+class CustomTrain(TrainModel, CustomBlock):
+    """A rule of the user's own: a function or a class that gives the loss of every token."""
+
+
 Train: TypeAlias = Annotated[
-    ClippedRatioTrain | ContextRatioTrain | ShapedTrain | NllTrain | PhiNllTrain,
+    ClippedRatioTrain | ContextRatioTrain | ShapedTrain | NllTrain | PhiNllTrain | CustomTrain,
     Field(discriminator="kind"),
 ]
 """How a candidate's tokens are trained."""
