@@ -1,6 +1,9 @@
 # rephrase-rl on NVIDIA GPUs. Configured, not run: no image was built from it, and no GPU was used.
 #   docker build -f docker/cuda.Dockerfile -t rephrase-rl:cuda .
-#   docker run --rm --gpus all --shm-size 16g -v "$PWD:/workspace" rephrase-rl:cuda train run.yaml
+#   docker run --rm --gpus device=0 --shm-size 16g -v "$PWD:/workspace" rephrase-rl:cuda train run.yaml
+# On several GPUs of a machine, from a clone, whose recipes the container then sees:
+#   docker run --rm --gpus all --shm-size 16g -v "$PWD:/workspace" --entrypoint accelerate rephrase-rl:cuda \
+#     launch --config_file recipes/accelerate/fsdp_8_gpus.yaml -m rephrase_rl.cli.main train run.yaml
 # torch's wheels bring CUDA's libraries with them; the machine has to bring the driver.
 FROM python:3.12-slim-bookworm
 
@@ -15,10 +18,9 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml constraints.txt constraints-vllm.txt README.md LICENSE ./
 COPY src ./src
-# For vLLM: EXTRAS=peft,judge,vllm and CONSTRAINTS empty. It chooses torch and transformers by itself,
-# not those of constraints.txt, and an older transformers than `gguf` needs.
+# For vLLM: EXTRAS=peft,judge,vllm and CONSTRAINTS="-c constraints-vllm.txt", which has an older transformers than `gguf` needs.
 ARG EXTRAS=peft,gguf,judge
 ARG CONSTRAINTS="-c constraints.txt"
 # hadolint ignore=SC2086

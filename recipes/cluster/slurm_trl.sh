@@ -11,6 +11,8 @@ recipe="${1:?the recipe to train}"
 shift
 accelerate_config="${ACCELERATE_CONFIG:-recipes/accelerate/fsdp_8_gpus.yaml}"
 gpus_per_node="${GPUS_PER_NODE:-8}"
+# srun does not take this over from sbatch (SLURM 22.05 and later), and would give a node's task one core.
+export SRUN_CPUS_PER_TASK="${SRUN_CPUS_PER_TASK:-${SLURM_CPUS_PER_TASK:-1}}"
 # Read whole: `| head` would end scontrol early, and with pipefail the job.
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head="${nodes[0]}"

@@ -12,6 +12,8 @@ set -euo pipefail
 recipe="${1:?the recipe to train}"
 shift
 gpus_per_node="${GPUS_PER_NODE:-8}"
+# srun does not take this over from sbatch (SLURM 22.05 and later), and would give a node's task one core.
+export SRUN_CPUS_PER_TASK="${SRUN_CPUS_PER_TASK:-${SLURM_CPUS_PER_TASK:-1}}"
 port="${RAY_PORT:-6379}"
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head="${nodes[0]}"

@@ -34,7 +34,8 @@ choosing.md stands between commands that test_docs_commands_run.py runs."""
 COVERED = {
     r"^make ": "test_make_says_what_it_would_do; quickstart's `rephrase-rl demo` is `make demo`",
     r"^torchrun ": "test_the_command_for_two_processes_runs",
-    r"^pip install '\.\[\w+\]'$": "test_extras_of_the_pages_are_declared",
+    r"^pip install (?:-c constraints-vllm\.txt )?'\.\[\w+\]'$": "test_extras_of_the_pages_are_"
+    "declared; tests/docs/test_docs_release.py holds the file",
     r"^python3 -m venv |^\.venv-next/bin/": "test_docs_release.py holds the lanes of "
     ".github/workflows/upstream.yml, which run the same, to the declared ranges",
     r"^python -m rephrase_rl\.lab\.": "tests/lab/test_pretrain.py",

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import requires
 
 import pytest
 import yaml
@@ -133,6 +134,29 @@ def test_constraints_pin_every_extra_that_is_installed_for_development() -> None
     for extra in ("dev", "docs"):
         for requirement in map(Requirement, PROJECT["optional-dependencies"][extra]):
             assert re.sub(r"[-_.]+", "-", requirement.name).lower() in pinned, requirement.name
+
+
+def pins_of(name: str) -> dict[str, str]:
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    pairs = (line.split("==") for line in lines if "==" in line and not line.startswith("#"))
+    return {re.sub(r"[-_.]+", "-", package).lower(): version for package, version in pairs}
+
+
+def test_constraints_with_vllm_hold_to_every_range() -> None:
+    """Ours, and the one of vLLM that TRL's own extra asks for."""
+    pinned, tested = pins_of("constraints-vllm.txt"), pins_of("constraints.txt")
+    extras = PROJECT["optional-dependencies"]
+    asked = [*PROJECT["dependencies"], *extras["vllm"], *extras["peft"], *extras["judge"]]
+    for requirement in map(Requirement, asked):
+        name = re.sub(r"[-_.]+", "-", requirement.name).lower()
+        assert pinned[name] in requirement.specifier, name
+    for name in ("torch", "trl", "accelerate", "peft", "datasets", "math-verify"):
+        assert pinned[name] == tested[name], name
+    (ours,) = map(Requirement, extras["vllm"])
+    of_trl = [r for r in map(Requirement, requires("trl")) if r.name == "vllm"]
+    assert [r.specifier for r in of_trl] == [SpecifierSet(">=0.22.0,<=0.31.0")]
+    for edge in ("0.21.9", "0.22.0", "0.31.0", "0.31.1"):
+        assert (edge in ours.specifier) == (edge in of_trl[0].specifier), edge
 
 
 @pytest.mark.slow

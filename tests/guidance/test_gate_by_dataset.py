@@ -53,6 +53,7 @@ def test_who_is_never_guided() -> None:
     assert not never_guided(GATES, of("other"))
     assert never_guided(GateByDataset({}, None), of("x"))
     assert not never_guided(AlwaysGate(), of("x"))
+    assert never_guided(None, of("x")) is True
 
 
 @pytest.mark.parametrize("sampling", ["lazy", "eager", "anticipated"])
@@ -61,7 +62,8 @@ def test_a_set_without_a_gate_is_never_asked_for_a_rewrite(sampling) -> None:
     groups = [group(0.0, 0.0, of=of("kept", "a")), group(0.0, 0.0, of=of("hard", "b"))]
     kept, hard = guide(groups, repo(gate=GATES, sampling=sampling), engine, CONTEXT)
     assert [len(prompts) for prompts in engine.sampled] == [1]
-    assert (kept.reason, kept.candidates, kept.slot) == ("closed", (), None)
+    assert (kept.gate_open, kept.reason, kept.candidates) == (False, "closed", ())
+    assert kept.slot is None
     assert (hard.reason, hard.slot) == ("open", 0)
 
 
@@ -122,6 +124,9 @@ def test_the_ledger_counts_by_set_and_keeps_sets_in_a_checkpoint() -> None:
     ledger = Ledger.from_json(Ledger.from_records(records()).to_json())
     by_set = summarise_datasets(ledger)
     assert list(by_set) == ["hard", "kept"]
+    backwards = sorted(records(), key=lambda record: record.dataset, reverse=True)
+    assert list(summarise_datasets(Ledger.from_records(backwards))) == ["hard", "kept"]
+    assert list(dataset_figures(backwards)) == ["hard", "kept"]
     hard, kept = by_set["hard"], by_set["kept"]
     assert (hard.problems, hard.initially_all_failed, hard.intervened) == (3, 1, 1)
     assert (kept.problems, kept.unscored, kept.initially_all_failed, kept.intervened) == (

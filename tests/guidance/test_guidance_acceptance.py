@@ -13,6 +13,7 @@ from rephrase_rl.guidance.acceptance import (
     WithinLength,
 )
 from rephrase_rl.guidance.overlap import copied_share
+from rephrase_rl.guidance.recording import REFUSAL_METRICS
 from rephrase_rl.guidance.steps import StepValidity
 from rephrase_rl.records import Candidate, Rollout
 
@@ -46,6 +47,8 @@ def test_finished_and_without_meta_text() -> None:
     assert NoMetaText()(candidate(thought.format("Add two and two.")), FAILED, PROBLEM)
     assert not NoMetaText()(candidate(thought.format("The solution says 4.")), FAILED, PROBLEM)
     assert NoMetaText()(candidate("The solution says 4."), FAILED, PROBLEM)
+    removable = candidate("Here is my rewritten solution:\n\nx = 2")
+    assert not NoMetaText()(removable, FAILED, PROBLEM), "nobody has removed it"
 
 
 def test_copies_are_refused_above_the_limit_only() -> None:
@@ -58,11 +61,32 @@ def test_copies_are_refused_above_the_limit_only() -> None:
     assert NotCopied(0.0)(candidate("anything"), FAILED, problem(expert_solution=None))
 
 
+def test_half_of_the_words_may_be_copied_unless_said_otherwise() -> None:
+    passage = "one two three four five six seven eight"
+    expert = problem(expert_solution=passage)
+    half = candidate(f"{passage} a b c d e f g h")
+    assert copied_share(half.completion.text, passage) == 0.5
+    assert NotCopied()(half, FAILED, expert)
+    assert not NotCopied()(candidate(f"{passage} a b c d e f g"), FAILED, expert)
+
+
+def test_names_are_those_that_records_and_metrics_know() -> None:
+    rules = (Correct(), Finished(), NoMetaText(), NotCopied(), WithinLength(), StepsValid())
+    names = [rule.name for rule in rules]
+    assert names == [
+        "correct", "finished", "no_meta_text", "not_copied", "within_length", "steps_valid",
+    ]  # fmt: skip
+    assert set(names) <= set(REFUSAL_METRICS)
+    assert RewardAboveReplaced().name == "reward_above_replaced"
+
+
 def test_length_bounds() -> None:
+    assert WithinLength()(candidate("", finished=True), FAILED, PROBLEM), "the end token is one"
+    assert WithinLength()(candidate("", finished=False), FAILED, PROBLEM) is False
     four = candidate("abc")  # three bytes and the end token
     assert WithinLength(min_tokens=4, max_tokens=4)(four, FAILED, PROBLEM)
     assert not WithinLength(min_tokens=5)(four, FAILED, PROBLEM)
-    assert not WithinLength(max_tokens=3)(four, FAILED, PROBLEM)
+    assert WithinLength(max_tokens=3)(four, FAILED, PROBLEM) is False
     k = problem(expert_solution="ab")
     assert WithinLength(max_ratio_to_expert=1.5)(four, FAILED, k)
     assert not WithinLength(max_ratio_to_expert=1.4)(four, FAILED, k)
@@ -76,7 +100,7 @@ def test_steps_have_to_be_right_as_far_as_they_can_be_checked() -> None:
     assert StepsValid(min_share=0.5)(half, FAILED, PROBLEM)
     assert not StepsValid(min_share=0.51)(half, FAILED, PROBLEM)
     assert StepsValid()(candidate("It is four."), FAILED, PROBLEM)
-    assert not StepsValid(min_steps=1)(candidate("It is four."), FAILED, PROBLEM)
+    assert StepsValid(min_steps=1)(candidate("It is four."), FAILED, PROBLEM) is False
     assert StepsValid(min_share=0.0, min_steps=2)(half, FAILED, PROBLEM)
     assert not StepsValid(min_share=0.0, min_steps=3)(half, FAILED, PROBLEM)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from rephrase_rl.guidance.blocks import Guidance, StepContext
+import dataclasses
+
+from rephrase_rl.guidance.blocks import Ask, Guidance, StepContext
 from rephrase_rl.guidance.gates import AlwaysGate
 from rephrase_rl.guidance.slots import ReplaceWorst
 from rephrase_rl.guidance.sources import RephraseSource
@@ -10,9 +12,30 @@ from rephrase_rl.guidance.training import ClippedRatio
 
 
 def test_guidance_without_blocks_is_inactive() -> None:
+    whole = Guidance(gate=AlwaysGate(), source=RephraseSource(), slot=ReplaceWorst())
+    assert whole.active
     assert not Guidance().active
-    assert not Guidance(gate=AlwaysGate()).active
-    assert Guidance(gate=AlwaysGate(), source=RephraseSource(), slot=ReplaceWorst()).active
+    for block in ("gate", "source", "slot"):
+        assert not dataclasses.replace(whole, **{block: None}).active
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    """Those of design and docs/reproduction.md; a preset that says nothing trains with them."""
+    assert Guidance() == Guidance(
+        sampling="lazy",
+        num_candidates=1,
+        choice="first",
+        max_prompt_tokens=2048,
+        over_length="refuse",
+        failure_reward_threshold=0.5,
+        std_ddof=1,
+        advantage_eps=1e-6,
+        no_spread="keep",
+        max_rounds=3,
+        expert_logp_every=10,
+    )
+    assert StepContext(4) == StepContext(step=4, rank=0, seed=0)
+    assert Ask(None) == Ask(None, prefix="", prefix_share=1.0)
 
 
 def test_injected_tokens_are_trained_like_rollouts_unless_a_rule_says_otherwise() -> None:

@@ -104,6 +104,16 @@ def test_schedule_asks_the_inner_gate_between_two_steps_only() -> None:
     assert ScheduleGate(AlwaysGate(), 1)(PASSED, StepContext(10**6))
 
 
+def test_defaults_are_the_documented_ones() -> None:
+    assert SuccessRateGate()(group(0.0, 0.0), CONTEXT)
+    assert not SuccessRateGate()(group(0.0, 1.0), CONTEXT), "open where all failed, and there alone"
+    assert ScheduleGate(AlwaysGate())(PASSED, StepContext(0)), "from the first step on"
+    assert all(opened(ProbabilityGate(AlwaysGate()), 0, 50))
+    once = StepContext(1, history=lambda problem_id: (0.0,))
+    assert VisitsGate(AlwaysGate())(FAILED, once), "one failed visit is enough"
+    assert not VisitsGate(AlwaysGate())(FAILED, StepContext(0)), "and none is not"
+
+
 def opened(gate, step: int, count: int = 2000, seed: int = 0) -> list[bool]:
     groups = [group(0.0, 0.0, of=problem(problem_id=f"p{i}")) for i in range(count)]
     return [gate(g, StepContext(step, seed=seed)) for g in groups]
@@ -130,7 +140,7 @@ def test_draws_repeat_and_differ_between_steps_seeds_and_problems() -> None:
 
 
 def test_probability_never_opens_what_the_inner_gate_closes() -> None:
-    assert not ProbabilityGate(FailedShareGate(), 1.0)(PASSED, CONTEXT)
+    assert ProbabilityGate(FailedShareGate(), 1.0)(PASSED, CONTEXT) is False
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ def test_random_failure_is_drawn_evenly_from_the_failures_and_repeats() -> None:
 
 def test_random_failure_needs_a_failure() -> None:
     assert ReplaceRandomFailure()(group(1.0, NAN), CONTEXT) is None
+    assert ReplaceRandomFailure()(group(0.5, 0.5), CONTEXT) is None, "the threshold is no failure"
     assert ReplaceRandomFailure(0.1)(group(0.2, 0.05), CONTEXT) == 1
 
 

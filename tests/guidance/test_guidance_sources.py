@@ -18,6 +18,7 @@ from rephrase_rl.guidance.sources import (
     RationaleSource,
     RefinementSource,
     RephraseSource,
+    linear,
 )
 from rephrase_rl.prompts import get_template
 from rephrase_rl.records import Candidate
@@ -76,6 +77,37 @@ def test_prefix_share_may_change_over_the_run() -> None:
     assert [draft.prefix_share for draft in drafts] == pytest.approx([0.8, 0.5, 0.2, 0.2])
     assert all(draft.messages is None and draft.prefix == "K" for draft in drafts)
     assert ExpertPrefixSource(0.4).draft(group(0.0, of=LAB), StepContext(7)).prefix_share == 0.4
+    assert ExpertPrefixSource().draft(group(0.0, of=LAB), CONTEXT).prefix_share == 0.5
+
+
+def test_a_line_needs_an_end_and_a_length() -> None:
+    assert linear(0.8, 0.2, 10, StepContext(5)) == pytest.approx(0.5)
+    assert linear(0.8, 0.2, None, StepContext(5)) == 0.8
+    assert linear(0.8, None, 10, StepContext(5)) == 0.8
+
+
+def test_candidates_are_labelled_by_their_source() -> None:
+    sources = (RephraseSource, ExpertTextSource, ExpertPrefixSource, RationaleSource)
+    assert [source().origin for source in (*sources, RefinementSource)] == [
+        "rephrase", "expert", "prefix", "rationale", "refinement",
+    ]  # fmt: skip
+
+
+def test_a_template_that_is_named_is_used() -> None:
+    lab, math = (dataclasses.replace(MATH, task_kind=kind) for kind in ("lab", "math"))
+    for source, name in (
+        (RationaleSource, "lab-rationale-v1"),
+        (RefinementSource, "lab-refine-v1"),
+    ):
+        of_the_kind = last_turn(source().draft(group(0.0, of=lab), CONTEXT))
+        named = last_turn(source(get_template(name)).draft(group(0.0, of=math), CONTEXT))
+        assert named == of_the_kind
+
+
+def test_refinement_alone_needs_no_expert() -> None:
+    alone = RefinementSource(show_expert=False)
+    no_expert = dataclasses.replace(MATH, expert_solution=None)
+    assert "r0" in last_turn(alone.draft(group(0.0, of=no_expert), CONTEXT))
 
 
 def test_rationale_shows_the_answer_and_no_solution() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -13,8 +14,14 @@ import pytest
 
 import rephrase_rl
 from rephrase_rl.errors import ConfigError, DataError
-from rephrase_rl.guidance.ledger import Ledger, UnguidedSolve, longest_unsolved, summarise
-from rephrase_rl.records import CandidateRecord, GroupRecord, to_json
+from rephrase_rl.guidance.ledger import (
+    Ledger,
+    UnguidedSolve,
+    bare_record,
+    longest_unsolved,
+    summarise,
+)
+from rephrase_rl.records import CandidateRecord, GroupRecord, TokenRecord, to_json
 from rephrase_rl.runs import RunDirectory
 
 NAN = math.nan
@@ -135,6 +142,27 @@ def test_the_summary_counts_problems_once() -> None:
     }
 
 
+def test_counts_of_a_part_are_not_those_of_the_rest() -> None:
+    """Of three solves one came without an injection; of three unsolved one was seen once."""
+    records = [group(0, name, 1.0, injected=name != "luck") for name in ("luck", "a", "b")]
+    records += [group(0, name, 1.0) for name in ("once", "c", "d")]
+    records += [group(1, name, 0.5) for name in ("luck", "a", "b")]
+    records += [group(1, name, 1.0) for name in ("c", "d")]
+    ledger = Ledger.from_records(records)
+    summary = summarise(iter(ledger))
+    assert (summary.solved_unguided, summary.solved_without_injection) == (3, 1)
+    assert (summary.never_solved, summary.not_seen_again) == (3, 1)
+    assert summary == summarise(ledger)
+
+
+def test_a_history_that_was_taken_does_not_grow() -> None:
+    ledger = Ledger.from_records(RECORDS)
+    assert (len(ledger), repr(ledger)) == (7, "Ledger(7 problems, up to step 6)")
+    before = ledger.problem("stuck")
+    ledger.observe([group(7, "stuck", 1.0)])
+    assert (len(before.visits), len(ledger.problem("stuck").visits)) == (3, 4)
+
+
 def test_medians_over_nothing_are_nan() -> None:
     summary = summarise(Ledger.from_records([group(0, "a", 1.0)]))
     assert math.isnan(summary.median_visits_until_solve)
@@ -149,6 +177,8 @@ def test_the_longest_unsolved_come_first() -> None:
         ("learned", 2),
         ("once", 1),
     ]
+    everything = longest_unsolved(Ledger.from_records(RECORDS), 99)
+    assert [h.problem_id for h in everything] == ["stuck", "learned", "once", "lucky"]
 
 
 def test_observing_step_by_step_is_the_same_as_at_once() -> None:
@@ -183,6 +213,30 @@ def test_the_ledger_of_a_run_is_that_of_its_records(tmp_path: Path) -> None:
     run = RunDirectory.create(tmp_path / "run", {}, "method: repo\n")
     run.append_groups(RECORDS)
     assert Ledger.of_run(run).to_json() == Ledger.from_records(RECORDS).to_json()
+
+
+def test_the_ledger_of_a_run_reads_no_tokens(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path / "run", {}, "log: {tokens: all}\n")
+    with_tokens = dataclasses.replace(candidate(True), tokens=TokenRecord(("t",), (-1.0,), None))
+    record = dataclasses.replace(RECORDS[0], candidates=(with_tokens,))
+    run.append_groups([record])
+    (row,) = run.group_rows()
+    assert bare_record(row).candidates == (candidate(True),)
+    assert Ledger.of_run(run).problem("learned").interventions == 1
+
+
+@pytest.mark.parametrize("candidates", ["accepted", {"accepted": True}, ["accepted"], 5])
+def test_damaged_candidates_are_named(candidates: Any) -> None:
+    row = {**to_json(RECORDS[0]), "candidates": candidates}  # type: ignore[dict-item]
+    with pytest.raises(DataError, match="candidates"):
+        bare_record(row)
+
+
+@pytest.mark.parametrize("config", ["- a list\n", "log: words\n", "log: {tokens: all}\n"])
+def test_a_run_that_does_not_say_what_it_kept_has_kept_all(tmp_path: Path, config: str) -> None:
+    run = RunDirectory.create(tmp_path / "run", {}, config)
+    run.append_groups(RECORDS)
+    assert len(Ledger.of_run(run)) == 7
 
 
 @pytest.mark.parametrize("kept", ["open", "none"])

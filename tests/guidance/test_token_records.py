@@ -13,7 +13,7 @@ from guidance_fakes import ScriptedGuidanceEngine, group, repo
 from rephrase_rl.guidance.blocks import StepContext
 from rephrase_rl.guidance.recording import candidate_record, group_record
 from rephrase_rl.guidance.step import guide
-from rephrase_rl.guidance.token_records import TokenRecorder, spell
+from rephrase_rl.guidance.token_records import TokenRecorder, rounded, spell
 from rephrase_rl.records import CandidateRecord, from_json, to_json
 
 CONTEXT = StepContext(step=0, rank=0)
@@ -31,6 +31,14 @@ def test_a_character_of_several_tokens_is_given_by_its_last() -> None:
     ids = BYTES.encode("a é😀", add_special_tokens=False)
 
     assert spell([*ids, EOS_ID], BYTES) == ("a", " ", "", "é", "", "", "", "😀", "")
+
+
+def test_a_special_token_in_the_middle_adds_nothing_and_hides_nothing() -> None:
+    assert spell([0x61, EOS_ID, 0x62, EOS_ID, 0x63], BYTES) == ("a", "", "b", "", "c")
+
+
+def test_log_probs_are_written_with_four_decimals() -> None:
+    assert rounded((-1.23456789, -0.00004)) == (-1.2346, -0.0)
 
 
 def test_blanks_that_a_token_alone_would_lose_are_kept() -> None:

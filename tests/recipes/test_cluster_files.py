@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -12,7 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 from accelerate.commands.config.config_args import ClusterConfig
-from accelerate.commands.launch import launch_command_parser
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from accelerate.utils.launch import prepare_deepspeed_cmd_env
 from recipe_scripts import load
 
 from rephrase_rl.trainers.trl.arguments import grpo_arguments
@@ -54,6 +57,19 @@ def test_deepspeed_takes_rate_and_clipping_from_the_trainer(name, stage) -> None
     assert {"zero_stage", "gradient_clipping", "zero3_init_flag"} <= known
 
 
+@pytest.mark.parametrize("name", ["zero2_8_gpus", "zero3_8_gpus"])
+def test_deepspeed_on_several_machines_is_started_by_slurm_on_each(name) -> None:
+    """Accelerate's default logs in to the others by pdsh, from every one of them."""
+    line = "--num_machines 2 --num_processes 16 --machine_rank 1 --main_process_ip node1 -m"
+    path = ROOT / "recipes" / "accelerate" / f"{name}.yaml"
+    given = ["--config_file", str(path), *line.split(), "rephrase_rl.cli.main", "train"]
+    args, read, _ = _validate_launch_command(launch_command_parser().parse_args(given))
+    args.deepspeed_fields_from_accelerate_config = ",".join(read.deepspeed_config)
+    command, _ = prepare_deepspeed_cmd_env(args)
+    assert command is None
+    assert (args.nnodes, args.nproc_per_node) == ("2", "8")
+
+
 def test_weights_are_divided_by_fsdps_second_version() -> None:
     raw = yaml.safe_load((ROOT / "recipes" / "accelerate" / "fsdp_8_gpus.yaml").read_text())
     assert raw["fsdp_config"]["fsdp_version"] == 2
@@ -68,7 +84,9 @@ def test_scripts_are_bash(path) -> None:
 STAND_INS = {
     "scontrol": 'printf "%s\\n" node1 node2 node3 node4',
     # srun's own options come first and hold no blank.
-    "srun": 'while [[ "$1" == -* ]]; do shift; done; SLURM_NODEID=2 SLURM_NNODES=4 exec "$@"',
+    # The cores of a task are not those of the job, unless srun is told (SLURM 22.05).
+    "srun": '[ "$SRUN_CPUS_PER_TASK" = 64 ] || exit 9\n'
+    'while [[ "$1" == -* ]]; do shift; done; SLURM_NODEID=2 SLURM_NNODES=4 exec "$@"',
     "sleep": "exit 0",
     **{
         name: f'echo "$(printf "%s|" {name} "$RAY_ADDRESS" "$@")" >>"$CALLS"'
@@ -95,6 +113,7 @@ def calls_of(script: str, tmp_path: Path, *arguments: str, number: int = 1) -> l
             "PATH": f"{bin_}{os.pathsep}{os.environ['PATH']}",
             "CALLS": str(calls),
             "SLURM_JOB_NODELIST": "node[1-4]",
+            "SLURM_CPUS_PER_TASK": "64",
             "RAY_ADDRESS": "",
         },
         check=True,
@@ -159,6 +178,25 @@ def test_trl_takes_both_ways_of_sampling_with_vllm(tmp_path, fields) -> None:
     assert arguments.use_vllm
     for name, value in fields.items():
         assert getattr(arguments, name) == value
+
+
+@pytest.mark.contract
+def test_the_server_of_the_page_is_started_as_trl_starts_it() -> None:
+    """``trl vllm-serve`` is deprecated and does no more than this."""
+    from trl.scripts import vllm_serve
+
+    page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    (line,) = [line for line in page.splitlines() if "vllm serve MODEL" in line]
+    given = shlex.split(line)
+    asked = vllm_serve.build_command(vllm_serve.ScriptArguments(model="MODEL"))
+    for option in ("--weight-transfer-config", "--logprobs-mode"):
+        assert given[given.index(option) + 1] == asked[asked.index(option) + 1]
+    for option in ("--max-model-len", "--tensor-parallel-size"):
+        assert f'"{option}"' in inspect.getsource(vllm_serve.build_command)
+        assert option in given
+    switch = 'env["VLLM_SERVER_DEV_MODE"] = "1"'
+    assert switch in inspect.getsource(vllm_serve.main)
+    assert given[0] == "VLLM_SERVER_DEV_MODE=1"
 
 
 def test_gpu_check_says_that_there_is_no_gpu() -> None:

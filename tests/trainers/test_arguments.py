@@ -56,3 +56,11 @@ def test_text_in_the_place_of_a_number_is_refused(tmp_path, override, said) -> N
 
 def test_a_number_in_scientific_form_is_a_number(tmp_path) -> None:
     assert arguments(tmp_path, "trainer.learning_rate=3e-5").learning_rate == 3e-5
+
+
+def test_what_vllm_rounds_differently_is_corrected_token_by_token(tmp_path) -> None:
+    mode = "trainer.vllm_importance_sampling_mode"
+    vllm = "trainer.use_vllm=true"
+    assert arguments(tmp_path, vllm).vllm_importance_sampling_mode == "token_truncate"
+    asked = arguments(tmp_path, vllm, f"{mode}=sequence_mask")
+    assert asked.vllm_importance_sampling_mode == "sequence_mask"

@@ -10,6 +10,7 @@ import itertools
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from peft import LoraConfig
@@ -203,10 +204,36 @@ class FakeVllm:
         return [[float(logp)] for logp in chosen.flatten()]
 
 
-@pytest.mark.parametrize("mode", ["colocate", "server"])
+def test_rollouts_of_a_vllm_in_this_process_depend_on_the_runs_seed(tmp_path, monkeypatch) -> None:
+    """vLLM seeds the process's generators by the sampler's number, which is no run's own."""
+
+    class Seeding(FakeVllm):
+        def __init__(self, *args, **settings) -> None:
+            super().__init__(*args, **settings)
+            np.random.seed(0)  # noqa: NPY002
+            torch.manual_seed(0)
+
+    monkeypatch.setattr("trl.trainer.grpo_trainer.VLLMGeneration", Seeding)
+    drawn = []
+    for seed in (1, 1, 2):
+        trainer(tmp_path, guidance_of("repo", "")[0], args={"use_vllm": True, "seed": seed})
+        drawn.append((int(np.random.randint(2**31)), int(torch.randint(2**31, ()))))  # noqa: NPY002
+    assert drawn[0] == drawn[1]
+    assert drawn[0][0] != drawn[2][0]
+    assert drawn[0][1] != drawn[2][1]
+
+
+@pytest.mark.parametrize(
+    ("mode", "weighing"),
+    [
+        ("colocate", "token_truncate"),
+        ("colocate", "sequence_mask"),
+        ("server", "token_truncate"),
+    ],
+)
 @pytest.mark.parametrize("method", ["repo", "luffy", "hpt"])
 def test_vllm_answers_rewrites_and_the_correction_leaves_injected_rows_alone(
-    tmp_path, monkeypatch, method, mode
+    tmp_path, monkeypatch, method, mode, weighing
 ) -> None:
     backend = type("Backend", (FakeVllm,), {"mode": mode})
     monkeypatch.setattr("trl.trainer.grpo_trainer.VLLMGeneration", backend)
@@ -218,7 +245,7 @@ def test_vllm_answers_rewrites_and_the_correction_leaves_injected_rows_alone(
         stream=stream,
         on_groups=records.extend,
         reward_funcs=[CountingReward(EXPERT_IS_RIGHT)],
-        args={"use_vllm": True, "vllm_mode": mode},
+        args={"use_vllm": True, "vllm_mode": mode, "vllm_importance_sampling_mode": weighing},
     )
     made.train()
     assert made.vllm_generation.synchronised == 1, "rewriting must not push the weights again"

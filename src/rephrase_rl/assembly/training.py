@@ -26,7 +26,7 @@ from rephrase_rl.assembly.mixture import gates_of_sets
 from rephrase_rl.assembly.objects import solve_template
 from rephrase_rl.assembly.precision import precision_fields
 from rephrase_rl.assembly.problems import training_problems
-from rephrase_rl.assembly.processes import shared_failures
+from rephrase_rl.assembly.processes import meet, shared_failures
 from rephrase_rl.assembly.prompt_lengths import fit_rewriting, refuse_long_questions
 from rephrase_rl.assembly.provenance import provenance
 from rephrase_rl.assembly.resuming import open_run
@@ -120,6 +120,7 @@ def train_run(
     refuse_unfit_adapters(request.config)
     guidance = parse_guidance(request.config.guidance)
     seed_everything(config.seed)
+    meet(request.config.trainer)
     is_writer = PartialState().is_main_process
     tidy = removed_if_bare(run_path) if is_writer else contextlib.nullcontext()
     with shared_failures(), machine_faults(run_path), tidy:
