@@ -126,7 +126,8 @@ def find_budgets(
             )
         completion = min(completion, context - prompt)
     if not lengths or expert is None:
-        return Budgets(prompt, expert and expert.p99, None, context, completion)
+        known = None if expert is None else expert.p99
+        return Budgets(prompt, known, None, context, completion)
     longest = max(one.rephrase for one in lengths)
     most = completion
     fitting = list(lengths)
