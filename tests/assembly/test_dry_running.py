@@ -186,7 +186,7 @@ def test_a_question_longer_than_what_vllm_takes_is_refused(tmp_path) -> None:
     vllm = {"use_vllm": True, "vllm_max_model_length": 64}
     data = {"path": str(path)}
     assert dry_run(config(method="grpo", data=data, trainer=batch))
-    with pytest.raises(DataError, match="1 of 2 questions are longer .* of 64 tokens"):
+    with pytest.raises(DataError, match=r"1 of 2 questions are longer .* of 64 tokens"):
         dry_run(config(method="grpo", data=data, trainer={**batch, **vllm}))
 
 
