@@ -1,7 +1,7 @@
 """Processes of guided runs whose weights FSDP2 divides, on CPUs; started by test_split_weights.py.
 
-Usage: split_job.py OUT bf16|float32 weights|adapter. Trains three steps, goes on from the checkpoint
-of the second in a run of its own, and writes what came of it to OUT. Accelerate reads
+Usage: split_job.py OUT bf16|float32 weights|adapter. Trains three steps, goes on from the
+checkpoint of the second in a run of its own, and writes what came of it to OUT. Accelerate reads
 ``ACCELERATE_USE_FSDP`` and ``FSDP_*``, but divides weights on accelerators alone; what it does
 there is done here for CPUs.
 """
