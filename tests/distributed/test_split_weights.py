@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from split_runs import ARGUMENTS, split_trainer
+from split_runs import ARGUMENTS, split_supervised, split_trainer
 
 pytestmark = pytest.mark.distributed
 
@@ -79,5 +79,18 @@ def test_adapters_on_split_weights_are_merged_for_vllm_and_resumed(tmp_path) -> 
     merged = one.model.merge_and_unload()
     whole = dict(merged.named_parameters())
     assert weights.keys() == whole.keys(), "of the model, not of the adapter"
+    gap = max(float((weights[name] - whole[name].detach()).abs().max()) for name in whole)
+    assert gap < 1e-4
+
+
+@pytest.mark.slow
+def test_supervised_training_on_split_weights(tmp_path) -> None:
+    found, weights = launch(tmp_path, "float32", "texts")
+    assert found["resumed"]
+    one = split_supervised(tmp_path / "one", ARGUMENTS)
+    one.train()
+    norms = [line["grad_norm"] for line in one.state.log_history[:3]]
+    assert found["grad_norm"] == pytest.approx(norms, rel=1e-4)
+    whole = dict(one.model.named_parameters())
     gap = max(float((weights[name] - whole[name].detach()).abs().max()) for name in whole)
     assert gap < 1e-4
