@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from peft import LoraConfig
+
 from rephrase_rl.assembly.blocks import build_guidance
 from rephrase_rl.config import PromptsConfig
 from rephrase_rl.methods import resolve_guidance
@@ -34,7 +36,7 @@ def script(prompts: list[str], call: int) -> list[str]:
     return texts
 
 
-def split_trainer(folder: Any, args: dict[str, Any]) -> Any:
+def split_trainer(folder: Any, args: dict[str, Any], adapter: bool = False) -> Any:
     """A RePO trainer with the forward pass that GPUs have."""
     return trainer(
         folder,
@@ -43,4 +45,5 @@ def split_trainer(folder: Any, args: dict[str, Any]) -> Any:
         script=script,
         compute=Compute("generate", "plain", None),
         args=args,
+        peft_config=LoraConfig(r=2, target_modules="all-linear") if adapter else None,
     )

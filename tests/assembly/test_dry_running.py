@@ -176,6 +176,20 @@ def test_faults_come_out_as_in_training(more, error, said) -> None:
         dry_run(config(**more))
 
 
+def test_a_question_longer_than_what_vllm_takes_is_refused(tmp_path) -> None:
+    """It would end the run in the middle."""
+    path = tmp_path / "long.jsonl"
+    row = {"question": "x" * 80, "reference_answer": "1", "task_kind": "lab"}
+    row["expert_solution"] = "1"
+    path.write_text(json.dumps(row) + "\n" + json.dumps({**row, "question": "1+1="}) + "\n")
+    batch = {"per_device_train_batch_size": 4, "num_generations": 4, "max_completion_length": 20}
+    vllm = {"use_vllm": True, "vllm_max_model_length": 64}
+    data = {"path": str(path)}
+    assert dry_run(config(method="grpo", data=data, trainer=batch))
+    with pytest.raises(DataError, match=r"1 of 2 questions are longer .* of 64 tokens"):
+        dry_run(config(method="grpo", data=data, trainer={**batch, **vllm}))
+
+
 def test_a_question_longer_than_the_context_is_refused(tmp_path) -> None:
     path = tmp_path / "long.jsonl"
     row = {"question": "x" * 300, "reference_answer": "1", "task_kind": "lab"}

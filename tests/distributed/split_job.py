@@ -1,8 +1,9 @@
 """Processes of guided runs whose weights FSDP2 divides, on CPUs; started by test_split_weights.py.
 
-Usage: split_job.py OUT bf16|float32. Trains three steps, goes on from the checkpoint of the second
-in a run of its own, and writes what came of it to OUT. Accelerate reads ``ACCELERATE_USE_FSDP`` and
-``FSDP_*``, but divides weights on accelerators alone; what it does there is done here for CPUs.
+Usage: split_job.py OUT bf16|float32 weights|adapter. Trains three steps, goes on from the
+checkpoint of the second in a run of its own, and writes what came of it to OUT. Accelerate reads
+``ACCELERATE_USE_FSDP`` and ``FSDP_*``, but divides weights on accelerators alone; what it does
+there is done here for CPUs.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def sent_to_vllm(made: Any) -> dict[str, torch.Tensor]:
 
 
 def main() -> None:
-    out, arithmetic = Path(sys.argv[1]), sys.argv[2]
+    out, arithmetic, adapter = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "adapter"
     divide_on_cpus()
     args = copy.deepcopy(ARGUMENTS) | {
         "gradient_accumulation_steps": 2,
@@ -83,7 +84,7 @@ def main() -> None:
         "save_steps": 2,
     }
     seen = BetweenMicroBatches()
-    made = split_trainer(out.parent / "trl", args)
+    made = split_trainer(out.parent / "trl", args, adapter)
     made.add_callback(seen)
     formats: set[str] = set()
     scores = made._get_per_token_logps_and_entropies
@@ -95,7 +96,7 @@ def main() -> None:
 
     made._get_per_token_logps_and_entropies = watched
     made.train()
-    again = split_trainer(out.parent / "again", args | {"save_strategy": "no"})
+    again = split_trainer(out.parent / "again", args | {"save_strategy": "no"}, adapter)
     again.train(resume_from_checkpoint=str(out.parent / "trl" / "checkpoint-2"))
     trained, resumed = sent_to_vllm(made), sent_to_vllm(again)
     if made.accelerator.is_main_process:

@@ -145,26 +145,16 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
             scale_rewards=guidance.advantages.scale,
             reward_weights=rewards.weights,
         )
-        context = context_of(policy.model.config)
-        refuse_long_evaluations(benchmarks, config, policy.tokenizer, context)
-        refuse_long_questions(
-            problems,
-            config.prompts,
-            policy.tokenizer,
-            context,
-            arguments.max_completion_length,
-            arguments.chat_template_kwargs or {},
+        refuse_long_evaluations(
+            benchmarks, config, policy.tokenizer, context_of(policy.model.config)
         )
+        room = prompt_room(arguments, policy.model.config)
+        template_kwargs = arguments.chat_template_kwargs or {}
+        refuse_long_questions(problems, config.prompts, policy.tokenizer, room, template_kwargs)
         blocks = build_guidance(
             guidance, config.prompts, rewards.names, gates_of_sets(config, guidance)
         )
-        blocks = fit_rewriting(
-            problems,
-            blocks,
-            prompt_room(arguments, policy.model.config),
-            policy.tokenizer,
-            arguments.chat_template_kwargs or {},
-        )
+        blocks = fit_rewriting(problems, blocks, room, policy.tokenizer, template_kwargs)
         facts = {**start, **provenance(config, problems, benchmarks, policy)}
         manifest = run_manifest(request, arguments, problems, facts)
         run, checkpoint = open_run(request, manifest)
