@@ -204,5 +204,5 @@ def test_prompts_of_ones_own_are_those_that_are_asked() -> None:
     prompts = {view.purpose: view.text for view in dry_run(config(prompts=own)).check.prompts}
     assert prompts["solve"].startswith("<|user|>Q ")
     assert " K " in prompts["rephrase"]
-    with pytest.raises(PromptError, match="'rephrase' was wanted"):
+    with pytest.raises(PromptError, match="required here is one for 'rephrase'"):
         dry_run(config(prompts={"rephrase": own["solve"]}))
