@@ -11,7 +11,7 @@ from trl import GRPOConfig
 from rephrase_rl.assembly import dry_run, train_run
 from rephrase_rl.assembly.objects import model_path
 from rephrase_rl.config import ModelConfig, parse_config
-from rephrase_rl.errors import ConfigError, DataError, EngineError, VerifierError
+from rephrase_rl.errors import ConfigError, DataError, EngineError, PromptError, VerifierError
 from rephrase_rl.trainers.trl.steps import grpo_steps
 from trl_fakes import rows
 
@@ -197,3 +197,12 @@ def test_a_question_longer_than_the_context_is_refused(tmp_path) -> None:
     path.write_text(json.dumps(row) + "\n" + json.dumps({**row, "question": "1+1="}) + "\n")
     with pytest.raises(DataError, match="1 of 2 questions are longer"):
         dry_run(config(data={"path": str(path)}))
+
+
+def test_prompts_of_ones_own_are_those_that_are_asked() -> None:
+    own = {"solve": "Q {question} A", "rephrase": "Q {question} K {expert_solution} A"}
+    prompts = {view.purpose: view.text for view in dry_run(config(prompts=own)).check.prompts}
+    assert prompts["solve"].startswith("<|user|>Q ")
+    assert " K " in prompts["rephrase"]
+    with pytest.raises(PromptError, match="required here is one for 'rephrase'"):
+        dry_run(config(prompts={"rephrase": own["solve"]}))
