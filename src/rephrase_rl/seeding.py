@@ -35,17 +35,23 @@ def derive_seed(run_seed: int, *parts: int | str) -> int:
 
 @contextmanager
 def forked_rng(seed: int) -> Iterator[None]:
-    """Run a block under its own torch seed and restore every torch generator afterwards.
+    """Run a block under its own torch seed and restore the generators afterwards.
 
-    CPU and all visible CUDA generators are forked. Python's and numpy's generators are left alone:
-    nothing in generation draws from them.
+    CPU and all visible CUDA generators are forked, and numpy's global one, from which vLLM (0.31.0)
+    takes a seed for each request. Python's is left alone: nothing in generation draws from it.
     """
+    import numpy as np
     import torch
 
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
+    of_numpy = np.random.get_state()  # noqa: NPY002  (vLLM draws from this one)
+    try:
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002
+            yield
+    finally:
+        np.random.set_state(of_numpy)  # noqa: NPY002
 
 
 def seed_everything(seed: int) -> None:

@@ -11,7 +11,7 @@ from trl import GRPOConfig
 from rephrase_rl.assembly import dry_run, train_run
 from rephrase_rl.assembly.objects import model_path
 from rephrase_rl.config import ModelConfig, parse_config
-from rephrase_rl.errors import ConfigError, DataError, EngineError, VerifierError
+from rephrase_rl.errors import ConfigError, DataError, EngineError, PromptError, VerifierError
 from rephrase_rl.trainers.trl.steps import grpo_steps
 from trl_fakes import rows
 
@@ -176,6 +176,20 @@ def test_faults_come_out_as_in_training(more, error, said) -> None:
         dry_run(config(**more))
 
 
+def test_a_question_longer_than_what_vllm_takes_is_refused(tmp_path) -> None:
+    """It would end the run in the middle."""
+    path = tmp_path / "long.jsonl"
+    row = {"question": "x" * 80, "reference_answer": "1", "task_kind": "lab"}
+    row["expert_solution"] = "1"
+    path.write_text(json.dumps(row) + "\n" + json.dumps({**row, "question": "1+1="}) + "\n")
+    batch = {"per_device_train_batch_size": 4, "num_generations": 4, "max_completion_length": 20}
+    vllm = {"use_vllm": True, "vllm_max_model_length": 64}
+    data = {"path": str(path)}
+    assert dry_run(config(method="grpo", data=data, trainer=batch))
+    with pytest.raises(DataError, match=r"1 of 2 questions are longer .* of 64 tokens"):
+        dry_run(config(method="grpo", data=data, trainer={**batch, **vllm}))
+
+
 def test_a_question_longer_than_the_context_is_refused(tmp_path) -> None:
     path = tmp_path / "long.jsonl"
     row = {"question": "x" * 300, "reference_answer": "1", "task_kind": "lab"}
@@ -183,3 +197,12 @@ def test_a_question_longer_than_the_context_is_refused(tmp_path) -> None:
     path.write_text(json.dumps(row) + "\n" + json.dumps({**row, "question": "1+1="}) + "\n")
     with pytest.raises(DataError, match="1 of 2 questions are longer"):
         dry_run(config(data={"path": str(path)}))
+
+
+def test_prompts_of_ones_own_are_those_that_are_asked() -> None:
+    own = {"solve": "Q {question} A", "rephrase": "Q {question} K {expert_solution} A"}
+    prompts = {view.purpose: view.text for view in dry_run(config(prompts=own)).check.prompts}
+    assert prompts["solve"].startswith("<|user|>Q ")
+    assert " K " in prompts["rephrase"]
+    with pytest.raises(PromptError, match="required here is one for 'rephrase'"):
+        dry_run(config(prompts={"rephrase": own["solve"]}))

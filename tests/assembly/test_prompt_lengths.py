@@ -26,8 +26,7 @@ def check(questions, max_completion_tokens: int = 100, **changes) -> None:
         problems,
         PromptsConfig(**changes),
         ByteTokenizer(),
-        context_of(tiny_model().config),  # 1024
-        max_completion_tokens,
+        PromptRoom(context_of(tiny_model().config), max_completion_tokens),  # of 1024
         {},
     )
 

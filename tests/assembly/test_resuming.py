@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rephrase_rl.errors import CheckpointError
+from rephrase_rl.errors import CheckpointError, ConfigError
 from rephrase_rl.runs import RunDirectory, checkpoints
 from resume_runs import as_killed_after, config, differences, train
 
@@ -59,6 +59,15 @@ def test_a_record_with_a_hole_is_refused(killed) -> None:
     (killed / "steps.jsonl").write_bytes(b"".join([lines[0], *lines[2:]]))
     with pytest.raises(CheckpointError, match="lacks step 1 and 0 others of the 2"):
         train(CHOSEN, killed, resume=True)
+
+
+def test_what_was_changed_is_named_where_a_run_is_resumed(killed) -> None:
+    changed = config(max_steps=7, steps_per_generation=2)
+    other_place = changed.model_copy(update={"output_dir": "elsewhere"})
+    with pytest.raises(ConfigError, match="another configuration") as raised:
+        train(other_place, killed, resume=True)
+    assert raised.value.faults == ("trainer.max_steps: 3 in the run, 7 now",)
+    assert "init_from" in raised.value.message
 
 
 def test_what_a_kill_left_half_written_is_passed_over(whole, killed) -> None:

@@ -71,6 +71,8 @@ def data_check(**changes: Any) -> DataCheck:
         expert_budget=None,
         duplicates=DuplicateReport(2, 1, (("p1", "p0"),), (("p1", "p0"),)),
         tokens={"solve": LengthSummary(2, 10, 14, 14, 15)},
+        solve_fit=Fit(3840, 2, 2),
+        solve_limit="the context",
         prompt_fit=Fit(2048, 1, 2, ("p1 (2050)",)),
         prompt_limit="what limits it",
         completion_fit=Fit(256, 3, 4),

@@ -106,6 +106,7 @@ def test_everything_is_told(cli, assembly) -> None:
         "answers missing: 0\n",
         "experts: 1 of 2 (50.0 %) of the problems have one\n",
         "repeated questions: 2, with another answer: 1\n  repeated: p1 = p0\n",
+        "q within the context = 3840: 2 of 2 (100.0 %)\n"
         "P(q, k) within what limits it = 2048: 1 of 2 (50.0 %)\n"
         "  over it, with tokens: p1 (2050)\n",
         "k with an end token within trainer.max_completion_length = 256: 3 of 4 (75.0 %)\n",

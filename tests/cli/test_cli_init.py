@@ -243,3 +243,35 @@ def test_one_empty_answer_is_named_and_the_task_stays(cli, tmp_path, monkeypatch
     assert (config.data[0].mapping, config.rewards[0].verifier) == ("math", "math")
     checked = cli("data", "check", "m.yaml", "--rows", "0")
     assert "fault: row 7, column 'answer'" in checked.out
+
+
+def test_grpo_begins_on_data_with_experts_and_without_room_for_them(cli, table: Path) -> None:
+    refused = cli("init", "lab:base", table.name)
+    assert "--method grpo" in refused.err
+    outcome = cli("init", "lab:base", table.name, "--method", "grpo")
+    assert outcome.status == 0, outcome.err
+    text = Path("sums-train.yaml").read_text(encoding="utf-8")
+    assert "Plain GRPO, as was asked for" in text
+    assert "rephrase-rl rephrase" not in outcome.out
+    config = load_config("sums-train.yaml")
+    assert config.method == "grpo"
+    assert config.data[0].mapping.expert_solution == "Teacher's working"
+    assert "experts have up to" in text
+
+
+def test_repo_is_not_begun_without_experts(cli, model: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("few.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n' * 3, encoding="utf-8")
+    outcome = cli("init", model, "few.jsonl", "--method", "repo")
+    assert outcome.status == 2
+    assert "found no expert solution in the first 3 rows" in outcome.err
+    assert cli("init", model, "few.jsonl", "--task", "text").status == 0
+    assert load_config("few.yaml").rewards[0].verifier == "text_exact"
+
+
+@pytest.mark.parametrize("words", [("init", "lab:base"), ("data", "check")])
+def test_what_is_made_has_no_columns_to_be_named(cli, tmp_path, monkeypatch, words) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = cli(*words, "lab:hard", "--column", "question=Exercise")
+    assert outcome.status == 2
+    assert "found --column with lab:hard, whose problems are made here" in outcome.err

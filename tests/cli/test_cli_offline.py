@@ -7,6 +7,8 @@ import json
 import pytest
 
 from rephrase_rl.cli.mine import bar_length
+from rephrase_rl.cli.targets import config_of_target
+from rephrase_rl.errors import CheckpointError
 
 pytestmark = pytest.mark.integration
 
@@ -128,6 +130,21 @@ def test_rephrase_takes_the_rules_of_a_configuration_and_its_own_model(
     assert manifest["model"] == "lab:poor_rewriter"
     assert [rule["kind"] for rule in manifest["settings"]["accept"]] == ["correct", "steps_valid"]
     assert set(json.loads(done.out)["refusals"]) <= {"correct", "steps_valid"}
+
+
+def test_a_run_stands_for_its_final_policy(tmp_path) -> None:
+    run = tmp_path / "run"
+    final = run / "checkpoints" / "final"
+    final.mkdir(parents=True)
+    (run / "manifest.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="without a final policy"):
+        config_of_target("lab:hard", str(run), (), method="repo")
+    (final / "config.json").write_text("{}")
+    named = config_of_target("lab:hard", str(run), (), method="repo")
+    assert named.model.path == str(final)
+    (tmp_path / "run.yaml").write_text("method: repo\nmodel: {path: a}\ndata: {path: 'lab:hard'}\n")
+    of_config = config_of_target(str(tmp_path / "run.yaml"), str(run), (), method="repo")
+    assert of_config.model.path == str(final)
 
 
 def test_bars_grow_with_the_count() -> None:

@@ -27,8 +27,10 @@ def write_csv(path: Path, header: list[str], rows: list[tuple], delimiter: str =
     return path
 
 
-def guess_of(tmp_path: Path, rows: list[dict], **named: str) -> MappingGuess:
-    return guess_mapping(write(tmp_path / "rows.jsonl", rows), named=named)
+def guess_of(
+    tmp_path: Path, rows: list[dict], task: str | None = None, **named: str
+) -> MappingGuess:
+    return guess_mapping(write(tmp_path / "rows.jsonl", rows), named=named, task=task)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +225,58 @@ def test_blank_answers_say_nothing_about_the_task(tmp_path: Path) -> None:
     rows[-1] |= {"result": "blue"}
     guess = guess_of(tmp_path, rows)
     assert guess.mapping["default_task_kind"] == "text"
-    assert guess.reasons[-1] == "2 of 10 answers are words: all are compared as texts"
+    told = "2 of 10 answers are words, the others mathematics: all are compared as texts; for "
+    assert guess.reasons[-1].startswith(told)
+    assert "init --task KIND" in guess.reasons[-1]
+
+
+def test_a_few_words_among_numbers_are_told_and_the_users_task_is_taken(tmp_path: Path) -> None:
+    answers = ["red", *map(str, range(10))]
+    rows = [{"task": f"{i}?", "result": a} for i, a in enumerate(answers)]
+    guess = guess_of(tmp_path, rows)
+    assert "default_task_kind" not in guess.mapping
+    assert (
+        "1 of 11 answers are words, the others mathematics: all are compared as mathematics"
+        in (guess.reasons[-1])
+    )
+    for task in ("text", "finance"):
+        guess = guess_of(tmp_path, rows, task=task)
+        assert guess.mapping["default_task_kind"] == task
+        assert guess.reasons[-1] == f"the task is {task}: you said so"
+        assert not any("are compared" in reason for reason in guess.reasons)
+    with pytest.raises(DataError, match="found no options"):
+        guess_of(tmp_path, rows, task="choice")
+    few = [{"task": f"{i}?", "result": "yes" if i % 2 else "no"} for i in range(10)]
+    assert guess_of(tmp_path, few).mapping["fixed_options"] == ["no", "yes"]
+    assert guess_of(tmp_path, few, task="choice").mapping["fixed_options"] == ["no", "yes"]
+    assert guess_of(tmp_path, few, task="text").mapping == {
+        "question": "task", "reference_answer": "result", "default_task_kind": "text",
+    }  # fmt: skip
+    named = [{"question": q, "answer": f"{k}\n#### {a}"} for q, k, a in NUMBERS]
+    assert guess_of(tmp_path, named, task="finance").mapping == {
+        "like": "gsm8k", "default_task_kind": "finance",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("amount", ["12", "30 %", "$4"])
+def test_prose_with_a_number_in_it_is_no_mathematics(tmp_path: Path, amount) -> None:
+    answer = f"The pump cavitates above {amount} because its inlet pressure falls too far."
+    rows = [{"task": f"Why does pump {i} stop?", "result": answer} for i in range(10)]
+    assert guess_of(tmp_path, rows).mapping["default_task_kind"] == "text"
+    short = [{"task": f"{i}?", "result": r"$\text{about three dozen} = 36$"} for i in range(10)]
+    assert guess_of(tmp_path, short).mapping.get("default_task_kind") != "text"
+
+
+def test_an_experts_column_is_found_by_that_name_and_one_without_a_known_name_is_told(
+    tmp_path: Path,
+) -> None:
+    rows = [{"question": q, "answer": a, "expert": k * 3} for q, k, a in NUMBERS]
+    assert guess_of(tmp_path, rows).mapping["expert_solution"] == "expert"
+    other = [{"question": q, "answer": a, "how to": k * 3} for q, k, a in NUMBERS]
+    guess = guess_of(tmp_path, other)
+    assert "expert_solution" not in guess.mapping
+    (told,) = [reason for reason in guess.reasons if "no column is called like" in reason]
+    assert told.endswith("--column expert_solution='how to'")
 
 
 @pytest.mark.parametrize("text", ["", "no last line"])

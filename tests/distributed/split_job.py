@@ -1,8 +1,9 @@
 """Processes of guided runs whose weights FSDP2 divides, on CPUs; started by test_split_weights.py.
 
-Usage: split_job.py OUT bf16|float32. Trains three steps, goes on from the checkpoint of the second
-in a run of its own, and writes what came of it to OUT. Accelerate reads ``ACCELERATE_USE_FSDP`` and
-``FSDP_*``, but divides weights on accelerators alone; what it does there is done here for CPUs.
+Usage: split_job.py OUT bf16|float32 weights|adapter|texts. Trains three steps, goes on from the
+checkpoint of the second in a run of its own, and writes what came of it to OUT. Accelerate reads
+``ACCELERATE_USE_FSDP`` and ``FSDP_*``, but divides weights on accelerators alone; what it does
+there is done here for CPUs.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from trl.generation.vllm_generation import VLLMGeneration
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from split_runs import ARGUMENTS, split_trainer
+from split_runs import ARGUMENTS, split_supervised, split_trainer
 
 
 def divide_on_cpus() -> None:
@@ -73,7 +74,7 @@ def sent_to_vllm(made: Any) -> dict[str, torch.Tensor]:
 
 
 def main() -> None:
-    out, arithmetic = Path(sys.argv[1]), sys.argv[2]
+    out, arithmetic, trained = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     divide_on_cpus()
     args = copy.deepcopy(ARGUMENTS) | {
         "gradient_accumulation_steps": 2,
@@ -83,10 +84,12 @@ def main() -> None:
         "save_steps": 2,
     }
     seen = BetweenMicroBatches()
-    made = split_trainer(out.parent / "trl", args)
+    build = split_supervised if trained == "texts" else split_trainer
+    more = (True,) if trained == "adapter" else ()
+    made = build(out.parent / "trl", args, *more)
     made.add_callback(seen)
     formats: set[str] = set()
-    scores = made._get_per_token_logps_and_entropies
+    scores = getattr(made, "_get_per_token_logps_and_entropies", None)  # supervised has none
 
     def watched(*args: Any, **kwargs: Any) -> Any:
         result = scores(*args, **kwargs)
@@ -95,19 +98,19 @@ def main() -> None:
 
     made._get_per_token_logps_and_entropies = watched
     made.train()
-    again = split_trainer(out.parent / "again", args | {"save_strategy": "no"})
+    again = build(out.parent / "again", args | {"save_strategy": "no"}, *more)
     again.train(resume_from_checkpoint=str(out.parent / "trl" / "checkpoint-2"))
-    trained, resumed = sent_to_vllm(made), sent_to_vllm(again)
+    weights, resumed = sent_to_vllm(made), sent_to_vllm(again)
     if made.accelerator.is_main_process:
-        torch.save(trained, out.with_suffix(".pt"))
+        torch.save(weights, out.with_suffix(".pt"))
         found = {
             "kind": str(made.accelerator.distributed_type),
             "logps": sorted(formats),
             "gradients": sorted(seen.held),
             "whole_gradients": seen.whole,
-            "injected": made.state.log_history[0]["injection/accepted"],
+            "injected": made.state.log_history[0].get("injection/accepted"),
             "grad_norm": [line["grad_norm"] for line in made.state.log_history[:3]],
-            "resumed": all(torch.equal(trained[name], resumed[name]) for name in trained),
+            "resumed": all(torch.equal(weights[name], resumed[name]) for name in weights),
         }
         out.write_text(json.dumps(found))
     torch.distributed.destroy_process_group()

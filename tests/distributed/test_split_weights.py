@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from split_runs import ARGUMENTS, split_trainer
+from split_runs import ARGUMENTS, split_supervised, split_trainer
 
 pytestmark = pytest.mark.distributed
 
@@ -22,7 +22,9 @@ RECIPE = Path(__file__).parents[2] / "recipes" / "accelerate" / "fsdp_8_gpus.yam
 LIMIT_S = 180
 
 
-def launch(folder: Path, arithmetic: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def launch(
+    folder: Path, arithmetic: str, trained: str = "weights"
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """What the job found, and the weights that vLLM would be sent."""
     fsdp = yaml.safe_load(RECIPE.read_text())["fsdp_config"]
     environment = {name.upper(): str(value).lower() for name, value in fsdp.items()}
@@ -31,7 +33,7 @@ def launch(folder: Path, arithmetic: str) -> tuple[dict[str, Any], dict[str, tor
     out = folder / "found.json"
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
-        [sys.executable, *launcher, str(JOB), str(out), arithmetic],
+        [sys.executable, *launcher, str(JOB), str(out), arithmetic, trained],
         env=os.environ
         | environment
         | {"ACCELERATE_USE_FSDP": "true", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
@@ -64,3 +66,31 @@ def test_under_bf16_sums_and_log_probs_stay_float32(tmp_path) -> None:
     assert found["gradients"] == ["torch.float32"]
     assert found["whole_gradients"] == 0, "a process holds gradients of its own part alone"
     assert found["resumed"]
+
+
+@pytest.mark.slow
+def test_adapters_on_split_weights_are_merged_for_vllm_and_resumed(tmp_path) -> None:
+    found, weights = launch(tmp_path, "float32", "adapter")
+    assert found["resumed"]
+    one = split_trainer(tmp_path / "one", ARGUMENTS, adapter=True)
+    one.train()
+    norms = [line["grad_norm"] for line in one.state.log_history[:3]]
+    assert found["grad_norm"] == pytest.approx(norms, rel=1e-3)
+    merged = one.model.merge_and_unload()
+    whole = dict(merged.named_parameters())
+    assert weights.keys() == whole.keys(), "of the model, not of the adapter"
+    gap = max(float((weights[name] - whole[name].detach()).abs().max()) for name in whole)
+    assert gap < 1e-4
+
+
+@pytest.mark.slow
+def test_supervised_training_on_split_weights(tmp_path) -> None:
+    found, weights = launch(tmp_path, "float32", "texts")
+    assert found["resumed"]
+    one = split_supervised(tmp_path / "one", ARGUMENTS)
+    one.train()
+    norms = [line["grad_norm"] for line in one.state.log_history[:3]]
+    assert found["grad_norm"] == pytest.approx(norms, rel=1e-4)
+    whole = dict(one.model.named_parameters())
+    gap = max(float((weights[name] - whole[name].detach()).abs().max()) for name in whole)
+    assert gap < 1e-4

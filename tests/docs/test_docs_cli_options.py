@@ -30,7 +30,9 @@ FROZEN = {
     ],
     "export merged": ["--dtype"],
     "export verl": ["--set", "--trust"],
-    "init": ["--column", "--mapping", "--out", "--overwrite", "--split"],
+    "init": [
+        "--column", "--mapping", "--method", "--out", "--overwrite", "--split", "--task",
+    ],
     "ledger": ["--json", "--limit", "--samples", "--seed", "--trust", "--utilisation", "-k"],
     "methods": ["--json"],
     "mine": [

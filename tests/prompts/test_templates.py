@@ -152,7 +152,7 @@ def test_faulty_templates(template_id, text, system, message):
 
 
 def test_unknown_names():
-    with pytest.raises(PromptError, match="'math-solve-v0'; required: one of math-solve-v1"):
+    with pytest.raises(PromptError, match="'math-solve-v0'; required: a published id, KIND-PUR"):
         get_template("math-solve-v0")
     with pytest.raises(PromptError, match="kind 'law'; kinds with one are choice, finance, lab"):
         default_template("law", "solve")
@@ -160,3 +160,29 @@ def test_unknown_names():
         PromptError, match=r"style 'think' for task kind 'lab'; kinds .* are choice"
     ):
         default_template("lab", "solve", "think")
+
+
+def test_a_text_of_ones_own_stands_in_place_of_an_id():
+    text = "{question}\n\nSeen: {expert_solution}\nUse \\boxed{}.\n"
+    own = get_template(text, "rephrase")
+    assert (own.text, own.purpose) == (text[:-1], "rephrase")
+    assert own.template_id.startswith("own-rephrase-")
+    assert get_template(text.rstrip()) == own
+    assert get_template(text + "!").template_id != own.template_id
+    assert get_template("Say: {question}", "solve").template_id.startswith("own-solve-")
+
+
+@pytest.mark.parametrize(
+    ("text", "purpose", "said"),
+    [
+        ("{question} {expert_solution}", "solve", r"for 'rephrase' by what it shows, and 'solve'"),
+        ("{question}", "rephrase", r"shows \{question\}, \{expert_solution\}"),
+        ("math-solve-v1", "rephrase", "is for 'solve'"),
+        ("{question} {expert}", "rephrase", r"has the places \{expert\}"),
+        ("{question} {question}", "solve", "must have"),
+        ("template.txt", "solve", "or a text of your own"),
+    ],
+)
+def test_a_text_that_asks_for_something_else_is_refused(text, purpose, said):
+    with pytest.raises(PromptError, match=said):
+        get_template(text, purpose)

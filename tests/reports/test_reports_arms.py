@@ -74,6 +74,25 @@ def test_a_method_with_a_block_of_ones_own_is_not_called_by_the_presets_name(tmp
     assert labels == ["repo + HalfGate share=0.5", "repo", "repo + HalfGate share=0.75"]
 
 
+def test_many_blocks_of_ones_own_are_counted_and_no_name_is_cut(tmp_path):
+    rule = "{kind: custom, target: 'mine:MuchShorterThanTheExpert'}"
+    own = f"guidance: {{gate: {{kind: custom, target: 'mine:MostOfThemFail'}}, accept: [{rule}]}}\n"
+    (arm,) = arms_of(*(arm_run(tmp_path / f"o{i}", "repo", i, config=BARE + own) for i in (1, 2)))
+    assert arm.label == "repo + MostOfThemFail + 1 of its own"
+
+
+def test_another_draw_from_the_same_sets_is_no_other_data(tmp_path):
+    def run(seed, drawn, content):
+        sets = {"train/a": {"sha256": content}, "train/b": {"sha256": "b"}}
+        return arm_run(
+            tmp_path / f"{seed}{content}", "repo", seed, data={"train": drawn}, datasets=sets
+        )
+
+    assert arm_warnings(arms_of(run(1, "x", "same"), run(2, "y", "same"))) == []
+    (told,) = arm_warnings(arms_of(run(1, "x", "one"), run(2, "x", "other")))
+    assert "its runs differ in data" in told
+
+
 def test_arms_with_other_blocks_are_named_by_them_and_not_by_their_fields(tmp_path):
     always = "guidance: {gate: {kind: always}}\n"
     share = "guidance: {gate: {kind: failed_share, gate_failure_fraction: 1.0}}\n"

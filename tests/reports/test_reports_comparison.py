@@ -52,6 +52,20 @@ def write(runs, out, **questions) -> tuple[dict, str, str]:
 
 
 @pytest.mark.usefixtures("no_figure")
+def test_runs_without_any_evaluation_are_told_what_makes_one(tmp_path):
+    runs = [
+        RunDirectory.create(tmp_path / name, MANIFEST | {"method": name}, CONFIG)
+        for name in ("grpo", "repo")
+    ]
+    data, page, markdown = write(runs, tmp_path / "out")
+    assert data["warnings"][0].startswith("no run has an evaluation")
+    for text in (page, markdown):
+        assert "no run has an evaluation" in text
+    runs[0].write_evaluation(4, "hard", result("hard", 0.0), [])
+    assert "no run has" not in write(runs, tmp_path / "out")[1]
+
+
+@pytest.mark.usefixtures("no_figure")
 def test_outcomes_and_budgets_stand_side_by_side(runs, tmp_path):
     data, page, markdown = write(runs, tmp_path / "demo" / "report")
 

@@ -10,6 +10,7 @@ import itertools
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from peft import LoraConfig
@@ -201,6 +202,25 @@ class FakeVllm:
             logps = self.model(input_ids=ids).logits[0, :-1].log_softmax(-1)
         chosen = logps.gather(-1, ids[0, 1:].unsqueeze(-1))[-len(completion) :]
         return [[float(logp)] for logp in chosen.flatten()]
+
+
+def test_rollouts_of_a_vllm_in_this_process_depend_on_the_runs_seed(tmp_path, monkeypatch) -> None:
+    """vLLM seeds the process's generators by the sampler's number, which is no run's own."""
+
+    class Seeding(FakeVllm):
+        def __init__(self, *args, **settings) -> None:
+            super().__init__(*args, **settings)
+            np.random.seed(0)  # noqa: NPY002
+            torch.manual_seed(0)
+
+    monkeypatch.setattr("trl.trainer.grpo_trainer.VLLMGeneration", Seeding)
+    drawn = []
+    for seed in (1, 1, 2):
+        trainer(tmp_path, guidance_of("repo", "")[0], args={"use_vllm": True, "seed": seed})
+        drawn.append((int(np.random.randint(2**31)), int(torch.randint(2**31, ()))))  # noqa: NPY002
+    assert drawn[0] == drawn[1]
+    assert drawn[0][0] != drawn[2][0]
+    assert drawn[0][1] != drawn[2][1]
 
 
 @pytest.mark.parametrize(

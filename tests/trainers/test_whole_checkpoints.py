@@ -14,6 +14,7 @@ import torch
 from rephrase_rl.errors import CheckpointError
 from rephrase_rl.guidance.blocks import Guidance
 from rephrase_rl.runs import checkpoints
+from rephrase_rl.trainers.trl.checkpoints import _not_written
 from trl_fakes import trainer
 
 pytestmark = pytest.mark.integration
@@ -68,6 +69,15 @@ def test_a_disk_that_takes_no_more_is_told_and_leaves_the_one_before(tmp_path, l
         assert words in str(told.value)
     assert tree(tmp_path) == {"checkpoint-1"}
     assert checkpoints.faults_of(tmp_path / "checkpoint-1") == []
+
+
+def test_without_an_earlier_checkpoint_nothing_is_to_be_resumed(tmp_path) -> None:
+    error = OSError("No space left on device")
+    said = _not_written(tmp_path, "checkpoint-2", error)
+    assert "begin anew with --overwrite" in said
+    assert "--resume" not in said
+    (tmp_path / "checkpoint-1").mkdir()
+    assert "--resume" in _not_written(tmp_path, "checkpoint-2", error)
 
 
 def test_an_interruption_in_the_middle_of_saving_leaves_nothing_half_written(tmp_path) -> None:

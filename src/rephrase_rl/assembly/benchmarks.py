@@ -53,7 +53,7 @@ def benchmark_template(
     if prompt is None:
         return solve_template(problem, prompts)
     if prompt.template is not None:
-        return get_template(prompt.template)
+        return get_template(prompt.template, "solve")
     content = f"{prompt.text}\x1f{prompt.system or ''}"
     digest = hashlib.sha256(content.encode()).hexdigest()[:8]
     return PromptTemplate(f"{benchmark.name}-solve-{digest}", str(prompt.text), prompt.system)

@@ -98,20 +98,24 @@ def check_data(
 
 
 def _limits(config: RunConfig, guidance: GuidanceConfig, with_model: bool) -> Limits:
-    """The limits of training; that on P(q, k) is the context's where this leaves less room."""
+    """The limits of training; those on q and P(q, k) are the context's where this leaves less."""
     budgets = [data.expert_tokens for data in config.data if data.expert_tokens is not None]
     limits = Limits(
         prompt=getattr(guidance.source, "max_prompt_tokens", None),
         completion=config.trainer.get("max_completion_length"),
         expert=min(budgets, default=None),
     )
-    if limits.prompt is None or not with_model:
+    if not with_model:
         return limits
     try:
         model_config = starting_model_config(config)
     except EngineError:  # a tokenizer can be looked at without the rest
         model_config = None
     room = rewriting_room(config, guidance, model_config)
+    if room is not None:
+        limits = limits._replace(solve=max(0, room.tokens), solve_by=room.named)
+    if limits.prompt is None:
+        return limits
     if room is None:
         unknown = f"{limits.prompt_by} (the policy's context is not known)"
         return limits._replace(prompt_by=unknown)

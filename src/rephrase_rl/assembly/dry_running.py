@@ -168,17 +168,9 @@ def _reinforced(
     tokenizer = load_model_tokenizer(starting_model(config))
     model_config = starting_model_config(config)
     template_kwargs = arguments.chat_template_kwargs or {}
-    refuse_long_questions(
-        problems,
-        config.prompts,
-        tokenizer,
-        context_of(model_config),
-        arguments.max_completion_length,
-        template_kwargs,
-    )
-    fit_rewriting(
-        problems, blocks, prompt_room(arguments, model_config), tokenizer, template_kwargs
-    )
+    room = prompt_room(arguments, model_config)
+    refuse_long_questions(problems, config.prompts, tokenizer, room, template_kwargs)
+    fit_rewriting(problems, blocks, room, tokenizer, template_kwargs)
     processes = max(arguments.world_size, config.plan.devices)
     if config.trainer.get("generation_batch_size"):  # of all processes together, as TRL has it
         rows = arguments.per_device_train_batch_size * processes

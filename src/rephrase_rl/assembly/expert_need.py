@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rephrase_rl.assembly.blocks import build_source
 from rephrase_rl.config import parse_guidance
 from rephrase_rl.data.budget import FATE_KEY
 from rephrase_rl.errors import DataError
+from rephrase_rl.guidance.memory import needs_expert
 from rephrase_rl.methods import resolve_config
 
 if TYPE_CHECKING:
@@ -14,10 +16,6 @@ if TYPE_CHECKING:
 
     from rephrase_rl.config import GuidanceConfig, RunConfig
     from rephrase_rl.records import Problem
-
-EXPERT_SOURCES = ("rephrase", "expert_text", "expert_prefix")
-"""Kinds of sources that bring in nothing for a problem without an expert solution; so does
-``refinement`` where it shows one."""
 
 
 def refuse_without_experts(config: RunConfig, sets: Sequence[Sequence[Problem]]) -> None:
@@ -33,7 +31,7 @@ def refuse_without_experts(config: RunConfig, sets: Sequence[Sequence[Problem]])
         DataError: No problem that may be guided has an expert solution.
     """
     guidance = parse_guidance(resolve_config(config).guidance)
-    if not _shows_expert(guidance):
+    if not _needs_expert(config, guidance):
         return
     supervised = guidance.slot.kind == "dataset"
     guided = [
@@ -64,8 +62,8 @@ def _was_left_out(problem: Problem) -> bool:
     return isinstance(record, dict) and record.get("fate") == "left_out"
 
 
-def _shows_expert(guidance: GuidanceConfig) -> bool:
-    source = guidance.source
-    if source.kind == "refinement":
-        return source.show_expert
-    return source.kind in EXPERT_SOURCES
+def _needs_expert(config: RunConfig, guidance: GuidanceConfig) -> bool:
+    """As the source itself says; one of the user's own is not asked."""
+    if guidance.source.kind in ("none", "custom"):
+        return False
+    return needs_expert(build_source(guidance, config.prompts))

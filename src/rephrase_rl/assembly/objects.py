@@ -206,14 +206,14 @@ def model_path(model: ModelConfig) -> str:
 def solve_template(problem: Problem, prompts: PromptsConfig) -> PromptTemplate:
     """The template that asks for a solution of this problem."""
     if prompts.solve is not None:
-        return get_template(prompts.solve)
+        return get_template(prompts.solve, "solve")
     return default_template(problem.task_kind, "solve", prompts.style)
 
 
 def rephrase_template(problem: Problem, prompts: PromptsConfig) -> PromptTemplate:
     """The template P(q, k) of this problem."""
     if prompts.rephrase is not None:
-        return get_template(prompts.rephrase)
+        return get_template(prompts.rephrase, "rephrase")
     return default_template(problem.task_kind, "rephrase", prompts.style)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from pathlib import Path
 
 from rephrase_rl.errors import CheckpointError, ConfigError
@@ -32,10 +33,11 @@ def resolve_policy_path(model: str) -> str:
     if (path / "manifest.json").is_file():
         final = path / "checkpoints" / FINAL_POLICY
         if not any((final / name).is_file() for name in ("config.json", ADAPTER_FILE)):
+            config = shlex.quote(str(path / "config.yaml"))
             raise CheckpointError(
                 f"{path} is a run without a final policy ({final} is missing): the run has not "
-                "finished; resume it with `rephrase-rl train CONFIG --resume`, or name a folder "
-                f"under {path / 'checkpoints'}"
+                f"finished; resume it with `rephrase-rl train {config} --resume`, "
+                f"or name a folder under {path / 'checkpoints'}"
             )
         return str(final)
     return model

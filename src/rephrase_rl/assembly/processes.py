@@ -8,11 +8,14 @@ whose connection breaks looks there. There, too, they learn what one of them has
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import Any
 
 import torch.distributed
+from accelerate import PartialState
+from transformers import TrainingArguments
 
 from rephrase_rl.errors import ProcessError
 
@@ -34,6 +37,27 @@ WAIT_FOR_MESSAGE_S = 5.0
 """The message of a process is written beside the breaking of its connections, so it may be late."""
 
 BETWEEN_LOOKS_S = 0.5
+
+
+def meet(trainer: Mapping[str, Any]) -> None:
+    """Let the processes of a run find each other, under the run's own time limit.
+
+    transformers does so when it makes its arguments, and takes the limit from them; where anything
+    has asked accelerate for the processes before, it is too late, and torch's own limit of 10
+    minutes for NCCL holds for the run.
+
+    Args:
+        trainer: The ``trainer`` section of a configuration.
+    """
+    limit = trainer.get("ddp_timeout")
+    if not isinstance(limit, int | float):
+        limit = TrainingArguments.ddp_timeout
+    PartialState(
+        # Without ``cpu`` accelerate finds one process where there are several on CPUs.
+        cpu=bool(trainer.get("use_cpu", not torch.cuda.is_available())),
+        backend=trainer.get("ddp_backend"),
+        timeout=timedelta(seconds=limit),
+    )
 
 
 @contextmanager

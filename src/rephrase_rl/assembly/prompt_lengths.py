@@ -34,47 +34,47 @@ def refuse_long_questions(
     problems: Sequence[Problem],
     prompts: PromptsConfig,
     tokenizer: Any,
-    context: int | None,
-    max_completion_tokens: int,
+    room: PromptRoom | None,
     chat_template_kwargs: dict[str, object],
 ) -> None:
     """Refuse problems whose solve prompt fills the policy's context; warn where room is scarce.
 
-    A token holds at least one byte, so only prompts with more bytes than room are tokenized.
+    A token holds at least one byte, so only prompts with more bytes than room are tokenized. vLLM
+    ends the run at the first prompt of as many tokens as it may take.
 
     Args:
         problems: Of the run.
         prompts: Names the templates.
         tokenizer: The policy's.
-        context: Of the policy, in tokens; None: not known, and nothing is checked.
-        max_completion_tokens: Longest completion.
+        room: Of prompts; None: not known, and nothing is checked.
         chat_template_kwargs: Passed to the chat template.
 
     Raises:
         DataError: With every such problem.
     """
-    if context is None:
+    if room is None:
         return
-    room = context - max_completion_tokens
+    context = room.context
     faults, tight = [], 0
     for problem in problems:
         messages = render_prompt(problem, solve_template(problem, prompts))
-        if _num_bytes(messages) <= room:
+        if _num_bytes(messages) <= room.tokens:
             continue
         count = len(prompt_token_ids(tokenizer, messages, chat_template_kwargs))
         if count >= context:
             faults.append(f"problem {problem.problem_id!r}: {count} tokens")
-        tight += count > room
+        tight += count > room.tokens
     if faults:
         raise DataError(
             f"{len(faults)} of {len(problems)} questions are longer than the policy's context of "
-            f"{context} tokens; required: room for a completion. Leave these problems out",
+            f"{context} tokens (or trainer.vllm_max_model_length); required: room for a "
+            "completion. Leave these problems out",
             faults,
         )
     if tight:
         warnings.warn(
             f"{tight} of {len(problems)} prompts and trainer.max_completion_length "
-            f"({max_completion_tokens}) exceed the policy's context of {context} tokens together; "
+            f"({room.completion}) exceed the policy's context of {context} tokens together; "
             "what is written beyond it is of no use: lower trainer.max_completion_length",
             stacklevel=3,
         )

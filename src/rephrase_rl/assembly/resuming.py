@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
-from rephrase_rl.config import dump_config
+from rephrase_rl.config import config_to_plain, dump_config
+from rephrase_rl.config.load import NOT_HASHED
 from rephrase_rl.errors import CheckpointError, ConfigError
 from rephrase_rl.runs import RunDirectory, checkpoints
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rephrase_rl.assembly.run_parts import RunRequest
+    from rephrase_rl.config import RunConfig
     from rephrase_rl.records import JSON
 
 logger = logging.getLogger(__name__)
@@ -60,8 +62,10 @@ def _reopened(request: RunRequest, manifest: Mapping[str, JSON]) -> tuple[RunDir
     run = RunDirectory.open(path)
     if run.manifest.get("config_hash") != manifest["config_hash"]:
         raise ConfigError(
-            f"{path} was made with another configuration; a resumed run must have the "
-            "same one: use the config.yaml in that folder, or start a new run"
+            f"{path} was made with another configuration; a resumed run must have the same one: "
+            f"use the config.yaml in that folder (train {path / 'config.yaml'} --resume), or start "
+            "a new run, which may go on from this one's policy (init_from)",
+            _differences(run, request.config),
         )
     _require_records(run, checkpoint, step)
     later = [c for c in checkpoints.all_checkpoints(home) if checkpoints.step_of(c) > step]
@@ -75,6 +79,18 @@ def _reopened(request: RunRequest, manifest: Mapping[str, JSON]) -> tuple[RunDir
     earlier = run.manifest.get("resumed", [])
     run.update_manifest({"resumed": [*earlier, {"after_step": step, **part}]})
     return run, str(checkpoint)
+
+
+def _differences(run: RunDirectory, config: RunConfig) -> list[str]:
+    """The entries in which the run's configuration and another one differ, where that counts."""
+    from rephrase_rl.reports.config_differences import config_differences  # brings matplotlib
+
+    named = config_differences([run.config, config_to_plain(config)])
+    return [
+        f"{name}: {there} in the run, {here} now"
+        for name, (there, here) in named
+        if name.partition(".")[0] not in NOT_HASHED
+    ]
 
 
 def _require_records(run: RunDirectory, checkpoint: Path, step: int) -> None:

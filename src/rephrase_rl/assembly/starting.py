@@ -18,7 +18,7 @@ from rephrase_rl.assembly.run_parts import starting_model
 from rephrase_rl.assembly.starting_budgets import Budgets, expert_lengths, find_budgets
 from rephrase_rl.assembly.starting_machine import Machine, largest_micro_batch, this_machine
 from rephrase_rl.config import parse_config
-from rephrase_rl.data.guessing import MappingGuess, guess_mapping
+from rephrase_rl.data.guessing import MappingGuess, guess_mapping, of_task
 from rephrase_rl.errors import ConfigError, DataError
 from rephrase_rl.lab.policies import policy_path
 from rephrase_rl.rollout.context_length import context_of
@@ -83,16 +83,13 @@ class StartingPoint:
     learning_rate: float
     test_file: str | None
     """A file beside the data whose name says that it is for testing, read with the same mapping."""
-
-    @property
-    def method(self) -> str:
-        """RePO where there is something to rephrase."""
-        return "repo" if self.report.with_expert else "grpo"
+    method: str
+    """RePO where there is something to rephrase, unless the user says another."""
 
 
 def starting_point(
     model: str, data: str, *, split: str | None = None, named: Mapping[str, str] | None = None,
-    mapping: str | None = None,
+    mapping: str | None = None, task: str | None = None, method: str | None = None,
 ) -> StartingPoint:  # fmt: skip
     """Find out what a first configuration needs.
 
@@ -102,20 +99,29 @@ def starting_point(
         split: Split of a Hugging Face dataset; None: train.
         named: Part -> column, as the user says it.
         mapping: A mapping's name, as the user says it; nothing is guessed then.
+        task: The task kind, as the user says it; None: found out by the answers.
+        method: ``repo`` or ``grpo``, as the user says it; None: by whether there are experts.
 
     Raises:
         DataError: The data cannot be read, its columns mean nothing known, or most rows are faulty.
         EngineError: The tokenizer cannot be loaded or has no chat template.
         ConfigError: Both ``mapping`` and ``named`` are given, or the mapping is unknown.
     """
-    guess = _guess(data, split, named or {}, mapping)
+    guess = _guess(data, split, named or {}, mapping, task)
     config = _preliminary(model, data, split, guess)
     report = check_data(config, (), CheckOptions(shown_rows=0)).report
     _refuse_unusable(report, data, guess)
     task_kind = max(report.task_kinds, key=lambda kind: report.task_kinds[kind])
     shape = _shape(config)
     machine = this_machine()
-    lengths = expert_lengths(config) if report.with_expert else []
+    method = method or ("repo" if report.with_expert else "grpo")
+    if method == "repo" and not report.with_expert:
+        raise DataError(
+            f"{data}: found no expert solution in the first {report.rows} rows, and --method repo "
+            "rewrites them; do this: name their column (--column expert_solution=COLUMN), or have "
+            "a teacher write some (`rephrase-rl experts`)"
+        )
+    lengths = expert_lengths(config) if method == "repo" else []
     budgets = find_budgets(report, lengths, _context_tokens(config), machine.kind)
     return StartingPoint(
         model=model,
@@ -131,11 +137,12 @@ def starting_point(
         parameters=None if shape is None else shape.parameters,
         learning_rate=LABS_RATE if model.startswith(LAB_PREFIX) else PAPERS_RATE,
         test_file=_test_file(data, config),
+        method=method,
     )
 
 
 def _guess(
-    data: str, split: str | None, named: Mapping[str, str], mapping: str | None
+    data: str, split: str | None, named: Mapping[str, str], mapping: str | None, task: str | None
 ) -> MappingGuess | None:
     if mapping is not None and named:
         raise ConfigError(
@@ -145,8 +152,9 @@ def _guess(
     if data.startswith(LAB_PREFIX):
         return None
     if mapping is not None:
-        return MappingGuess(mapping, ("you named it",))
-    return guess_mapping(data, split=split or "train", named=named)
+        guess = MappingGuess(mapping, ("you named it",))
+        return guess if task is None else of_task(guess, task)
+    return guess_mapping(data, split=split or "train", named=named, task=task)
 
 
 def _preliminary(model: str, data: str, split: str | None, guess: MappingGuess | None) -> RunConfig:

@@ -126,7 +126,8 @@ def find_budgets(
             )
         completion = min(completion, context - prompt)
     if not lengths or expert is None:
-        return Budgets(prompt, None, None, context, completion)
+        known = None if expert is None else expert.p99
+        return Budgets(prompt, known, None, context, completion)
     longest = max(one.rephrase for one in lengths)
     most = completion
     fitting = list(lengths)
@@ -186,8 +187,8 @@ def _no_room(lengths: Sequence[ExpertLengths], fitting: int, context: int) -> Co
         f"{least.expert} tokens, question and template take {around} around it, and a completion "
         f"as long as it {completion}, {total} together; required: room for one expert in {one_in} "
         "at least, since hardly anything would be rewritten; do this: take a model with a longer "
-        "context; where the experts are what is long, shorten them; for plain GRPO, leave their "
-        "column out of the data"
+        "context; where the experts are what is long, shorten them; for plain GRPO, which "
+        "rewrites none, --method grpo"
     )
 
 

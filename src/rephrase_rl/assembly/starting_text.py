@@ -51,6 +51,11 @@ def _head(point: StartingPoint) -> str:
             "The method is one line: `--set method=grpo` (or luffy, sft ...) runs another one on "
             "the same data; `rephrase-rl methods` lists them."
         )
+    elif point.report.with_expert:
+        lines += _comment(
+            "Plain GRPO, as was asked for; the experts of the data are not used. Lengths are not "
+            "measured for rewriting: for RePO run init again without --method."
+        )
     else:
         lines += _comment(
             "No row has an expert solution, so there is nothing to rephrase and the method is "

@@ -26,7 +26,7 @@ from rephrase_rl.assembly.mixture import gates_of_sets
 from rephrase_rl.assembly.objects import solve_template
 from rephrase_rl.assembly.precision import precision_fields
 from rephrase_rl.assembly.problems import training_problems
-from rephrase_rl.assembly.processes import shared_failures
+from rephrase_rl.assembly.processes import meet, shared_failures
 from rephrase_rl.assembly.prompt_lengths import fit_rewriting, refuse_long_questions
 from rephrase_rl.assembly.provenance import provenance
 from rephrase_rl.assembly.resuming import open_run
@@ -120,6 +120,7 @@ def train_run(
     refuse_unfit_adapters(request.config)
     guidance = parse_guidance(request.config.guidance)
     seed_everything(config.seed)
+    meet(request.config.trainer)
     is_writer = PartialState().is_main_process
     tidy = removed_if_bare(run_path) if is_writer else contextlib.nullcontext()
     with shared_failures(), machine_faults(run_path), tidy:
@@ -144,26 +145,16 @@ def _reinforcement_run(request: RunRequest, guidance: GuidanceConfig) -> RunSumm
             scale_rewards=guidance.advantages.scale,
             reward_weights=rewards.weights,
         )
-        context = context_of(policy.model.config)
-        refuse_long_evaluations(benchmarks, config, policy.tokenizer, context)
-        refuse_long_questions(
-            problems,
-            config.prompts,
-            policy.tokenizer,
-            context,
-            arguments.max_completion_length,
-            arguments.chat_template_kwargs or {},
+        refuse_long_evaluations(
+            benchmarks, config, policy.tokenizer, context_of(policy.model.config)
         )
+        room = prompt_room(arguments, policy.model.config)
+        template_kwargs = arguments.chat_template_kwargs or {}
+        refuse_long_questions(problems, config.prompts, policy.tokenizer, room, template_kwargs)
         blocks = build_guidance(
             guidance, config.prompts, rewards.names, gates_of_sets(config, guidance)
         )
-        blocks = fit_rewriting(
-            problems,
-            blocks,
-            prompt_room(arguments, policy.model.config),
-            policy.tokenizer,
-            arguments.chat_template_kwargs or {},
-        )
+        blocks = fit_rewriting(problems, blocks, room, policy.tokenizer, template_kwargs)
         facts = {**start, **provenance(config, problems, benchmarks, policy)}
         manifest = run_manifest(request, arguments, problems, facts)
         run, checkpoint = open_run(request, manifest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -36,3 +36,23 @@ def named_columns(options: Sequence[str]) -> dict[str, str]:
             )
         named[part] = name
     return named
+
+
+def refuse_for_lab(data: str, told: Mapping[str, object]) -> None:
+    """Refuse what says how data is read where problems are made and nothing is read.
+
+    Args:
+        data: As the user names it.
+        told: Option -> its value; empty values were not given.
+
+    Raises:
+        ConfigError: The data is the lab's, and any of it was given.
+    """
+    from rephrase_rl.errors import ConfigError
+
+    given = [option for option, value in told.items() if value]
+    if given and data.startswith("lab:"):
+        raise ConfigError(
+            f"found {', '.join(given)} with {data}, whose problems are made here and not read from "
+            "columns; do this: leave it out"
+        )

@@ -21,7 +21,12 @@ def print_comparison(data: Mapping[str, JSON]) -> None:
     """Print what ``comparison.json`` holds, without the single runs."""
     for sentence in data["warnings"]:
         output.print(f"note: {sentence}")
-    for table in (_results(data), *_tests(data), *_trilemma(data), *_times(data), _budgets(data)):
+    scores = (
+        [_results(data), *_tests(data), *_trilemma(data), *_times(data)]
+        if data["benchmarks"]
+        else []
+    )
+    for table in (*scores, _budgets(data)):
         output.print(table, soft_wrap=False)
     for table in _differences(data):
         output.print(table, soft_wrap=False)

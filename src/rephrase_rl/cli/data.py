@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rephrase_rl.cli.columns import ColumnOption, named_columns
+from rephrase_rl.cli.columns import ColumnOption, named_columns, refuse_for_lab
 from rephrase_rl.cli.console import messages, print_json
 from rephrase_rl.cli.data_report import print_check
 from rephrase_rl.cli.options import JsonOption, SetOption
@@ -86,6 +86,7 @@ def check(  # noqa: PLR0913 - typer makes one option of each parameter
         _refuse_unused(target, {**told, "--model": model})
         config = _limited(load_config(target, overrides), limit)
     else:
+        refuse_for_lab(target, {"--column": column, "--mapping": mapping})
         if column:
             given["mapping"] = _mapping_around(target, column, given)
         config = _config_of_data(target, given, model, overrides)

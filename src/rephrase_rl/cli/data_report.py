@@ -92,6 +92,7 @@ def _print_tokens(report: DataReport) -> None:
             cells = (summary.count, summary.p50, summary.p90, summary.p99, summary.longest)
             table.add_row(label, *map(str, cells))
     output.print(table, soft_wrap=False)
+    _print_fit("q", report.solve_limit, report.solve_fit)
     _print_fit("P(q, k)", report.prompt_limit, report.prompt_fit)
     _print_fit("k with an end token", "trainer.max_completion_length", report.completion_fit)
     _print_parts(report)

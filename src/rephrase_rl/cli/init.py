@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rephrase_rl.cli.columns import ColumnOption, named_columns
+from rephrase_rl.cli.columns import ColumnOption, named_columns, refuse_for_lab
 from rephrase_rl.cli.console import messages, output, quoted
 
 if TYPE_CHECKING:
@@ -18,7 +19,23 @@ SHOWN_FAULTS = 3
 """Of the faults in rows, which data check lists in full."""
 
 
-def init(
+class Task(StrEnum):
+    """Task kinds of data that is read."""
+
+    MATH = "math"
+    CHOICE = "choice"
+    FINANCE = "finance"
+    TEXT = "text"
+
+
+class FirstMethod(StrEnum):
+    """Methods for which budgets are found out."""
+
+    REPO = "repo"
+    GRPO = "grpo"
+
+
+def init(  # noqa: PLR0913 - typer makes one option of each parameter
     model: Annotated[
         str,
         typer.Argument(
@@ -47,6 +64,22 @@ def init(
         ),
     ] = None,
     column: ColumnOption = [],
+    task: Annotated[
+        Task | None,
+        typer.Option(
+            help="What kind of answers there are, in place of a guess: it decides prompts and "
+            "verifier.",
+            show_default=False,
+        ),
+    ] = None,
+    method: Annotated[
+        FirstMethod | None,
+        typer.Option(
+            help="Method to begin with. By default repo, or grpo where no row has an expert "
+            "solution; others by --set method=NAME afterwards.",
+            show_default=False,
+        ),
+    ] = None,
     split: Annotated[
         str | None, typer.Option(help="Split of a Hugging Face dataset. By default train.")
     ] = None,
@@ -57,13 +90,17 @@ def init(
     """Write a first configuration: columns, task, token budgets and batch found out by looking."""
     path = out or Path(f"{_name_of(data)}.yaml")
     _refuse_existing(path, overwrite)
+    refuse_for_lab(data, {"--column": column, "--mapping": mapping, "--task": task})
     named = named_columns(column)
     with messages.status("reading data, tokenizer and machine"):
         from rephrase_rl.assembly.starting import starting_point
         from rephrase_rl.assembly.starting_text import starting_yaml
         from rephrase_rl.runs.atomic import replacing
 
-        point = starting_point(model, data, split=split, named=named, mapping=mapping)
+        point = starting_point(
+            model, data, split=split, named=named, mapping=mapping,
+            task=task and task.value, method=method and method.value,
+        )  # fmt: skip
         text = starting_yaml(point, _name_of(data))
     with replacing(path) as file:
         file.write(text.encode())
@@ -127,7 +164,7 @@ def _print(point: StartingPoint, path: Path) -> None:
     if point.batch.fits is False:
         messages.print("warning: the estimate says that this model does not fit into the memory")
     output.print(f"wrote {path}\nnext:\n  rephrase-rl data check {quoted(path)}")
-    if point.method == "grpo":
+    if point.method == "grpo" and not report.with_expert:
         output.print(
             "no row has an expert solution, so nothing can be rephrased; a teacher writes some:"
         )
@@ -135,10 +172,11 @@ def _print(point: StartingPoint, path: Path) -> None:
             f"  rephrase-rl experts {quoted(point.data)} --teacher MODEL_OR_URL --out k.jsonl"
         )
         return
-    output.print(
-        f"  rephrase-rl rephrase {quoted(point.model)} {quoted(path)} --set data.0.limit=20 "
-        "--out rewrites"
-    )
+    if point.method == "repo":
+        output.print(
+            f"  rephrase-rl rephrase {quoted(point.model)} {quoted(path)} --set data.0.limit=20 "
+            "--out rewrites"
+        )
     output.print(f"  rephrase-rl train {quoted(path)}")
 
 

@@ -44,7 +44,8 @@ def mine(  # noqa: PLR0913 - typer makes one option of each parameter
     model: Annotated[
         str | None,
         typer.Option(
-            help="Model that answers: local folder, hub id or lab:base. By default the run's.",
+            help="Model that answers: run, local folder, hub id or lab:base. By default the "
+            "configuration's.",
             show_default=False,
         ),
     ] = None,

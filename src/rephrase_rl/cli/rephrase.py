@@ -26,7 +26,7 @@ def rephrase(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="Model that rewrites: local folder, hub id or lab:base.",
+            help="Model that rewrites: run, local folder, hub id or lab:base.",
             show_default=False,
         ),
     ],

@@ -20,15 +20,21 @@ def config_of_target(
 
     Args:
         target: A run configuration (YAML), or where the problems are.
-        model: Takes the place of the configuration's policy; needed for problems alone.
+        model: Takes the place of the configuration's policy; needed for problems alone. A run
+            stands for its final policy.
         overrides: Changes of the form ``path=value``.
         method: Preset whose settings go with problems alone.
 
     Raises:
         ConfigError: There is no model, or the configuration is not valid; with every fault.
+        CheckpointError: The model is a run without a final policy.
     """
     from rephrase_rl.config import PolicyConfig, load_config, parse_config
 
+    if model is not None and (Path(model) / "manifest.json").is_file():
+        from rephrase_rl.assembly.policies import resolve_policy_path
+
+        model = resolve_policy_path(model)
     if Path(target).suffix in CONFIG_SUFFIXES:
         config = load_config(target, overrides)
         if model is None:

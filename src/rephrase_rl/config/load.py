@@ -31,7 +31,7 @@ from rephrase_rl.secrecy import without_secrets
 
 ModelT = TypeVar("ModelT", bound=ConfigModel)
 
-_NOT_HASHED = ("output_dir", "log", "guards", "plan", "verl")
+NOT_HASHED = ("output_dir", "log", "guards", "plan", "verl")
 """Fields that change where a run is computed, what it writes, when it is stopped or what is
 planned, not what it computes."""
 _HASHED_IF_GIVEN = (
@@ -217,7 +217,7 @@ def config_hash(config: RunConfig) -> str:
     Where the run is written, what it logs and what was planned is left out. Order of fields does
     not matter.
     """
-    plain = {key: value for key, value in config_to_plain(config).items() if key not in _NOT_HASHED}
+    plain = {key: value for key, value in config_to_plain(config).items() if key not in NOT_HASHED}
     for name in _MODEL_HASHED_IF_GIVEN:
         if not plain["model"][name]:
             del plain["model"][name]

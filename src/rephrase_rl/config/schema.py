@@ -69,7 +69,10 @@ class PolicyConfig(ModelConfig):
 
 
 class PromptsConfig(ConfigModel):
-    """How the policy is asked: a style, or ids of prompt templates."""
+    """How the policy is asked: a style, or prompt templates.
+
+    A template is the id of a published one, or a text of the user's own with ``{question}`` in it.
+    """
 
     style: Literal["plain", "think"] = "plain"
     """Style of the task kind's default templates. plain: reason, then the answer. think: reason
@@ -77,11 +80,14 @@ class PromptsConfig(ConfigModel):
     solve: str | None = None
     """Template that asks for a solution. null: the default of the problems' task kind."""
     rephrase: str | None = None
-    """Template P(q, k) that asks for a rewrite. null: the default of the task kind."""
+    """Template P(q, k) that asks for a rewrite; a text of one's own has ``{expert_solution}`` too.
+    null: the default of the task kind."""
     rationale: str | None = None
-    """Template that shows the answer and asks for the way to it. null: the task kind's default."""
+    """Template that shows the answer (``{reference_answer}``) and asks for the way to it. null: the
+    task kind's default."""
     refine: str | None = None
-    """Template that shows a failed attempt. null: the task kind's default."""
+    """Template that shows a failed attempt (``{attempt}``), and the expert's text where the source
+    does. null: the task kind's default."""
 
 
 class RewardConfig(JudgeConfig):

@@ -36,9 +36,10 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "solution", "output",
     ),
     "expert_solution": (
-        "expert_solution", "worked_solution", "solution", "rationale", "explanation", "reasoning",
-        "chain_of_thought", "cot", "derivation", "steps", "teacher", "demonstration", "proof",
-        "response", "generation", "completion", "working", "output", "answer",
+        "expert_solution", "worked_solution", "expert", "solution", "rationale", "explanation",
+        "reasoning", "chain_of_thought", "cot", "derivation", "steps", "teacher",
+        "demonstration", "proof", "response", "generation", "completion", "working", "output",
+        "answer",
     ),
     "unit": ("unit", "units", "scale"),
     "problem_id": ("problem_id", "question_id", "uuid", "uid", "id", "qid", "key"),

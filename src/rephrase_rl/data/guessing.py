@@ -5,14 +5,23 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rephrase_rl.data.choices import options_of_text
 from rephrase_rl.data.column_roles import MOSTLY, ROLES, Columns
 from rephrase_rl.data.columns import value_at
 from rephrase_rl.data.faults import BadRow
+from rephrase_rl.data.guessing_task import (
+    ENDS_WITH_OPTIONS,
+    OPTIONS_IN_QUESTION,
+    ends_with_options,
+    is_letter,
+    say_kind,
+    say_task,
+    share,
+)
 from rephrase_rl.data.named_mappings import get_mapping, mapping_names
 from rephrase_rl.data.problems import scan_problems
 from rephrase_rl.data.sources import scan_rows
@@ -28,14 +37,9 @@ if TYPE_CHECKING:
 SAMPLE_ROWS = 100
 NAMED_ROWS = 50
 """First rows that a named mapping has to read."""
-FEW_ANSWERS = 5
-"""Different words as answers in all rows, from which on each is taken for an option."""
+
 
 _NO_ANSWER = "no column for the checkable answer"
-_OPTIONS_IN_QUESTION = {"options_in_question": True, "default_task_kind": "choice"}
-_ENDS_WITH_OPTIONS = "the task is multiple choice: questions end with a list of options"
-_NUMBER_LIKE = re.compile(r"[\d\\=^]")
-_MONEY_LIKE = re.compile(r"[%$€£¥]|\b(?:percent|million|billion|thousand)\b", re.IGNORECASE)
 _TABLE_SUFFIX = re.compile(r"\.(?:csv|tsv)(?:\.gz)?\Z")
 
 
@@ -50,7 +54,11 @@ class MappingGuess:
 
 
 def guess_mapping(
-    path: str | Path, *, split: str = "train", named: Mapping[str, str] | None = None
+    path: str | Path,
+    *,
+    split: str = "train",
+    named: Mapping[str, str] | None = None,
+    task: str | None = None,
 ) -> MappingGuess:
     """Guess which column is what from the first rows.
 
@@ -61,6 +69,7 @@ def guess_mapping(
         path: See ``read_rows``.
         split: Split of a data set; files have none.
         named: Part (see ``ROLES``) -> column, as the user says it; never overruled.
+        task: The task kind, as the user says it. None: found out by the answers.
 
     Raises:
         DataError: The source cannot be read or has no rows; a part is unknown; a column is not
@@ -75,14 +84,21 @@ def guess_mapping(
     if not said:
         fitting = _fitting_name(path, split)
         if fitting is not None:
-            return fitting
+            return fitting if task is None else of_task(fitting, task)
     table = _table_of(path, split)
     columns = Columns(_first_rows(path, split, table))
-    fields, reasons = _fields(columns, said)
+    fields, reasons = _fields(columns, said, task)
     if table.delimiter is not None:
         fields["table"] = {"delimiter": table.delimiter}
         reasons.append(f"cells are separated by {table.delimiter!r}")
     return MappingGuess(fields, tuple(reasons))
+
+
+def of_task(guess: MappingGuess, task: str) -> MappingGuess:
+    """A named mapping with the task kind that the user says."""
+    fields = guess.mapping if isinstance(guess.mapping, dict) else {"like": guess.mapping}
+    told = (*guess.reasons, f"the task is {task}: you said so")
+    return MappingGuess({**fields, "default_task_kind": task}, told)
 
 
 def _first_rows(path: str | Path, split: str, table: TableFormat) -> list[dict[str, Any]]:
@@ -135,8 +151,8 @@ def _fitting_name(path: str | Path, split: str) -> MappingGuess | None:
         reasons.append("some experts are blank, and their problems train without them")
     reasons += faults
     if not mapping.has_options and _asks_for_letters(path, split, mapping):
-        fields |= {**_OPTIONS_IN_QUESTION, "answer_form": "letter"}
-        reasons.append(_ENDS_WITH_OPTIONS)
+        fields |= {**OPTIONS_IN_QUESTION, "answer_form": "letter"}
+        reasons.append(ENDS_WITH_OPTIONS)
     return MappingGuess({"like": name, **fields} if fields else name, tuple(reasons))
 
 
@@ -144,8 +160,8 @@ def _asks_for_letters(path: str | Path, split: str, mapping: ColumnMapping) -> b
     """Whether questions end with options and answers are letters, under a mapping without them."""
     items = itertools.islice(scan_problems(path, mapping=mapping, split=split), SAMPLE_ROWS)
     problems = [item for item in items if isinstance(item, Problem)]
-    letters = _share([problem.reference_answer.strip() for problem in problems], _is_letter)
-    options = _share([problem.question for problem in problems], _ends_with_options)
+    letters = share([problem.reference_answer.strip() for problem in problems], is_letter)
+    options = share([problem.question for problem in problems], ends_with_options)
     return min(letters, options) >= MOSTLY
 
 
@@ -207,7 +223,9 @@ def _has_its_columns(mapping: ColumnMapping, used: Sequence[str]) -> bool:
     return own_format or expert in used
 
 
-def _fields(columns: Columns, said: dict[str, str]) -> tuple[dict[str, Any], list[str]]:
+def _fields(
+    columns: Columns, said: dict[str, str], task: str | None
+) -> tuple[dict[str, Any], list[str]]:
     """The fields of a mapping by columns, and why."""
     absent = [path for path in said.values() if not columns.values(path)]
     if absent:
@@ -236,7 +254,12 @@ def _fields(columns: Columns, said: dict[str, str]) -> tuple[dict[str, Any], lis
             others.add(path)
     _take_answer(columns, said, others, take)
     _take_expert(columns, said, others, fields, take)
-    _say_kind(columns, fields, reasons)
+    reasons += _unnamed_texts(columns, fields)
+    before = len(reasons)
+    say_kind(columns, fields, reasons)
+    if task is not None and task != fields.get("default_task_kind", "math"):
+        del reasons[before:]
+        say_task(task, fields, reasons)
     return fields, reasons
 
 
@@ -287,40 +310,23 @@ def _take_expert(
         fields["append_answer"] = True
 
 
-def _say_kind(columns: Columns, fields: dict[str, Any], reasons: list[str]) -> None:
-    """The task kind, which decides prompts and verifier, by the answers."""
-    if "options" in fields:
-        fields["default_task_kind"] = "choice"
-        reasons.append("the task is multiple choice: there are options")
-        return
-    answer = fields.get("reference_answer")
-    if answer is None:
-        return  # worked and boxed answers are mathematics, as the default is
-    answers = [str(value).strip() for value in columns.filled(answer)]
-    if _share(columns.filled(fields["question"]), _ends_with_options) >= MOSTLY:
-        form = "letter" if _share(answers, _is_letter) >= MOSTLY else "text"
-        fields |= {**_OPTIONS_IN_QUESTION, "answer_form": form}
-        reasons.append(_ENDS_WITH_OPTIONS)
-    elif "unit" in fields or _share(answers, _MONEY_LIKE.search) > 1 - MOSTLY:
-        fields["default_task_kind"] = "finance"
-        reasons.append("answers are numbers with units, compared with a tolerance")
-    elif _share(answers, _NUMBER_LIKE.search) < MOSTLY:
-        _say_words(answers, fields, reasons)
-
-
-def _say_words(answers: list[str], fields: dict[str, Any], reasons: list[str]) -> None:
-    """Answers in words: a few that come again and again are options, others free text."""
-    different = list(dict.fromkeys(answers))
-    if 2 <= len(different) <= FEW_ANSWERS and len(answers) >= 4 * len(different):
-        fields |= {
-            "fixed_options": sorted(different), "answer_form": "text",
-            "default_task_kind": "choice",
-        }  # fmt: skip
-        reasons.append(f"the task is multiple choice: every answer is one of {sorted(different)}")
-    else:
-        fields["default_task_kind"] = "text"
-        words = sum(_NUMBER_LIKE.search(answer) is None for answer in answers)
-        reasons.append(f"{words} of {len(answers)} answers are words: all are compared as texts")
+def _unnamed_texts(columns: Columns, fields: Mapping[str, Any]) -> list[str]:
+    """Columns of worked texts without a known name, where no expert's column was found."""
+    if "expert_solution" in fields or "worked_answer" in fields:
+        return []
+    taken = {value for value in fields.values() if isinstance(value, str)}
+    found = [
+        path
+        for path in columns.paths
+        if path not in taken and columns.values(path) and _is_worked_text(columns, path, fields)
+    ]
+    if not found:
+        return []
+    listed = ", ".join(map(repr, found[:3]))
+    return [
+        f"no column is called like an expert's solution; if one of {listed} is, say so: --column "
+        f"expert_solution={shlex.quote(found[0])}"
+    ]
 
 
 def _without_question(columns: Columns, said: dict[str, str]) -> DataError:
@@ -335,10 +341,17 @@ def _without_question(columns: Columns, said: dict[str, str]) -> DataError:
 
 def _cannot(columns: Columns, found: str, *roles: str) -> DataError:
     named = " ".join(f"--column {role}=COLUMN" for role in roles or ("ROLE",))
+    without = (
+        " Where the expert's text is all there is, it is the reference too: --column "
+        "reference_answer=COLUMN, a judge as verifier (docs/judge.md), or method sft, which needs "
+        "none"
+        if _NO_ANSWER in found
+        else ""
+    )
     return DataError(
         f"found {found} among {', '.join(columns.paths)}; required: a question and a checkable "
         f"answer; do this: name them, as in {named} (parts: {', '.join(ROLES)}), or write the "
-        "mapping yourself (docs/data.md)"
+        f"mapping yourself (docs/data.md).{without}"
     )
 
 
@@ -358,21 +371,3 @@ def _is_worked_text(columns: Columns, path: str, fields: Mapping[str, Any]) -> b
     answer = fields.get("reference_answer")
     shorter = columns.length(answer) if answer is not None and columns.is_text(answer) else 0.0
     return not columns.is_short(path) or columns.length(path) > 4 * shorter > 0
-
-
-def _share(values: Sequence[Any], fits: Any) -> float:
-    return sum(bool(fits(value)) for value in values) / len(values) if values else 0.0
-
-
-def _is_letter(answer: str) -> bool:
-    return len(answer) == 1 and answer.isascii() and answer.isalpha()
-
-
-def _ends_with_options(question: Any) -> bool:
-    if not isinstance(question, str):
-        question = question[-1].get("content", "")
-    try:
-        options_of_text(str(question))
-    except ValueError:
-        return False
-    return True

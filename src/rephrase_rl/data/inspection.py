@@ -64,6 +64,10 @@ class DataReport:
     duplicates: DuplicateReport
     tokens: Mapping[str, LengthSummary] | None
     """By text; None: no tokenizer."""
+    solve_fit: Fit | None
+    """q within what a completion leaves of the policy's context; None: not known."""
+    solve_limit: str
+    """That, in words."""
     prompt_fit: Fit | None
     """P(q, k) within the limit of training."""
     prompt_limit: str
@@ -146,6 +150,7 @@ class DataInspector:
         """
         self._evaluation_sets = evaluation_sets
         self._limit_of = {
+            "solve": limits.solve,
             "rephrase": limits.prompt,
             "expert": None if limits.completion is None else limits.completion - 1,
         }
@@ -241,6 +246,10 @@ class DataInspector:
             expert_budget=dict(sorted(self._budget.items())) or None,
             duplicates=self._duplicates.report(),
             tokens=tokens or None,
+            solve_fit=self._lengths["solve"].fit(
+                self._limits.solve, over=tuple(self._over["solve"])
+            ),
+            solve_limit=self._limits.solve_by,
             prompt_fit=self._lengths["rephrase"].fit(
                 self._limits.prompt, over=tuple(self._over["rephrase"])
             ),

@@ -22,6 +22,10 @@ class Limits(NamedTuple):
     """Of a completion with its end token, which supervised training makes of k."""
     expert: int | None = None
     """Of k: the budget ``expert_tokens``."""
+    solve: int | None = None
+    """Of q: what a completion leaves of the policy's context."""
+    solve_by: str = ""
+    """That, in words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,14 @@ QUESTION = "{question}"
 EXPERT_SOLUTION = "{expert_solution}"
 REFERENCE_ANSWER = "{reference_answer}"
 ATTEMPT = "{attempt}"
+_SHOWN: dict[Purpose, tuple[str, ...]] = {
+    "solve": (QUESTION,),
+    "rephrase": (QUESTION, EXPERT_SOLUTION),
+    "rationale": (QUESTION, REFERENCE_ANSWER),
+    "refine": (QUESTION, ATTEMPT, EXPERT_SOLUTION),
+    "refine_alone": (QUESTION, ATTEMPT),
+}
+"""Purpose -> the places of its texts."""
 PLACES = (QUESTION, EXPERT_SOLUTION, REFERENCE_ANSWER, ATTEMPT)
 _PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
 
@@ -206,17 +214,45 @@ def template_ids() -> tuple[str, ...]:
     return tuple(_TEMPLATES)
 
 
-def get_template(template_id: str) -> PromptTemplate:
-    """Return a template by id.
+def get_template(template_id: str, purpose: Purpose | None = None) -> PromptTemplate:
+    """Return a template by id, or one of the user's own from its text.
+
+    A text is told from an id by ``{question}`` in it; its id is then made from its hash.
+
+    Args:
+        template_id: Id or text.
+        purpose: What it is for. None: whatever it shows.
 
     Raises:
-        PromptError: The id is unknown.
+        PromptError: The id is unknown, a text has other places than it may, or is for something
+            else.
     """
-    if template_id not in _TEMPLATES:
+    if QUESTION not in template_id:
+        if template_id not in _TEMPLATES:
+            kinds = sorted({known.partition("-")[0] for known in _TEMPLATES})
+            raise PromptError(
+                f"found template {template_id!r}; required: a published id, KIND-PURPOSE-v1 or "
+                f"KIND-PURPOSE-think-v1 (kinds {', '.join(kinds)}; purposes "
+                f"{', '.join(PURPOSES)}), or a text of your own with {QUESTION} in it"
+            )
+        found = _TEMPLATES[template_id]
+    else:
+        found = _of_text(template_id)
+    if purpose is not None and found.purpose != purpose:
         raise PromptError(
-            f"found template {template_id!r}; required: one of {', '.join(_TEMPLATES)}"
+            f"template {found.template_id!r} is for {found.purpose!r} by what it shows, and "
+            f"{purpose!r} was wanted, which shows {', '.join(_SHOWN[purpose])}; do this: give the "
+            "text these places and no others, or name it under another purpose"
         )
-    return _TEMPLATES[template_id]
+    return found
+
+
+def _of_text(text: str) -> PromptTemplate:
+    """A template of the user's own; its name says what it is and tells it from others."""
+    text = text.rstrip("\n")  # which a block of YAML ends with
+    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8]
+    purpose = PromptTemplate("own", text).purpose
+    return PromptTemplate(f"own-{purpose}-{digest}", text)
 
 
 def default_template(task_kind: str, purpose: Purpose, style: Style = "plain") -> PromptTemplate:

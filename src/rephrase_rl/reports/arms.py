@@ -175,6 +175,11 @@ def arm_warnings(arms: Sequence[Arm]) -> list[str]:
 
 def _fact(run: ComparedRun, name: str) -> JSON:
     value = run.directory.manifest.get(name)
+    if name == "data":
+        # What a mixture draws from its sets follows from the seed; the sets themselves must not.
+        sets = run.directory.manifest.get("datasets") or {}
+        trained = {key: entry for key, entry in sets.items() if key.startswith("train/")}
+        return value if len(trained) < 2 else {k: e.get("sha256") for k, e in trained.items()}
     return value.get("commit") if name == "git" and isinstance(value, dict) else value
 
 
@@ -224,7 +229,11 @@ def _method_name(run: ComparedRun) -> str:
     name = str(run.directory.manifest.get("method") or run.label)
     config = run.directory.config
     guidance = config.get("guidance") if isinstance(config, dict) else None
-    return " + ".join([name, *dict.fromkeys(_own_blocks(guidance))])
+    own = list(dict.fromkeys(_own_blocks(guidance)))
+    whole = " + ".join([name, *own])
+    if len(whole) <= LONGEST_LABEL or len(own) < 2:
+        return whole
+    return f"{name} + {own[0]} + {len(own) - 1} of its own"
 
 
 def _own_blocks(value: JSON) -> list[str]:

@@ -112,8 +112,18 @@ def _gather(
         "manifest_differences": [
             d._asdict() for d in manifest_differences([run.directory.manifest for run in runs])
         ],
-        "warnings": grouping.arm_warnings(arms),
+        "warnings": [*_without_scores(names), *grouping.arm_warnings(arms)],
     }
+
+
+def _without_scores(benchmarks: Sequence[str]) -> list[str]:
+    if benchmarks:
+        return []
+    return [
+        "no run has an evaluation, so there are no results to compare, only budgets and curves of "
+        "training: `rephrase-rl eval RUN --benchmark ... --out RUN` makes one for each run "
+        "afterwards, evaluation.benchmarks in the configuration during training"
+    ]
 
 
 def _arm(arm: Arm) -> dict[str, JSON]:

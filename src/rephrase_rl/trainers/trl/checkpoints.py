@@ -166,7 +166,8 @@ def _not_written(home: Path, name: str, error: Exception) -> str:
         room = f"the folder cannot be looked at: {unreadable}"
     whole = [folder.name for folder in checkpoints.all_checkpoints(home)]
     last = f"the last one that is there is {whole[-1]}" if whole else "no other one is there"
+    on = "go on with --resume" if whole else "begin anew with --overwrite"
     return (
         f"{home / name} could not be written ({type(error).__name__}: {error}); {room}. Nothing of "
-        f"it was left, and {last}: make room or make the folder writable, then go on with --resume"
+        f"it was left, and {last}: make room or make the folder writable, then {on}"
     )

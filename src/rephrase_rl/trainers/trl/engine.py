@@ -20,7 +20,7 @@ from rephrase_rl.records import Completion
 from rephrase_rl.seeding import derive_seed, forked_rng
 from rephrase_rl.trainers.trl.anticipation import Anticipation
 from rephrase_rl.trainers.trl.rows import encode_messages
-from rephrase_rl.trainers.trl.sampling import eval_mode
+from rephrase_rl.trainers.trl.sampling import eval_mode, sampler_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -204,12 +204,8 @@ class TrlGuidanceEngine:
         ]
 
     def _seed(self, purpose: str) -> int:
-        """Its own for each sampler: processes that share one vLLM have to draw the same tokens."""
         trainer = self._trainer
-        colocated = trainer.use_vllm and trainer.vllm_mode == "colocate"
-        sharing = trainer.args.vllm_tensor_parallel_size if colocated else 1
-        sampler = trainer.accelerator.process_index // sharing
-        return derive_seed(trainer.args.seed, *self._draw, sampler, purpose)
+        return derive_seed(trainer.args.seed, *self._draw, sampler_number(trainer), purpose)
 
     def _logps(
         self, rows: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]

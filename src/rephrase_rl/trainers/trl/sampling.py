@@ -20,6 +20,7 @@ from rephrase_rl.rollout.shared_prefix import (
     sample_shared_prefix,
     why_not_shared_prefix,
 )
+from rephrase_rl.seeding import derive_seed, seed_everything
 
 if TYPE_CHECKING:
     from rephrase_rl.rollout.shared_prefix import FinishedCallback
@@ -38,6 +39,27 @@ class SampledIds(NamedTuple):
     completion_ids: list[list[int]]
     logps: list[list[float]]
     """Log-probs of the model at the training temperature, nats."""
+
+
+def sampler_number(trainer: RePOTrainer) -> int:
+    """Number of the sampler that this process draws with, from 0.
+
+    Processes that share one vLLM, with parts of its weights each, have to draw the same tokens.
+    """
+    colocated = trainer.use_vllm and trainer.vllm_mode == "colocate"
+    sharing: int = trainer.args.vllm_tensor_parallel_size if colocated else 1
+    return int(trainer.accelerator.process_index // sharing)
+
+
+def seed_colocated(trainer: RePOTrainer) -> None:
+    """Let rollouts of a vLLM in this process depend on the run's seed.
+
+    As it starts, vLLM seeds Python's, numpy's and torch's generators of the process with the number
+    that TRL gives it, its own among the samplers, and draws from them later (0.31.0).
+    """
+    if trainer.use_vllm and trainer.vllm_mode == "colocate":
+        seed = derive_seed(trainer.args.seed, sampler_number(trainer), "vllm")
+        seed_everything(seed % 2**32)
 
 
 def shares_prefixes(trainer: RePOTrainer, choice: SamplerChoice) -> bool:

@@ -54,7 +54,7 @@ from rephrase_rl.trainers.trl.printed_texts import show_hidden_characters
 from rephrase_rl.trainers.trl.prompt_room import leave_room
 from rephrase_rl.trainers.trl.resampling import resample
 from rephrase_rl.trainers.trl.rows import merge_extra_fields, rollout_groups
-from rephrase_rl.trainers.trl.sampling import sample_ids, shares_prefixes
+from rephrase_rl.trainers.trl.sampling import sample_ids, seed_colocated, shares_prefixes
 from rephrase_rl.trainers.trl.sharding import keep_float32
 from rephrase_rl.trainers.trl.stream import (
     BufferedStream,
@@ -120,6 +120,7 @@ class RePOTrainer(GuardedTrainer, WholeCheckpoints, GRPOTrainer):
         check_trl_version()
         super().__init__(*args, **kwargs)
         keep_float32(self)
+        seed_colocated(self)
         self.guidance = guidance or Guidance()
         self.stream = stream
         self.ledger = Ledger()
@@ -300,8 +301,7 @@ class RePOTrainer(GuardedTrainer, WholeCheckpoints, GRPOTrainer):
 
     def scores(self, rewards_per_func: torch.Tensor, rows: Sequence[dict[str, Any]]) -> list[Score]:
         """Weighted total and correctness of rows; a row that no function scored is NaN."""
-        weights = self.reward_weights.to(rewards_per_func.device)
-        totals = (rewards_per_func * weights).nansum(dim=1)
+        totals = (rewards_per_func * self.reward_weights.to(rewards_per_func.device)).nansum(dim=1)
         totals[torch.isnan(rewards_per_func).all(dim=1)] = torch.nan
         scored = zip(
             totals.tolist(), rewards_per_func.tolist(), self._correctness.of_rows(rows), strict=True
