@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rephrase_rl.rewards.boxed import boxed_answer, find_boxes
+from rephrase_rl.rewards.boxed import before_open_box, boxed_answer, find_boxes
 
 CASES = [
     ("one", r"so \boxed{5}.", "5"),
@@ -22,6 +22,8 @@ CASES = [
     ("box_in_box_spaced", r"\boxed{ \fbox{5} }", "5"),
     ("box_inside_text", r"\boxed{x = \boxed{5}}", r"x = \boxed{5}"),
     ("two_boxes_in_box", r"\boxed{\boxed{1}\boxed{2}}", r"\boxed{1}\boxed{2}"),
+    ("box_in_box_after_a_box", r"\boxed{1}. So \boxed{\boxed{5}}", "5"),
+    ("blanks_inside", r"\boxed{ 5 }", "5"),
     ("fbox", r"\fbox{7}", "7"),
     ("space_before_brace", r"\boxed {7}", "7"),
     ("escaped_braces", r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
@@ -40,6 +42,12 @@ CASES = [
 @pytest.mark.parametrize(("text", "expected"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
 def test_boxed_answer(text, expected):
     assert boxed_answer(text) == expected
+
+
+def test_the_text_before_an_open_box_keeps_the_complete_ones():
+    text = r"\boxed{1} then \boxed{2} and "
+    assert before_open_box(text + r"\boxed{3") == text
+    assert before_open_box(text) == text
 
 
 @given(st.text(alphabet=r"\boxed{} 1,", max_size=60))

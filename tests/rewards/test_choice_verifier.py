@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rephrase_rl.errors import VerifierError
 from rephrase_rl.rewards import ChoiceVerifier, ContextVerifier
-from rephrase_rl.rewards.option_texts import LETTERS, read_options
+from rephrase_rl.rewards.option_texts import LETTERS, comparable, read_options
 
 words = st.text(alphabet="bcdfgklmnprstvw", min_size=3, max_size=8)
 option_lists = st.lists(words, min_size=2, max_size=10, unique=True)
@@ -52,6 +52,7 @@ def test_every_letter_is_right_for_itself_alone(number, form):
         (["A)100 m", "B)150 m"], ("100 m", "150 m")),
         (["(A) 100 m", "(B) 150 m"], ("100 m", "150 m")),
         (["A. one", "B. two", "C. three"], ("one", "two", "three")),
+        (("a) one", "b) two"), ("one", "two")),
         # Labels of another order are left: which of the two orders the gold follows is not known.
         (["B)one", "A)two"], ("b)one", "a)two")),
         (["A)one", "two"], ("a)one", "two")),
@@ -62,12 +63,37 @@ def test_labels_are_taken_off_where_all_are_in_order(found, texts):
     assert read_options(found).texts == texts
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('"The  Mess".', "mess"),
+        ("'mess.'", "mess"),
+        ("A cat and a dog", "cat and a dog"),
+        ("see the dog", "see the dog"),
+        ("-1,234.5", "-1234.5"),
+    ],
+)
+def test_texts_are_compared_without_what_says_nothing(text, expected):
+    assert comparable(text) == expected
+
+
+def test_only_a_text_of_its_own_stands_for_an_option_and_the_longest_first():
+    options = read_options(["", "North", "north, then west", "south", "South"])
+    assert options.unique == (("north, then west", "C"), ("north", "B"))
+    assert options.letter_at_start("north, then west because it rains") == "C"
+    assert options.letter_at_start("north, as said") == "B"
+    assert (options.letter_of("south"), options.letter_of("")) == (None, None)
+
+
 @pytest.mark.parametrize("found", ["abc", {"A": "x"}, [], ["one"], ["x"] * 11, 5])
 def test_options_that_are_none_make_the_problem_unscorable(found):
     assert isinstance(read_options(found), str)
     verdict = judge("A", "A", found)
     assert (verdict.status, verdict.value) == ("unscorable", None)
-    assert "required: a list of 2 to 10 texts" in verdict.detail
+    size = f" of {len(found)}" if isinstance(found, list | dict) else ""
+    assert verdict.detail == (
+        f"options are {type(found).__name__}{size}; required: a list of 2 to 10 texts"
+    )
 
 
 def test_verdict_says_what_was_read_and_why():
@@ -76,6 +102,9 @@ def test_verdict_says_what_was_read_and_why():
     hedged = judge("Answer: A or B", "B")
     assert (hedged.answer, hedged.detail) == ("A or B", "the last statement names A, B")
     assert judge("who knows", "B").answer is None
+    assert judge("A", "K").detail == "reference answer 'K' is none"
+    assert judge("A", "C", ["x", "y"]).detail == "reference answer 'C' is none of 2 options"
+    assert ChoiceVerifier().name == "choice"
     assert "takes the choice back" in judge("The answer is B. B is wrong.", "B").detail
 
 

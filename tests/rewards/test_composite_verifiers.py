@@ -91,6 +91,32 @@ def test_gated_stays_between_nothing_and_the_gate(first, second, share):
     assert found.value == pytest.approx(first * (1 - share) + first * share * second)
 
 
+def test_a_fifth_of_the_reward_is_for_the_second_unless_said_otherwise():
+    gated = Gated(Scripted({"a": RIGHT}), Scripted({"a": WRONG}))
+    assert gated.verify(["a"], ["5"])[0].value == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1])
+def test_a_share_of_more_than_the_reward_is_refused(share):
+    with pytest.raises(VerifierError, match=f"found share={share}.*at least 0 and at most 1"):
+        Gated(Scripted({}), Scripted({}), share)
+
+
+def test_names_are_the_rules_unless_given():
+    parts = [Scripted({}), Scripted({})]
+    assert [AllOf(parts).name, FirstOf(parts).name, Gated(*parts).name] == [
+        *("all_of", "first_of", "gated")
+    ]
+    assert AllOf(parts, "both").name == FirstOf(parts, "both").name == "both"
+
+
+def test_columns_are_those_of_any_part():
+    plain = get_verifier("exact")
+    for parts in ((Scripted({}), plain), (plain, Scripted({}))):
+        for made in (AllOf(parts), FirstOf(parts), Gated(*parts)):
+            assert made.context_columns == ("level",)
+
+
 def test_from_the_registry_with_real_parts():
     verifier = get_verifier(
         "gated",
@@ -117,7 +143,8 @@ def test_closing_closes_the_parts():
 
 
 def test_lengths_must_agree():
-    for verifier in (AllOf([Scripted({}), Scripted({})]), Gated(Scripted({}), Scripted({}))):
+    parts = [Scripted({"a": RIGHT}), Scripted({"a": RIGHT})]
+    for verifier in (AllOf(parts), Gated(*parts), FirstOf(parts)):
         with pytest.raises(VerifierError, match="1 completions and 2"):
             verifier.verify(["a"], ["1", "2"])
 
@@ -133,6 +160,12 @@ def test_first_of_asks_the_next_only_where_a_gold_cannot_be_read():
     assert second.contexts == [{"level": [2, 4]}]
     verifier.close()
     assert (first.closed, second.closed) == (1, 1)
+
+
+def test_first_of_asks_nobody_where_every_gold_was_read():
+    second = Scripted({})
+    assert FirstOf([Scripted({"a": RIGHT}), second]).verify(["a"], ["5"]) == [RIGHT]
+    assert second.asked == []
 
 
 def test_first_of_is_made_by_name_and_wants_several():

@@ -27,12 +27,20 @@ CASES = [
 )
 def test_case(completion, gold, status, value, answer):
     verdict = ExactVerifier().verify([completion], [gold])[0]
+    assert ExactVerifier().name == "exact"
     assert (verdict.status, verdict.value, verdict.answer) == (status, value, answer)
 
 
 def test_another_marker():
     verdicts = ExactVerifier("####", name="gsm8k").verify(["so #### 72", "so # 72"], ["72", "72"])
     assert [verdict.value for verdict in verdicts] == [1.0, 0.0]
+
+
+def test_verdict_says_why():
+    found = ExactVerifier().verify(["2", "#2", "#3", "#2"], ["2", "", "2", "2"])
+    assert [verdict.detail for verdict in found] == [
+        *("no '#' in the completion", "the reference answer is empty", "differs from '2'", "")
+    ]
 
 
 def test_order_and_protocol():

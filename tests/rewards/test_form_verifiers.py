@@ -18,6 +18,7 @@ FORMS = [
     ("think", "<think>a</think>b", True),
     ("think", "\n<think>\na\n</think>\n\nb\n", True),
     ("think", "<think>a</think>", False),
+    ("think", "<think>a</think> \n", False),
     ("think", "<think> </think>b", False),
     ("think", "b", False),
     ("think", "b<think>a</think>b", False),
@@ -25,6 +26,7 @@ FORMS = [
     ("think", "<think>a</think>b</think>c", False),
     ("think", "<think>a<think>b</think>c", False),
     ("think", "<think>a</think>b<think>c</think>d", False),
+    ("think", "<think>a</think>b<think>c", False),
     ("think_boxed", r"<think>a</think>\boxed{b}", True),
     ("think_boxed", r"<think>\boxed{b}</think>b", False),
     ("think_boxed", r"\boxed{b}", False),
@@ -48,6 +50,14 @@ FORMS = [
 def test_named_formats(format, completion, has_it):
     (verdict,) = FormatVerifier(format).verify([completion], ["not looked at"])
     assert (verdict.status, verdict.value) == ("scored", float(has_it))
+    assert isinstance(verdict.value, float)
+
+
+def test_forms_have_their_names_and_one_reference_for_each_completion():
+    for verifier, name in ((FormatVerifier("boxed"), "format"), (LengthVerifier(5), "length")):
+        assert verifier.name == name
+        with pytest.raises(VerifierError, match="1 completions and 2 reference"):
+            verifier.verify(["a"], ["", ""])
 
 
 def test_a_pattern_of_ones_own():
@@ -107,6 +117,13 @@ def test_length_is_dapos_punishment_plus_one(length, limit, buffer):
     )
 
 
+def test_without_a_slope_only_what_is_beyond_the_limit_gets_nothing():
+    found = LengthVerifier(3, unit="characters").verify(["xxx", "xxxx"], ["", ""])
+    assert [(verdict.value, verdict.detail) for verdict in found] == [
+        *((1.0, ""), (0.0, "4 characters"))
+    ]
+
+
 def test_tokens_need_their_column():
     assert LengthVerifier(5).context_columns == ("completion_ids",)
     assert LengthVerifier(5, unit="characters").context_columns == ()
@@ -123,6 +140,9 @@ def test_tokens_need_their_column():
         ({"limit": 5.0}, "limit=5.0"),
         ({"limit": True}, "limit=True"),
         ({"limit": 5, "buffer": 6}, "buffer=6, required: at most limit=5"),
+        ({"limit": 5, "buffer": -1}, "found buffer=-1"),
+        ({"limit": 5, "buffer": 1.5}, "found buffer=1.5"),
+        ({"limit": 5, "buffer": "6"}, "found buffer='6'"),
         ({"limit": 5, "unit": "words"}, "unit='words'"),
     ],
 )

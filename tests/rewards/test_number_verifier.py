@@ -1,6 +1,7 @@
 """Numbers: the rule against an independent one, and its options, beside the graded cases."""
 
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from rephrase_rl.errors import VerifierError
 from rephrase_rl.rewards import NumberVerifier
-from rephrase_rl.rewards.number_reading import read_number
+from rephrase_rl.rewards.number_reading import MAX_CHARS, find_number, read_number
 
 decimals = st.builds(
     lambda digits, places: Decimal(digits).scaleb(-places),
@@ -72,6 +73,7 @@ def test_a_scale_word_is_its_power_of_ten(value, word):
         {"absolute_tolerance": float("nan")},
         {"rounding": "down"},
         {"min_digits": 1.5},
+        {"min_digits": -1},
         {"percent": "yes"},
         {"scale": True},
         {"accounting": "no"},
@@ -103,6 +105,121 @@ def test_verdict_says_what_was_read_and_why():
     assert judge("nothing", "1").detail == "no number in the completion"
     assert "no single number" in judge("The answer is 1 or 2.", "1").detail
     assert judge("1", "one").detail == "reference answer 'one' is no number"
+
+
+WORDS = {"hundred": 2, "thousand": 3, "lakh": 5, "million": 6, "mn": 6, "mln": 6, "crore": 7}
+WORDS |= {"billion": 9, "bn": 9, "bln": 9, "trillion": 12, "tn": 12, "millions": 6, "trillions": 12}
+
+
+@pytest.mark.parametrize(("word", "power"), WORDS.items())
+def test_scale_words_are_powers_of_ten(word, power):
+    assert read_number(f"5 {word}").scale == power
+
+
+def test_letters_are_scales_right_behind_the_digits_and_as_capitals():
+    scales = {"5k": 3, "5K": 3, "5M": 6, "5B": 9, "5T": 12, "5mn": 6, "5bn": 9}
+    assert {text: read_number(text).scale for text in scales} == scales
+    assert [read_number(text).scale for text in ("5m", "5 m", "5 M", "5b", "5 t")] == [0] * 5
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (r"\frac{3}{4}", "3/4"),
+        (r"\dfrac{-3}{4}", "-3/4"),
+        (r"\frac34", "3/4"),
+        (r"1\frac{1}{2}", "3/2"),
+        ("1{,}234", "1234"),
+        (r"1\,234", "1234"),
+        (r"1\!234", "1234"),
+        (r"\approx 5", "5"),
+        ("x ≈ 5", "5"),
+        ("about 5", "5"),
+        (r"2 \times 10^{3}", "2000"),
+        (r"2 \cdot 10^{-1}", "1/5"),
+        ("2 × 10⁻¹", "1/5"),
+        (r"90^\circ", "90"),
+        (r"90^{\circ}", "90"),
+        ("+5", "5"),
+        ("(5)", "-5"),
+        ("(+5)", "5"),
+        ("(-5)", "-5"),
+        ("-(5)", "-5"),
+        ("(5", "5"),
+        ("5)", "5"),
+    ],
+)
+def test_one_number_in_many_forms(text, value):
+    assert read_number(text).value == Fraction(value)
+
+
+def test_what_is_longer_than_a_number_is_none():
+    assert read_number("5".ljust(MAX_CHARS)).value == 5
+    assert read_number("5".ljust(MAX_CHARS + 1)) is None
+
+
+@pytest.mark.parametrize(
+    ("completion", "value"),
+    [
+        ("The answer is (5).", -5),
+        ("The answer is a loss (5).", 5),
+        ("The answer is unclear. It may be 7.", None),
+        ("The answer is 5, so 3 are left. Then 7.", 5),
+        ("Sales were 12 in 2019", 12),
+        ("It opened in 2019", 2019),
+        ("It grew by 12, as in Q3/4", 12),
+        ("It goes from 5 - 3", 3),
+        ("It goes 5-3", 3),
+        ("It goes A-3", 3),
+        ("It is -3", -3),
+        ("We end at = (94)", -94),
+    ],
+)
+def test_the_number_that_is_given_as_the_answer(completion, value):
+    number = find_number(completion).number
+    assert (None if number is None else number.value) == value
+
+
+def test_parentheses_are_a_sign_only_in_accounting():
+    assert read_number("(5)", accounting=False).value == 5
+    for completion in ("(5)", r"\boxed{(5)}", "The answer is (5).", "We end at = (5)"):
+        assert find_number(completion).number.value == -5
+        assert find_number(completion, accounting=False).number.value == 5
+        assert judge(completion, "(5)", accounting=False).value == 1.0
+        assert judge(completion, "5", accounting=False).value == 1.0
+        assert judge(completion, "5").value == 0.0
+
+
+@pytest.mark.parametrize(
+    ("completion", "gold", "options", "value"),
+    [
+        # Per cent and millions are two things.
+        ("12 million", "12%", {}, 0.0),
+        ("12%", "12 million", {}, 0.0),
+        # Zero has no digit that could be rounded to.
+        ("0.04", "0.0", {}, 0.0),
+        ("0.3", "0", {"min_digits": 0}, 1.0),
+        # One digit is too few, and a sign is none.
+        ("5.3", "5", {}, 0.0),
+        ("-5.3", "-5", {}, 0.0),
+        ("-12.3", "-12", {}, 1.0),
+        # The last written place moves with scale word and percent sign.
+        ("12,634,000", "12.6 million", {"relative_tolerance": 0.0}, 1.0),
+        ("12,660,000", "12.6 million", {"relative_tolerance": 0.0}, 0.0),
+        ("0.1264", "12.6%", {"relative_tolerance": 0.0}, 1.0),
+        ("0.1266", "12.6%", {"relative_tolerance": 0.0}, 0.0),
+        # Fractions are exact: there is nothing to round to.
+        ("1/3", "2/3", {}, 0.0),
+        ("2/3", "2/3", {}, 1.0),
+    ],
+)
+def test_how_far_numbers_may_differ(completion, gold, options, value):
+    assert judge(completion, gold, **options).value == value
+
+
+def test_one_reference_for_each_completion():
+    with pytest.raises(VerifierError, match="1 completions and 2 reference"):
+        NumberVerifier().verify(["1"], ["1", "2"])
 
 
 @pytest.mark.parametrize("reference", ["31,50 €", "0,5", "1.234,5 EUR"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from scipy import stats
 
 from rephrase_rl.errors import EvaluationError
-from rephrase_rl.statistics import MIN_BOOTSTRAP_SEEDS, compare_methods
+from rephrase_rl.statistics import MIN_BOOTSTRAP_SEEDS, MethodDifference, compare_methods
+from rephrase_rl.statistics.hierarchical import _share_beyond, bootstrap_p_value
 
 NAN = math.nan
 
@@ -62,14 +64,76 @@ def test_noise_of_single_cells_is_taken_off_once() -> None:
     assert (found.low, found.high) == pytest.approx((0.5 - half, 0.5 + half))
 
 
+def by_least_squares(table):
+    """(residual variance of a mean of cells, its degrees of freedom): runs and problems fitted."""
+    runs, problems = table.shape
+    row, column = np.divmod(np.arange(table.size), problems)
+    design = np.concatenate([np.eye(runs)[row], np.eye(problems)[column]], axis=1)
+    fitted = design @ np.linalg.lstsq(design, table.ravel(), rcond=None)[0]
+    freedom = table.size - np.linalg.matrix_rank(design)
+    return ((table.ravel() - fitted) ** 2).sum() / freedom / table.size, freedom
+
+
+def test_the_residual_is_that_of_least_squares() -> None:
+    generator = np.random.default_rng(6)
+    first = generator.random((3, 5)) + generator.random((3, 1)) + 3 * generator.random(5)
+    other = generator.random((4, 5))
+    columns = first.mean(axis=0) - other.mean(axis=0)
+    parts = [
+        (table.mean(axis=1).var(ddof=1) / len(table), len(table) - 1) for table in (first, other)
+    ]
+    parts.append((columns.var(ddof=1) / 5, 4))
+    parts += [(-size, freedom) for size, freedom in map(by_least_squares, (first, other))]
+    variance = sum(size for size, _ in parts)
+    assert variance > max(parts[0][0] + parts[1][0], parts[2][0])
+    freedom = variance**2 / sum(size**2 / freedom for size, freedom in parts)
+    found = compare_methods(first, other)
+    assert found.degrees_of_freedom == pytest.approx(freedom, rel=1e-9)
+    half = stats.t.ppf(0.975, freedom) * variance**0.5
+    ends = (found.difference - half, found.difference + half)
+    assert (found.low, found.high) == pytest.approx(ends, rel=1e-9)
+
+
+@pytest.mark.parametrize("table", [[[2, 1], [-2, 1]], [[2, -2], [1, 1]]])
+def test_the_variance_is_never_below_either_part(table) -> None:
+    """By hand: the parts of runs and problems are 1 and 1/4 or the reverse, the residual's is 1.
+
+    The sum, 1/4, is less than the larger part, which is taken instead; 1 / (1 + 1/16 + 1) degrees.
+    """
+    found = compare_methods(table, np.zeros((2, 2)))
+    assert found.degrees_of_freedom == pytest.approx(1 / (2 + 1 / 16))
+    half = stats.t.ppf(0.975, found.degrees_of_freedom)
+    assert (found.low, found.high) == pytest.approx((0.5 - half, 0.5 + half))
+
+
+def test_the_other_way_round_everything_is_mirrored() -> None:
+    first, other = np.random.default_rng(3).random((2, 3, 6))
+    found, turned = compare_methods(first, other), compare_methods(other, first)
+    assert turned.difference == pytest.approx(-found.difference)
+    assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
+    assert turned.p_value == pytest.approx(found.p_value)
+    assert 0 < found.p_value < 1
+
+
+def test_unless_said_otherwise() -> None:
+    first, other = np.random.default_rng(3).random((2, 5, 6))
+    assert MIN_BOOTSTRAP_SEEDS == 5
+    stated = compare_methods(first, other, confidence=0.95, seed=0, num_resamples=5000)
+    assert compare_methods(first, other) == stated
+    defaults = {field.name: field.default for field in fields(MethodDifference)}
+    assert defaults["confidence"] == 0.95
+
+
 def test_problems_without_a_score_in_any_run_are_left_out_of_all() -> None:
     first = [[1.0, 0.5, NAN], [1.0, 0.25, 0.0]]
     other = [[0.0, 0.5, 1.0], [0.5, 0.5, 1.0]]
     found = compare_methods(first, other)
     assert found.num_problems == 2
     assert found.difference == pytest.approx(2.75 / 4 - 1.5 / 4)
-    nothing = compare_methods([[NAN]] * 2, [[1.0]] * 2)
-    assert (nothing.num_problems, nothing.p_value) == (0, None)
+    turned = compare_methods(other, first)
+    assert (turned.num_problems, turned.difference) == (2, pytest.approx(1.5 / 4 - 2.75 / 4))
+    nothing = compare_methods([[NAN]] * 2, [[1.0]] * 2, confidence=0.9)
+    assert (nothing.num_problems, nothing.p_value, nothing.confidence) == (0, None, 0.9)
     assert math.isnan(nothing.difference)
 
 
@@ -86,6 +150,9 @@ def test_where_nothing_varies_labels_are_exchanged() -> None:
     assert (found.difference, found.low, found.high) == (1.0, 1.0, 1.0)
     assert found.p_value == pytest.approx(2 / 20)  # C(6, 3) = 20 divisions, two are as far
     assert compare_methods(ones, ones).p_value == 1.0
+    # Values whose rounded mean differs from them do not vary either.
+    found = compare_methods(ones * 0.1, ones * 0.7)
+    assert (found.low, found.p_value) == (found.high, pytest.approx(2 / 20))
 
 
 def test_the_bootstrap_needs_seeds_and_repeats() -> None:
@@ -98,6 +165,41 @@ def test_the_bootstrap_needs_seeds_and_repeats() -> None:
     assert found == compare_methods(table, table + 0.5, seed=1, num_resamples=999)
     assert found.bootstrap_p_value == pytest.approx(2 / 1000)
     assert found.bootstrap_low < -0.5 < found.bootstrap_high
+    assert compare_methods(table, table + 0.5, num_resamples=0).bootstrap_p_value is None
+    assert compare_methods(table, table + 0.5, num_resamples=1).bootstrap_p_value == 1.0
+
+
+def test_the_bootstraps_p_value_is_twice_the_smaller_side() -> None:
+    """A draw of exactly 0 is on both sides; the observed difference counts as one more."""
+    drawn = np.asarray([-2.0, -0.5, 0, 0.5, 1, 2, 3, 4, 5])
+    assert _share_beyond(drawn) == _share_beyond(-drawn) == pytest.approx(2 * (3 + 1) / 10)
+    assert _share_beyond(np.asarray([0.5, 1, 2])) == pytest.approx(2 * 1 / 4)
+    assert _share_beyond(np.zeros(9)) == 1.0
+
+
+def test_the_bootstraps_own_p_value_is_that_of_a_comparison() -> None:
+    first, other = np.random.default_rng(8).random((2, 5, 6))
+    alone = bootstrap_p_value(first, other, np.random.default_rng(4), 400)
+    assert alone == compare_methods(first, other, seed=4, num_resamples=400).bootstrap_p_value
+    assert 0 < alone < 1
+
+
+def test_the_bootstrap_with_equal_runs_is_scipys_over_problems() -> None:
+    first, other = np.random.default_rng(9).random((2, 12))
+    expected = stats.bootstrap(
+        (first - other,),
+        np.mean,
+        confidence_level=0.5,
+        method="percentile",
+        n_resamples=6000,
+        rng=np.random.default_rng(3),
+    ).confidence_interval
+    found = compare_methods([first] * 5, [other] * 5, confidence=0.5, num_resamples=6000)
+    # The standard error of a quartile of 6,000 draws is about 2 % of that of the mean.
+    error = (first - other).std() / math.sqrt(12)
+    assert (found.bootstrap_low, found.bootstrap_high) == pytest.approx(
+        (expected.low, expected.high), abs=0.1 * error
+    )
 
 
 def test_the_bootstrap_with_one_varying_problem_is_scipys() -> None:
@@ -116,7 +218,12 @@ def test_the_bootstrap_with_one_varying_problem_is_scipys() -> None:
 
 
 def test_tables_that_do_not_fit_are_refused() -> None:
-    for first, other in (([], [[1.0]]), ([[1.0, 2.0]], [[1.0]]), ([[1.0], [1.0, 2.0]], [[1.0]])):
+    for first, other in (
+        ([], [[1.0]]),
+        ([[1.0]], []),
+        ([[1.0, 2.0]], [[1.0]]),
+        ([[1.0], [1.0, 2.0]], [[1.0]]),
+    ):
         with pytest.raises(EvaluationError, match="the same problems"):
             compare_methods(first, other)
 

@@ -58,6 +58,24 @@ def test_the_bootstrap_agrees_with_scipys() -> None:
     assert found.high == pytest.approx(expected.high, abs=0.15 * error)
 
 
+def test_the_bootstrap_is_that_of_so_many_draws_of_all_problems() -> None:
+    means = np.random.default_rng(1).random(6)
+    chosen = np.random.default_rng(7).integers(0, 6, size=(300, 6))
+    expected = np.quantile(means[chosen].mean(axis=1), [0.05, 0.95])
+    found = clustered_mean_interval(
+        means[:, None], confidence=0.9, method="bootstrap", seed=7, num_resamples=300
+    )
+    assert (found.low, found.high) == pytest.approx(tuple(expected), rel=1e-12)
+
+
+def test_unless_said_otherwise() -> None:
+    values = np.random.default_rng(1).random((10, 2))
+    assert Interval(0.5, 0.0, 1.0, 3) == Interval(0.5, 0.0, 1.0, 3, 0.95, "t")
+    assert clustered_mean_interval(values, method="bootstrap") == clustered_mean_interval(
+        values, confidence=0.95, method="bootstrap", seed=0, num_resamples=2000
+    )
+
+
 def test_the_bootstrap_repeats_for_a_seed() -> None:
     values = np.random.default_rng(1).random((10, 2))
     first = clustered_mean_interval(values, method="bootstrap", seed=1, num_resamples=300)
@@ -137,6 +155,23 @@ def test_ends_of_wilson_take_any_number_of_trials(successes: float) -> None:
             assert score == pytest.approx(stats.norm.ppf(0.975), rel=1e-9)
 
 
+def test_ends_of_wilson_meet_0_and_1_exactly() -> None:
+    """At some n the closed form misses them by a rounding error, to either side."""
+    for n in range(1, 100):
+        assert wilson_ends(0.0, n, 0.95)[0] == 0.0
+        assert wilson_ends(1.0, n, 0.95)[1] == 1.0
+
+
+@pytest.mark.filterwarnings("error")
+def test_share_interval_of_one_problem_takes_its_samples_for_one_trial() -> None:
+    """One problem does not tell how far its samples agree; two that are alike do."""
+    found = clustered_share_interval([[1.0, 0.0] * 4])
+    assert (found.low, found.high) == pytest.approx(wilson_ends(0.5, 1, 0.95))
+    expected = stats.binomtest(8, 16).proportion_ci(0.95, method="wilson")
+    found = clustered_share_interval([[1.0, 0.0] * 4] * 2)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-12)
+
+
 def test_share_interval_of_fully_dependent_samples_is_that_of_the_problems() -> None:
     once = [[0.0], [1.0], [1.0], [0.0], [1.0]]
     assert clustered_share_interval([row * 8 for row in once]) == clustered_share_interval(once)
@@ -176,6 +211,21 @@ def test_t_interval_moves_with_its_values(groups: list[list[float]], shift: floa
     assert moved.low == pytest.approx(found.low + shift, abs=1e-9, nan_ok=True)
 
 
+@pytest.mark.parametrize("shape", [(1, 4), (4, 1), (4, 2), (1, 1), (1, 2)])
+def test_an_array_is_read_as_its_rows(shape: tuple[int, int]) -> None:
+    values_PK = np.random.default_rng(4).random(shape)
+    for interval_of in (clustered_mean_interval, clustered_share_interval):
+        assert repr(interval_of(values_PK)) == repr(interval_of(values_PK.tolist()))
+
+
+def test_an_interval_names_its_method() -> None:
+    for values in ([[0.0], [1.0]], [[0.1]] * 3, []):
+        assert clustered_share_interval(values).method == "score"
+        for method in ("t", "bootstrap"):
+            assert clustered_mean_interval(values, method=method).method == method
+
+
+@pytest.mark.filterwarnings("error")
 def test_nothing_scored_gives_nan_and_zero_clusters() -> None:
     for groups in ([], [[]], [[NAN], [NAN, NAN]]):
         for found in (
@@ -188,11 +238,17 @@ def test_nothing_scored_gives_nan_and_zero_clusters() -> None:
             assert found.n_clusters == 0
 
 
-def test_a_single_problem_has_a_mean_and_no_t_interval() -> None:
-    found = clustered_mean_interval([[0.0, 1.0]])
+@pytest.mark.parametrize("method", ["t", "bootstrap"])
+def test_a_single_problem_has_a_mean_and_no_interval(method) -> None:
+    found = clustered_mean_interval([[0.0, 1.0]], method=method)
     assert found.mean == 0.5
     assert math.isnan(found.low)
     assert math.isnan(found.high)
+
+
+def test_two_problems_have_a_bootstrap() -> None:
+    found = clustered_mean_interval([[0.0], [1.0]], method="bootstrap")
+    assert (found.mean, found.low, found.high) == (0.5, 0.0, 1.0)
 
 
 def test_equal_means_have_exactly_no_width() -> None:
@@ -233,11 +289,16 @@ def test_confidence_must_be_a_share(confidence: float) -> None:
     for interval_of in (clustered_mean_interval, clustered_share_interval):
         with pytest.raises(EvaluationError, match="confidence"):
             interval_of([[1.0]], confidence=confidence)
+    with pytest.raises(EvaluationError, match="confidence"):
+        paired_difference_interval([[1.0]], [[0.0]], confidence=confidence)
+    with pytest.raises(EvaluationError, match="confidence"):
+        seed_mean_interval([1.0, 0.0], confidence=confidence)
 
 
 def test_share_interval_refuses_values_outside_the_unit_interval() -> None:
-    with pytest.raises(EvaluationError, match=r"required: values in \[0, 1\]"):
-        clustered_share_interval([[1.5], [0.0]])
+    for values in ([[1.5], [0.0]], [[-0.5], [0.5]]):
+        with pytest.raises(EvaluationError, match=r"required: values in \[0, 1\]"):
+            clustered_share_interval(values)
 
 
 def test_an_interval_survives_json() -> None:

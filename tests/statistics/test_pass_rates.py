@@ -47,5 +47,6 @@ def test_never_and_always_are_bins_of_their_own() -> None:
 
 
 def test_problems_without_a_rate_come_last() -> None:
+    assert counts([math.nan], 0) == [("0", 0), ("1", 0), ("none", 1)]
     assert counts([0.0, math.nan, math.nan], 1) == [("0", 1), ("1", 0), ("none", 2)]
     assert sum(count for _, count in counts([0.1, 0.9, 0.5, math.nan], 2)) == 4

@@ -61,12 +61,22 @@ def test_the_log_rank_statistic_is_lifelines_and_scipys() -> None:
     assert found[0] == pytest.approx(stats.logrank(*sides).statistic ** 2, rel=1e-9)
 
 
+def test_the_log_rank_statistic_down_to_the_last_two_runs() -> None:
+    times, reached = np.asarray([1.0, 2, 3, 4]), np.ones(4, dtype=bool)
+    for arm in np.asarray([[True, False, True, False], [True, False, False, True]]):
+        expected = logrank_test(times[arm], times[~arm]).test_statistic
+        (found,) = log_rank_statistics(times, reached, arm[None, :])
+        assert found == pytest.approx(expected, rel=1e-9)
+
+
 def test_few_runs_are_tested_exactly() -> None:
     # The most extreme of the C(6, 3) = 20 divisions, and its mirror image.
     assert log_rank_p_value([1, 2, 3], [True] * 3, [7, 8, 9], [True] * 3) == pytest.approx(2 / 20)
     # Three of one arm reach it, none of the other: again only the mirror image is as far.
     p_value = log_rank_p_value([5, 10, 10], [True] * 3, [40, 40, 40], [False] * 3)
     assert p_value == pytest.approx(2 / 20)
+    # The mirror image counts although its sums differ in the last digit.
+    assert log_rank_p_value([1, 2], [True] * 2, [8, 5], [True] * 2) == pytest.approx(2 / 6)
     assert log_rank_p_value([9, 9], [False] * 2, [9, 9], [False] * 2) == 1.0
     assert log_rank_p_value([3], [True], [3], [True]) == 1.0
 
@@ -97,3 +107,11 @@ def test_the_exact_level_is_kept_with_censoring() -> None:
 def test_what_is_no_time_is_refused(times, reached) -> None:
     with pytest.raises(EvaluationError, match="required: at least one run"):
         time_to_threshold(times, reached)
+    with pytest.raises(EvaluationError, match="required: at least one run"):
+        log_rank_p_value(times, reached, [1.0], [True])
+    with pytest.raises(EvaluationError, match="required: at least one run"):
+        log_rank_p_value([1.0], [True], times, reached)
+
+
+def test_a_threshold_may_be_reached_from_the_start() -> None:
+    assert time_to_threshold([0.0, 0.0, 3.0], [True] * 3).median == 0.0

@@ -52,7 +52,7 @@ _UNIT = (
     r"(?![A-Za-z]))"
 )
 _NUMBER = re.compile(
-    r"(?P<open>\( ?)?(?P<sign>[+-] ?)?(?P<inner_open>\( ?)?"
+    r"(?P<open>\( ?)?(?P<sign>[+-] ?)?(?:\( ?)?"
     r"(?:(?:(?P<whole>[0-9]{1,15}) )?(?P<top>[0-9]{1,15}) ?/ ?(?P<under>[0-9]{1,15})(?![0-9.,/])"
     rf"|(?P<digits>{_DIGITS})"
     r"(?:[eE](?P<e>[+-]?[0-9]{1,3})(?![0-9])"
@@ -253,8 +253,7 @@ def _number(match: re.Match[str], accounting: bool) -> Number | None:
         place = power - len(digits.partition(".")[2])
     units = match["units"]
     is_negative = _is_signed(match) and match["sign"].startswith("-")
-    in_parentheses = (match["open"] or match["inner_open"]) and ")" in units
-    if in_parentheses and accounting and not match["sign"]:
+    if accounting and match["open"] and ")" in units and not match["sign"]:
         is_negative = True
     words = [word.lower() for word in _SCALE_WORD.findall(units)]
     scale = sum(_SCALES.get(word.removesuffix("s"), 0) for word in words)

@@ -51,11 +51,6 @@ class Options:
                 return letter
         return None
 
-    def text_of(self, letter: str) -> str | None:
-        """Comparable text of an option, None if it is not known."""
-        position = self.letters.index(letter)
-        return self.texts[position] if position < len(self.texts) else None
-
 
 UNKNOWN_OPTIONS = Options(LETTERS)
 """Of a question whose options did not reach the verifier: ten letters, no texts."""

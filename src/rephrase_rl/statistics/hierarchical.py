@@ -191,7 +191,7 @@ def _label_p_value(difference: float, seeds: tuple[int, int]) -> float:
     """The smallest p-value that exchanging the labels of so many runs can give."""
     if difference == 0:
         return 1.0
-    return min(1.0, 2 / comb(sum(seeds), seeds[0], exact=True))
+    return 2 / comb(sum(seeds), seeds[0], exact=True)
 
 
 def _variance(values: FloatArray) -> float:
