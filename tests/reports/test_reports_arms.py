@@ -89,6 +89,8 @@ def test_another_draw_from_the_same_sets_is_no_other_data(tmp_path):
         )
 
     assert arm_warnings(arms_of(run(1, "x", "same"), run(2, "y", "same"))) == []
+    broken = [arm_run(tmp_path / f"l{i}", "repo", i, datasets=["train/a"]) for i in (1, 2)]
+    assert arm_warnings(arms_of(*broken)) == []
     (told,) = arm_warnings(arms_of(run(1, "x", "one"), run(2, "x", "other")))
     assert "its runs differ in data" in told
 

@@ -245,7 +245,7 @@ def _kinds(guidance: GuidanceConfig) -> list[tuple[str, str]]:
 
 def _kind(block: Any) -> str:
     """What a member is called; of one's own the code that it is."""
-    return f"custom, {block.target}" if block.kind == "custom" else str(block.kind)
+    return f"custom ({block.target})" if block.kind == "custom" else str(block.kind)
 
 
 def _set_views(

@@ -177,9 +177,13 @@ def _fact(run: ComparedRun, name: str) -> JSON:
     value = run.directory.manifest.get(name)
     if name == "data":
         # What a mixture draws from its sets follows from the seed; the sets themselves must not.
-        sets = run.directory.manifest.get("datasets") or {}
-        trained = {key: entry for key, entry in sets.items() if key.startswith("train/")}
-        return value if len(trained) < 2 else {k: e.get("sha256") for k, e in trained.items()}
+        sets = run.directory.manifest.get("datasets")
+        trained = {
+            key: entry.get("sha256")
+            for key, entry in (sets.items() if isinstance(sets, dict) else ())
+            if key.startswith("train/") and isinstance(entry, dict)
+        }
+        return trained if len(trained) > 1 else value
     return value.get("commit") if name == "git" and isinstance(value, dict) else value
 
 
