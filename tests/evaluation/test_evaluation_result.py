@@ -14,7 +14,10 @@ from scipy import stats
 
 from rephrase_rl.errors import EvaluationError
 from rephrase_rl.evaluation import EvaluationProtocol, EvaluationSample, summarize_samples
+from rephrase_rl.evaluation.samples import tallies
 from rephrase_rl.records import from_json, to_json
+from rephrase_rl.statistics import clustered_mean_interval
+from rephrase_rl.statistics.share_interval import wilson_ends
 
 PROTOCOL = EvaluationProtocol(
     "hard", 4, 1.0, 1.0, 64, "exact", "s-v1", 0, pass_at_k=(1, 2, 4), max_unscorable_fraction=0.6
@@ -170,6 +173,47 @@ def test_majority_and_all_passing_beside_pass_at_k() -> None:
 
 def test_without_answers_there_is_no_majority() -> None:
     assert summarize_samples(samples_of([1, 0, 1, 1]), PROTOCOL).maj_at_k == {}
+    # An answer that could not be judged is no vote.
+    (unjudged,) = samples_of(["error"])
+    samples = [*samples_of([1, 0, 1, 1]), dataclasses.replace(unjudged, answer="7")]
+    assert summarize_samples(samples, PROTOCOL).maj_at_k == {}
+
+
+def test_a_blank_answer_is_no_vote() -> None:
+    found = tallies(answered("a", ("7", 1), (" ", 0), ("", 0), ("8", 0)), 0.5)
+    assert found == {"a": (4, 1, (1,))}
+
+
+def test_every_interval_has_the_protocols_confidence_and_seed() -> None:
+    protocol = dataclasses.replace(PROTOCOL, confidence=0.8, seed=7)
+    rows = [[1.0, 0.0, 1.0, 1.0], [0.0] * 4, [1.0] * 4, [0.0, 0.0, 1.0, 0.0]]
+    samples = [dataclasses.replace(s, answer=str(s.value)) for s in samples_of(*rows)]
+    result = summarize_samples(samples, protocol, prompts_sha256="abc")
+    found = [result.avg_at_k, *result.pass_at_k.values(), *result.pass_hat_k.values()]
+    found += [*result.maj_at_k.values(), *result.avg_at_k_by.values()]
+    assert len(found) == 1 + 3 + 2 + 2 + 2
+    assert {interval.confidence for interval in found} == {0.8}
+    graded = summarize_samples(samples_of([2.0, 0.0], [-1.0, 1.0]), protocol)
+    assert graded.avg_at_k.confidence == 0.8
+    bootstrap = clustered_mean_interval(rows, confidence=0.8, method="bootstrap", seed=7)
+    assert result.avg_at_k_by["bootstrap"] == bootstrap
+    assert result.prompts_sha256 == "abc"
+
+
+def test_a_pass_at_k_rests_on_all_samples_of_its_problems() -> None:
+    """Ten problems that pass in 2 of 4 samples: no spread, so 40 trials and not ten."""
+    result = summarize_samples(samples_of(*[[1.0, 0.0, 1.0, 0.0]] * 10), PROTOCOL)
+    ends = wilson_ends(0.5, 40, 0.95)
+    assert (result.pass_at_k[1].low, result.pass_at_k[1].high) == pytest.approx(ends)
+    ends = wilson_ends(5 / 6, 40, 0.95)
+    assert (result.pass_at_k[2].low, result.pass_at_k[2].high) == pytest.approx(ends)
+
+
+@pytest.mark.parametrize(
+    ("rewards", "method"), [([1.5, 0], "t"), ([-0.5, 1], "t"), ([1, "error"], "score")]
+)
+def test_the_score_interval_is_for_rewards_from_0_to_1(rewards, method) -> None:
+    assert summarize_samples(samples_of(rewards, [0.0, 1.0]), PROTOCOL).avg_at_k.method == method
 
 
 def test_the_other_intervals_are_beside_the_main_one() -> None:
@@ -190,6 +234,8 @@ def test_parts_are_told_apart_by_their_labels() -> None:
     ]
     result = summarize_samples(samples, PROTOCOL)
     assert list(result.by_label) == ["level", "subject"]
+    turned = summarize_samples(samples[::-1], PROTOCOL)
+    assert list(turned.by_label["subject"]) == ["Algebra", "Geometry"]
     assert result.by_label["subject"]["Algebra"].mean == 0.5
     assert result.by_label["subject"]["Algebra"].n_clusters == 2
     assert result.by_label["subject"]["Geometry"].mean == 1.0

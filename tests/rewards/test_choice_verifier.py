@@ -85,12 +85,12 @@ def test_only_a_text_of_its_own_stands_for_an_option_and_the_longest_first():
     assert (options.letter_of("south"), options.letter_of("")) == (None, None)
 
 
-@pytest.mark.parametrize("found", ["abc", {"A": "x"}, [], ["one"], ["x"] * 11, 5])
+@pytest.mark.parametrize("found", ["abc", {"A": "x"}, [], ["one"], ("one",), ["x"] * 11, 5])
 def test_options_that_are_none_make_the_problem_unscorable(found):
     assert isinstance(read_options(found), str)
     verdict = judge("A", "A", found)
     assert (verdict.status, verdict.value) == ("unscorable", None)
-    size = f" of {len(found)}" if isinstance(found, list | dict) else ""
+    size = f" of {len(found)}" if isinstance(found, list | tuple | dict) else ""
     assert verdict.detail == (
         f"options are {type(found).__name__}{size}; required: a list of 2 to 10 texts"
     )

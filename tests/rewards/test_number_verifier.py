@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rephrase_rl.errors import VerifierError
 from rephrase_rl.rewards import NumberVerifier
-from rephrase_rl.rewards.number_reading import MAX_CHARS, find_number, read_number
+from rephrase_rl.rewards.number_reading import MAX_CHARS, Number, find_number, read_number
 
 decimals = st.builds(
     lambda digits, places: Decimal(digits).scaleb(-places),
@@ -131,6 +131,7 @@ def test_letters_are_scales_right_behind_the_digits_and_as_capitals():
         (r"1\frac{1}{2}", "3/2"),
         ("1{,}234", "1234"),
         (r"1\,234", "1234"),
+        (r"12,345\,678", "12345678"),
         (r"1\!234", "1234"),
         (r"\approx 5", "5"),
         ("x ≈ 5", "5"),
@@ -153,6 +154,13 @@ def test_one_number_in_many_forms(text, value):
     assert read_number(text).value == Fraction(value)
 
 
+def test_a_fraction_has_no_zero_under_it_and_percent_is_no_scale():
+    assert read_number("3/0") is None
+    assert read_number("3/1").value == 3
+    assert read_number("12 percent") == Number(Fraction(12), 0, 0, True)
+    assert read_number("12") == Number(Fraction(12), 0)
+
+
 def test_what_is_longer_than_a_number_is_none():
     assert read_number("5".ljust(MAX_CHARS)).value == 5
     assert read_number("5".ljust(MAX_CHARS + 1)) is None
@@ -165,7 +173,9 @@ def test_what_is_longer_than_a_number_is_none():
         ("The answer is a loss (5).", 5),
         ("The answer is unclear. It may be 7.", None),
         ("The answer is 5, so 3 are left. Then 7.", 5),
+        ("The answer is 3. No: the answer is 4.", 4),
         ("Sales were 12 in 2019", 12),
+        ("We get 3,5", None),  # not the half of a decimal comma
         ("It opened in 2019", 2019),
         ("It grew by 12, as in Q3/4", 12),
         ("It goes from 5 - 3", 3),
@@ -178,6 +188,12 @@ def test_what_is_longer_than_a_number_is_none():
 def test_the_number_that_is_given_as_the_answer(completion, value):
     number = find_number(completion).number
     assert (None if number is None else number.value) == value
+
+
+def test_what_is_said_is_the_number_that_was_read():
+    assert find_number("It is 3, then  4 ").said == "4"
+    assert find_number("The answer is  5 % of it").said == "5 %"
+    assert find_number(" 12 ").said == "12"
 
 
 def test_parentheses_are_a_sign_only_in_accounting():

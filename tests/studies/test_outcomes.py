@@ -27,6 +27,30 @@ def test_digits_are_shares_of_samples() -> None:
     assert found.held_out == found.in_batch == 1.0
 
 
+def test_easy_general_and_trained_problems_are_shares_too() -> None:
+    digits = digits_of(0.0, 1.0, problems=4)
+    digits["easy"] = {"chain": "42", "other": "10", "samples": 4}
+    digits["general"] = {"sort": "21", "swap": "00", "samples": 2}
+    digits["trained"] = {"first": "0000", "all": "2010", "samples": 8}
+    found = on_test(digits)
+    assert found.easy.tolist() == [1.0, 0.5, 0.25, 0.0]
+    assert {name: values.tolist() for name, values in found.general.items()} == {
+        "sort": [1.0, 0.5],
+        "swap": [0.0, 0.0],
+    }
+    assert found.all_abilities == pytest.approx(3 / 8)
+    assert found.trained == 0.5
+    del digits["trained"]
+    assert on_test(digits).trained is None
+
+
+def test_problems_are_paired_whatever_the_order_of_abilities() -> None:
+    digits = digits_of(0.0, 1.0, problems=2)
+    digits["general"] = {"sort": "10", "swap": "01", "samples": 1}
+    turned = {**digits, "general": {"swap": "01", "sort": "10", "samples": 1}}
+    assert on_test(digits).retained.tolist() == on_test(turned).retained.tolist()
+
+
 def test_easy_and_general_weigh_the_same_whatever_their_numbers() -> None:
     digits = digits_of(0.0, 1.0, problems=4)
     digits["easy"] = {"chain": "00", "samples": 1}
@@ -42,6 +66,39 @@ def test_the_loss_is_that_against_the_runs_own_starting_policy() -> None:
     assert run.utilisation == 1.0
 
 
+def test_gain_and_loss_are_differences_at_the_step_that_is_asked_for() -> None:
+    two = {"35": digits_of(0.75, 0.975), "40": digits_of(0.5, 0.9)}
+    base = finished(base_cell("good", 0), hard=0.25)
+    (run,) = runs_of([base, finished(cell("repo"), test=two)])
+    assert (run.hard_gain(), run.hard_gain(35)) == pytest.approx((0.25, 0.5))
+    assert (run.retention_loss(), run.retention_loss(35)) == pytest.approx((0.1, 0.025))
+    assert run.equal_prompts is run.tests[40]
+    assert run.policy == "weights-good-0"
+
+
+def test_a_run_is_unstable_that_collapses_or_forgets() -> None:
+    falls = [
+        {"step": s, "hard": hard, "easy": 1.0, "general": 1.0}
+        for s, hard in ((0, 0.0), (20, 0.2), (40, 0.1))
+    ]
+    norms = {"grad_norm": [0.1] * 10 + [1.1, 0.1]}
+    runs = runs_of(
+        [
+            *bases(1.0, 1.0, 1.0),
+            finished(cell("c", 2), kept=1.0, curve=falls),
+            finished(cell("b", 1), kept=0.9, series=norms),
+            finished(cell("a", 1), kept=0.975),
+            finished(cell("a", 0), kept=0.975),
+        ]
+    )
+    assert [(run.cell["arm"], run.cell["seed"]) for run in runs] == [
+        *(("a", 0), ("a", 1), ("b", 1), ("c", 2))
+    ]
+    events = [(run.collapses, run.forgets, run.unstable) for run in runs[1:]]
+    assert events == [(False, False, False), (False, True, True), (True, False, True)]
+    assert [run.spikes for run in runs] == [0, 0, 1, 0]
+
+
 def test_a_run_without_its_starting_policy_is_left_for_later() -> None:
     assert runs_of([*bases(1.0), finished(cell("repo", 1))]) == []
 
@@ -55,6 +112,7 @@ def test_an_arm_without_expert_is_in_the_conditions_of_both() -> None:
     runs = runs_of([*bases(1.0), finished(cell("grpo", 0, ANY)), finished(cell("repo", 0, "near"))])
     assert [r.cell["arm"] for r in matching(runs, expert="alien")] == ["grpo"]
     assert [r.cell["arm"] for r in matching(runs, expert="near")] == ["grpo", "repo"]
+    assert matching(runs, expert="near", protocol="hard") == []
 
 
 def test_tables_look_at_the_steps_that_are_equal() -> None:
@@ -97,6 +155,8 @@ def test_spikes_stand_out_of_the_steps_before_and_of_the_clipping_norm() -> None
     assert spikes([0.1] * 10 + [0.9]) == 0
     assert spikes([0.1] * 10 + [1.1]) == 1
     assert spikes([0.3] * 10 + [1.4]) == 0
+    assert spikes([0.3] * 10 + [1.6]) == 1
+    assert spikes([0.1] * 10 + [1.0]) == spikes([0.5] * 10 + [2.5]) == 0  # not above
     assert spikes([0.1] * 9 + [9.0]) == 0  # nothing to compare with yet
     assert spikes([None] * 10 + [1.1]) == 1
     assert np.isclose(spikes([]), 0)
@@ -107,3 +167,16 @@ def test_a_validated_step_costs_what_the_step_before_it_did() -> None:
     curve = [{"step": s, "hard": 0.0, "easy": 1.0, "general": 1.0} for s in (0, 3)]
     (run,) = runs_of([*bases(1.0), finished(cell("repo"), cpu_s_by_step=seconds, curve=curve)])
     assert run.cpu_seconds == pytest.approx([1.0, 2.0, 3.0, 4.0])
+
+
+@pytest.mark.parametrize(
+    ("validated", "expected"),
+    [((0, 1, 4), [5.0, 6.0, 8.0, 10.0]), ((0, 2), [5.0, 10.0, 12.0, 21.0])],
+)
+def test_a_first_step_costs_what_it_cost_and_a_last_one_what_the_one_before_did(
+    validated, expected
+) -> None:
+    curve = [{"step": s, "hard": 0.0, "easy": 1.0, "general": 1.0} for s in validated]
+    seconds = [5.0, 6.0, 8.0, 17.0]
+    (run,) = runs_of([*bases(1.0), finished(cell("repo"), cpu_s_by_step=seconds, curve=curve)])
+    assert run.cpu_seconds == pytest.approx(expected)
