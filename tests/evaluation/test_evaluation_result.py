@@ -186,7 +186,8 @@ def test_a_blank_answer_is_no_vote() -> None:
 
 def test_every_interval_has_the_protocols_confidence_and_seed() -> None:
     protocol = dataclasses.replace(PROTOCOL, confidence=0.8, seed=7)
-    rows = [[1.0, 0.0, 1.0, 1.0], [0.0] * 4, [1.0] * 4, [0.0, 0.0, 1.0, 0.0]]
+    generator = random.Random(0)
+    rows = [[generator.random() for _ in range(4)] for _ in range(9)]
     samples = [dataclasses.replace(s, answer=str(s.value)) for s in samples_of(*rows)]
     result = summarize_samples(samples, protocol, prompts_sha256="abc")
     found = [result.avg_at_k, *result.pass_at_k.values(), *result.pass_hat_k.values()]

@@ -37,6 +37,10 @@ def test_nothing_is_selected_where_all_cost_too_much() -> None:
         ([(1e-4, 0.5, 0.0), (2e-4, 0.1, 0.0)], 5e-5),  # at the lower edge
         ([(1e-4, 0.5, 0.3), (2e-4, 0.6, 0.3)], 5e-5),  # every rate costs too much
         ([(1e-4, 0.0, 0.0), (2e-4, 0.0, 0.0)], None),  # nothing is learned at any rate
+        # Only the run at the edge has to have learned something.
+        ([(1e-4, 0.0, 0.0), (2e-4, 0.5, 0.0)], 4e-4),
+        ([(1e-4, 0.5, 0.0), (2e-4, 0.0, 0.0)], 5e-5),
+        ([(1e-4, 0.0, 0.0), (2e-4, 0.9, 0.3)], 4e-4),
         # The constrained choice is at the upper edge, but its run has learned nothing.
         ([(1e-4, 0.0, 0.3), (2e-4, 0.0, 0.0)], None),
         ([(5e-5, 0.2, 0.0), (1e-4, 0.5, 0.0), (2e-4, 0.4, 0.0)], None),  # inside
@@ -60,6 +64,7 @@ def test_the_sweep_is_extended_no_more_often_than_allowed() -> None:
 
 def test_a_run_is_judged_by_its_validation_before_and_after() -> None:
     summary = swept(Cell("repo", "mixed", "alien", "good", 60, 2e-4, sweep=True), 0.5, kept=0.9)
+    assert validated(summary).hard == 0.5
     summary["curve"].insert(1, {"step": 20, "hard": 0.9, "easy": 0.0, "general": 0.0})
     found = validated(summary)
     assert (found.rate, found.hard) == (2e-4, 0.5)
