@@ -174,7 +174,7 @@ def test_doctor_names_the_extra_of_what_is_missing() -> None:
     assert "vllm" not in on_cpu
     assert "qlora" not in on_cpu
     on_gpu = "\n".join(doctor.advice(facts(optional=without, machine={"gpus": [gpu(80)]})))
-    assert "pip install '.[vllm]'" in on_gpu
+    assert "pip install -c constraints-vllm.txt '.[vllm]'" in on_gpu
     assert "pip install '.[qlora]'" in on_gpu
 
 

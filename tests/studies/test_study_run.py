@@ -157,6 +157,13 @@ def test_no_cell_is_begun_after_the_last_hour(tmp_path, clean_tree) -> None:
     assert not (tmp_path / SUMMARIES).exists()
 
 
+def test_a_folder_of_another_study_is_refused(tmp_path, clean_tree) -> None:
+    run_study(STUDY, tmp_path, hours=0.0)
+    other = STUDY.model_copy(update={"problems": STUDY.problems + 1})
+    with pytest.raises(ConfigError, match="other settings of problems"):
+        run_study(other, tmp_path, hours=0.0)
+
+
 def test_runs_are_recorded_from_a_clean_tree_only(tmp_path, monkeypatch) -> None:
     dirty = {"commit": "0" * 40, "dirty": True, "reason": None}
     monkeypatch.setattr(study_module, "describe_commit", lambda _: dirty)

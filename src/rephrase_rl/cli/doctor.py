@@ -124,7 +124,8 @@ def _about_extras(optional: Mapping[str, str | None], machine: Mapping[str, Any]
     lines = []
     for name, (extra, use) in OPTIONAL_PACKAGES.items():
         if optional[name] is None and (name not in FOR_GPUS or machine["gpus"]):
-            lines.append(f"not installed: {use}; do this: pip install '.[{extra}]' (in the clone)")
+            install = f"pip install {'-c constraints-vllm.txt ' * (extra == 'vllm')}'.[{extra}]'"
+            lines.append(f"not installed: {use}; do this: {install} (in the clone)")
     return lines
 
 

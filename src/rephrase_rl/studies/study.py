@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rephrase_rl.errors import ConfigError
 from rephrase_rl.runs.manifest import describe_commit
+from rephrase_rl.studies.begun import refuse_another_study
 from rephrase_rl.studies.order import remaining, starting_seed
 from rephrase_rl.studies.policies import POLICIES, is_there
 from rephrase_rl.studies.store import read_summaries, write_summary
@@ -50,7 +51,8 @@ def run_study(
         Cells carried out.
 
     Raises:
-        ConfigError: The package's own git tree has changes, or another process is at this study.
+        ConfigError: The package's own git tree has changes, another process is at this study, or
+            its folder holds cells of another one.
         RephraseError: A cell failed; it stays first in rank.
     """
     refuse_changed_tree()
@@ -62,6 +64,7 @@ def run_study(
         return is_there(out / POLICIES, cell.rewriter, seed, study.family)
 
     with _alone(out):
+        refuse_another_study(study, out)
         while max_runs is None or done < max_runs:
             summaries = read_summaries([out / SUMMARIES, *known])
             cell = next(remaining(study, summaries, is_ready), None)
