@@ -24,6 +24,7 @@ from rephrase_rl.statistics import (
     clustered_mean_interval,
     clustered_share_interval,
     compare_methods,
+    holm,
 )
 
 SHARES = {"hard": "hard", "held_out": "held out", "arc": "ARC", "ecqa": "ECQA"}
@@ -88,13 +89,17 @@ def gathered(runs: Path) -> dict[str, Any]:
             arm: row([measured[name] for name in names], names, runs, warm)
             for arm, names in sorted(arms.items(), key=lambda item: order(item[0]))
         },
-        "repo_minus": {
-            arm: differences([measured[one] for one in ones], [measured[name] for name in names])
-            for arm, names in sorted(arms.items())
-            if arm not in (*FIRST, REPO)
-            and (ones := [of_same_seed(name) for name in names])
-            and measured.keys() >= set(ones)
-        },
+        "repo_minus": corrected(
+            {
+                arm: differences(
+                    [measured[one] for one in ones], [measured[name] for name in names]
+                )
+                for arm, names in sorted(arms.items())
+                if arm not in (*FIRST, REPO)
+                and (ones := [of_same_seed(name) for name in names])
+                and measured.keys() >= set(ones)
+            }
+        ),
         **{key: manifest[key] for key in ("git", "versions", "hardware", "started_at")},
     }
 
@@ -140,6 +145,17 @@ def row(
     }
     found["costs"] = [cost(runs / name) for name in names if (runs / name).is_dir()]
     return found
+
+
+def corrected(repo_minus: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
+    """The same comparisons, the p-values of each ability corrected by Holm over the arms."""
+    for ability in TRAINED:
+        tests = [found[ability]["methods"] for found in repo_minus.values()]
+        tests = [test for test in tests if test is not None]
+        p_values = holm([test["p_value"] for test in tests])
+        for test, p_value in zip(tests, p_values, strict=True):
+            test["p_holm"] = p_value
+    return repo_minus
 
 
 def of_seeds(measured: Sequence[dict[str, Any]], ability: str) -> list[list[float]]:
@@ -251,7 +267,8 @@ def as_markdown(record: dict[str, Any]) -> str:
         "an arm put together; below them the gain over the warm policy, paired problem by problem.",
         "The second table has the other arms in the warm policy's place, of the same seeds: the",
         "interval over problems, which tells of these checkpoints, and below it the one over seeds",
-        "and problems, which tells of the methods. Neither is corrected for their number.",
+        "and problems, which tells of the methods. Intervals are not corrected for their number; p",
+        "is, by Holm over the arms.",
         "ARC-Challenge, ECQA: the option of the highest likelihood per byte (lm-eval's acc_norm).",
         "Perplexity is on abstracts. Nothing was trained on these three.",
         "",
@@ -331,7 +348,8 @@ def signed_cell(figure: dict[str, Any]) -> str:
     cell = f"{mean} [{low}, {high}]"
     if not (methods := figure.get("methods")):
         return cell
-    return f"{cell}<br>[{methods['low']:+z.3f}, {methods['high']:+z.3f}]"
+    p_value = "" if methods["p_holm"] is None else f", p {methods['p_holm']:.3f}"
+    return f"{cell}<br>[{methods['low']:+z.3f}, {methods['high']:+z.3f}]{p_value}"
 
 
 def interval_cell(figure: dict[str, Any], digits: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import signal
@@ -259,9 +260,15 @@ def test_seeds_that_differ_widen_what_is_said_of_methods() -> None:
     gap["hard"]["values"]["p0"] = [None, 0.5]  # a sample that could not be judged
     alike = table.differences([gap] * 2, [measured(0.2, 2.0)] * 2)["hard"]
     assert alike["methods"]["low"] == pytest.approx(0.3)
-    record = {"arms": {}, "repo_minus": {"grpo": {"hard": found, "held_out": found}}}
+    one_seed = table.differences([gap], [measured(0.2, 2.0)])
+    arms = {arm: {"hard": found, "held_out": found} for arm in ("grpo", "naive")}
+    arms["grpo"] = copy.deepcopy(arms["grpo"])
+    table.corrected({**arms, "lora": one_seed})
+    assert found["methods"]["p_holm"] == pytest.approx(2 * found["methods"]["p_value"])
     low, high = (f"{found['methods'][end]:+.3f}" for end in ("low", "high"))
-    assert f"+0.450 [+0.450, +0.450]<br>[{low}, {high}] |" in table.table(record)[-1]
+    p_value = f"{found['methods']['p_holm']:.3f}"
+    line = table.table({"arms": {}, "repo_minus": arms})[-1]
+    assert f"+0.450 [+0.450, +0.450]<br>[{low}, {high}], p {p_value} |" in line
 
 
 def test_the_table_leaves_out_a_policy_measured_in_part(tmp_path) -> None:
