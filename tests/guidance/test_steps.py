@@ -302,3 +302,15 @@ def test_a_step_that_is_wrong_here_is_wrong_or_untagged_there() -> None:
                 wrong += [(left, right)] * any(not step.is_valid for step in steps)
     assert tags > 4000
     assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "text", ["1/0 = 3 + 4", "3 + 4 = 1/0", "2 + 2 = cost 5", "2 + 2 = x, so 5"]
+)
+def test_an_equals_sign_without_a_value_beside_it_is_no_step(text) -> None:
+    assert find_steps(text) == []
+
+
+@pytest.mark.parametrize("text", ["9 = 4 + 5 apples", "9 = 4 + 5", "So 9 = 4 + 5 red apples."])
+def test_a_step_is_written_to_its_last_number(text) -> None:
+    assert [step.text for step in find_steps(text)] == ["9 = 4 + 5"]

@@ -60,7 +60,7 @@ def find_steps(text: str) -> list[Step]:
         if _describes(tokens, left, b):
             continue
         about = tokens[a.end].kind == "about"
-        carried_on = right.is_followed and b.head is not None and b.head == a.amount
+        carried_on = right.is_followed and b.head == a.amount
         is_valid = carried_on or _agree(a, b, about)
         written = text[tokens[left.start].start : tokens[right.last].end]
         steps.append(Step(written, is_valid))
