@@ -56,8 +56,8 @@ class VllmEngine:
         except ImportError as error:
             raise EngineError(
                 f"the engine vllm needs a package that is not installed ({error}); required: the "
-                "extra for vLLM; do `pip install -c constraints-vllm.txt '.[vllm]'` in the clone, or "
-                "use the engine transformers"
+                "extra for vLLM; do `pip install -c constraints-vllm.txt '.[vllm]'` in the clone, "
+                "or use the engine transformers"
             ) from error
         base = adapter_base(path)
         arguments: dict[str, Any] = {

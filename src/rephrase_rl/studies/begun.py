@@ -44,9 +44,9 @@ def refuse_another_study(study: StudyConfig, out: Path) -> None:
     changed = [name for name in before if name in now and before[name] != now[name]]
     if changed:
         raise ConfigError(
-            f"{out} was begun with other settings of {', '.join(sorted(changed))}, and its finished "
-            "cells would stand for those of now; required: one study in a folder: give this one "
-            f"another --out, or put back what {path} has, or remove the folder"
+            f"{out} was begun with other settings of {', '.join(sorted(changed))}, and its "
+            "finished cells would stand for those of now; required: one study in a folder: give "
+            f"this one another --out, or put back what {path} has, or remove the folder"
         )
     if before.keys() != {**before, **now}.keys():
         atomic.write_text(path, json.dumps({**before, **now}, indent=1) + "\n")
