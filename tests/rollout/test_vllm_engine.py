@@ -165,5 +165,5 @@ def test_what_cannot_be_loaded_or_does_not_fit_is_told(vllm, monkeypatch) -> Non
 
 def test_without_vllm_it_says_what_to_install(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(EngineError, match=r"pip install '\.\[vllm\]'"):
+    with pytest.raises(EngineError, match=r"pip install -c constraints-vllm.txt '\.\[vllm\]'"):
         VllmEngine("model")
